@@ -1,0 +1,84 @@
+//! The options of this process that decide what objects mean; made by `config`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+/// What `compile` must know besides the objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `cluster.local`, lower-case, no trailing dot.
+    pub cluster_domain: Arc<str>,
+    /// Virtual addresses are allocated from here, at most one CIDR a family.
+    pub service_cidrs: Vec<IpNet>,
+    /// Addresses of pods.
+    pub pod_cidrs: Vec<IpNet>,
+    /// Name of this node.
+    pub node_name: Arc<str>,
+    /// Addresses of this node: what a LoadBalancer without pool gets.
+    pub node_ips: Vec<IpAddr>,
+    /// Zone of this node.
+    pub zone: Option<Arc<str>>,
+    /// Port of plain HTTP for Ingress; `None` = off.
+    pub http_port: Option<u16>,
+    /// Port of HTTPS for Ingress; `None` = off.
+    pub https_port: Option<u16>,
+    /// Where Ingress listens; the wildcard by default.
+    pub ingress_addresses: Vec<IpAddr>,
+    /// Name of the IngressClass that is ours even when no IngressClass object exists.
+    pub ingress_class: Arc<str>,
+    /// Addresses for LoadBalancer Services.
+    pub lb_pool: Vec<AddressRange>,
+    /// Addresses for Gateways.
+    pub gateway_pool: Vec<AddressRange>,
+    /// Where NodePorts listen.
+    pub nodeport_addresses: NodePortAddresses,
+    /// Time to live of DNS answers, in seconds.
+    pub dns_ttl: u32,
+}
+
+/// First and last address, inclusive, of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressRange {
+    /// First.
+    pub first: IpAddr,
+    /// Last, inclusive.
+    pub last: IpAddr,
+}
+
+/// Where NodePorts listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodePortAddresses {
+    /// On the wildcard addresses.
+    All,
+    /// On these only.
+    Only(Vec<IpAddr>),
+}
+
+/// The `controller:` of IngressClass objects that are ours.
+pub const INGRESS_CONTROLLER: &str = "rutter.dev/ingress-controller";
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster_domain: "cluster.local".into(),
+            service_cidrs: vec![IpNet::from(ipnet::Ipv4Net::new_assert(
+                [127, 96, 0, 0].into(),
+                16,
+            ))],
+            pod_cidrs: vec![IpNet::from(ipnet::Ipv4Net::new_assert([127, 97, 0, 0].into(), 16))],
+            node_name: "localhost".into(),
+            node_ips: vec![IpAddr::from([127, 0, 0, 1])],
+            zone: None,
+            http_port: Some(80),
+            https_port: Some(443),
+            ingress_addresses: vec![IpAddr::from([0, 0, 0, 0])],
+            ingress_class: "rutter".into(),
+            lb_pool: Vec::new(),
+            gateway_pool: Vec::new(),
+            nodeport_addresses: NodePortAddresses::All,
+            dns_ttl: 5,
+        }
+    }
+}

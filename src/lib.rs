@@ -1,0 +1,12 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod balance;
+pub mod compile;
+pub mod life;
+pub mod manifest;
+pub mod net;
+pub mod observe;
+pub mod plane;
+pub mod snapshot;
+pub mod source;
+pub mod store;

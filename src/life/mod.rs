@@ -1,0 +1,15 @@
+//! How the process and its parts begin and end: drain, phases, signals, supervised tasks.
+//!
+//! Every part is `async fn run(self, drain: Drain)`. Draining starts once; accept loops stop
+//! first, units of work hold a [`DrainGuard`] until they are done, and [`DrainSignal::finished`]
+//! waits for the last of them or the deadline.
+
+mod drain;
+mod phase;
+mod signal;
+mod task;
+
+pub use drain::{Drain, DrainGuard, DrainSignal, drain};
+pub use phase::Phase;
+pub use signal::{Signal, Signals};
+pub use task::{spawn_local, task_panics};

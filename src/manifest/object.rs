@@ -1,0 +1,214 @@
+//! One object of any kind, and where it was written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::core::{ConfigMap, Namespace, Node, Secret};
+use super::endpoints::{EndpointSlice, Endpoints};
+use super::ingress::{Ingress, IngressClass};
+use super::meta::{Metadata, ObjectKey};
+use super::pod::Pod;
+use super::service::Service;
+
+/// The kinds that rutter reads, in the order in which a report lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Kind {
+    /// core/v1, cluster-scoped.
+    Namespace,
+    /// core/v1, cluster-scoped.
+    Node,
+    /// core/v1.
+    Pod,
+    /// core/v1.
+    Service,
+    /// discovery.k8s.io/v1.
+    EndpointSlice,
+    /// core/v1, deprecated.
+    Endpoints,
+    /// networking.k8s.io/v1.
+    Ingress,
+    /// networking.k8s.io/v1, cluster-scoped.
+    IngressClass,
+    /// core/v1.
+    Secret,
+    /// core/v1.
+    ConfigMap,
+}
+
+impl Kind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Endpoints,
+        Self::Ingress,
+        Self::IngressClass,
+        Self::Secret,
+        Self::ConfigMap,
+    ];
+
+    /// The `kind:` of the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Node => "Node",
+            Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Endpoints => "Endpoints",
+            Self::Ingress => "Ingress",
+            Self::IngressClass => "IngressClass",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+
+    /// The `apiVersion:` that rutter reads.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
+            Self::Namespace
+            | Self::Node
+            | Self::Pod
+            | Self::Service
+            | Self::Endpoints
+            | Self::Secret
+            | Self::ConfigMap => "v1",
+        }
+    }
+
+    /// Whether objects of this kind live in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::Node | Self::IngressClass)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Kind, namespace and name: one object among all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    #[serde(flatten)]
+    pub key: ObjectKey,
+}
+
+impl ObjectRef {
+    /// A reference to the object of that kind and key.
+    pub fn new(kind: Kind, key: ObjectKey) -> Self {
+        Self { kind, key }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// Where an object was written: enough to find any of its fields again with
+/// [`super::yaml::locate`].
+///
+/// Objects of an API server have an empty `file`; they are named by kind, namespace and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Origin {
+    /// Path as the user would type it.
+    pub file: Arc<str>,
+    /// First line of the object's document (or list item), from 1; 0 when there is no file.
+    pub line: u32,
+    /// Which document of the file, from 0.
+    #[serde(skip)]
+    pub document: u32,
+    /// Which item of a `kind: List` document.
+    #[serde(skip)]
+    pub item: Option<u32>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A decoded object of any kind that rutter reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the kind of its name")]
+pub enum Object {
+    Namespace(Namespace),
+    Node(Node),
+    Pod(Pod),
+    Service(Service),
+    EndpointSlice(EndpointSlice),
+    Endpoints(Endpoints),
+    Ingress(Ingress),
+    IngressClass(IngressClass),
+    Secret(Secret),
+    ConfigMap(ConfigMap),
+}
+
+impl Object {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Namespace(_) => Kind::Namespace,
+            Self::Node(_) => Kind::Node,
+            Self::Pod(_) => Kind::Pod,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Endpoints(_) => Kind::Endpoints,
+            Self::Ingress(_) => Kind::Ingress,
+            Self::IngressClass(_) => Kind::IngressClass,
+            Self::Secret(_) => Kind::Secret,
+            Self::ConfigMap(_) => Kind::ConfigMap,
+        }
+    }
+
+    /// Its metadata.
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Namespace(object) => &object.metadata,
+            Self::Node(object) => &object.metadata,
+            Self::Pod(object) => &object.metadata,
+            Self::Service(object) => &object.metadata,
+            Self::EndpointSlice(object) => &object.metadata,
+            Self::Endpoints(object) => &object.metadata,
+            Self::Ingress(object) => &object.metadata,
+            Self::IngressClass(object) => &object.metadata,
+            Self::Secret(object) => &object.metadata,
+            Self::ConfigMap(object) => &object.metadata,
+        }
+    }
+
+    /// Its metadata, for defaulting.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        match self {
+            Self::Namespace(object) => &mut object.metadata,
+            Self::Node(object) => &mut object.metadata,
+            Self::Pod(object) => &mut object.metadata,
+            Self::Service(object) => &mut object.metadata,
+            Self::EndpointSlice(object) => &mut object.metadata,
+            Self::Endpoints(object) => &mut object.metadata,
+            Self::Ingress(object) => &mut object.metadata,
+            Self::IngressClass(object) => &mut object.metadata,
+            Self::Secret(object) => &mut object.metadata,
+            Self::ConfigMap(object) => &mut object.metadata,
+        }
+    }
+
+    /// Kind, namespace and name.
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef::new(self.kind(), self.metadata().key())
+    }
+}

@@ -1,0 +1,91 @@
+//! One record a unit of work.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::snapshot::{Backend, EndpointId, Exposure, Reason, Rule, Transport};
+
+/// Where one worker's records go.
+#[derive(Debug, Default)]
+pub struct Observer {}
+
+/// What is known of an HTTP exchange. Filled in as it goes; counted and logged when dropped.
+#[derive(Debug)]
+pub struct RequestRecord {
+    /// Where it goes.
+    pub observer: Rc<Observer>,
+    /// When the head was read.
+    pub started: Instant,
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// The client.
+    pub client: SocketAddr,
+    /// `HTTP/1.1`, `HTTP/2`.
+    pub protocol: &'static str,
+    /// The method, as sent.
+    pub method: String,
+    /// The host, lower-case; empty if there is none.
+    pub host: String,
+    /// Path and query, as sent.
+    pub target: String,
+    /// The request id that was passed on.
+    pub request_id: String,
+    /// The rule that took it.
+    pub rule: Option<Arc<Rule>>,
+    /// Where it was sent.
+    pub backend: Option<Arc<Backend>>,
+    /// Which endpoint answered, or was tried last.
+    pub endpoint: Option<EndpointId>,
+    /// Status sent to the client; 0 if none was.
+    pub status: u16,
+    /// Why there was no answer of the backend.
+    pub reason: Option<Reason>,
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// Body bytes from the client.
+    pub request_bytes: u64,
+    /// Body bytes to the client.
+    pub response_bytes: u64,
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        // counted and logged by `observer`
+    }
+}
+
+/// What is known of a TCP session or UDP flow. Filled in as it goes; counted when dropped.
+#[derive(Debug)]
+pub struct ConnectionRecord {
+    /// Where it goes.
+    pub observer: Rc<Observer>,
+    /// When it was accepted.
+    pub started: Instant,
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// The client.
+    pub client: SocketAddr,
+    /// The address that the client used.
+    pub frontend: SocketAddr,
+    /// Which address of the Service that is.
+    pub exposure: Exposure,
+    /// Where it goes.
+    pub backend: Arc<Backend>,
+    /// Which endpoint carries it, or was tried last.
+    pub endpoint: Option<EndpointId>,
+    /// Why it was not carried, or how it ended early.
+    pub reason: Option<Reason>,
+    /// Bytes from the client.
+    pub received_bytes: u64,
+    /// Bytes to the client.
+    pub sent_bytes: u64,
+}
+
+impl Drop for ConnectionRecord {
+    fn drop(&mut self) {
+        // counted and logged by `observer`
+    }
+}

@@ -1,0 +1,50 @@
+//! How traffic is carried.
+//!
+//! In: connections and datagrams, and the snapshot. Out: traffic at endpoints, answers, records.
+//! `worker` owns the threads and calls `l4`, `l7` and `dns`; `listeners` keeps the sockets as the
+//! snapshot wants them.
+//!
+//! Invariant: planes import `snapshot`, `balance`, `net`, `observe` and `life`, never `manifest`
+//! beyond names, `store`, `compile` or `source`; `l4`, `l7` and `dns` never import each other.
+//! Invariant: network input never panics.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use crate::balance::{Loads, Rng};
+use crate::life::Drain;
+use crate::observe::Observer;
+use crate::snapshot::SocketKey;
+use crate::snapshot::cell::CachedReader;
+
+/// What one worker thread owns and its planes share. Nothing in it is shared with other threads
+/// on the hot path.
+#[derive(Debug)]
+pub struct Local {
+    /// Number of the worker, from 0.
+    pub worker: usize,
+    /// The current snapshot; load it once per unit of work.
+    pub snapshot: CachedReader,
+    /// What this worker has in flight, by endpoint.
+    pub loads: Loads,
+    /// Randomness for picks.
+    pub rng: RefCell<Rng>,
+    /// Where records go.
+    pub observer: Rc<Observer>,
+    /// Tells when to stop taking new work.
+    pub drain: Drain,
+}
+
+/// A fresh TCP connection and the listener it came in by.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub stream: TcpStream,
+    /// Who connected.
+    pub client: SocketAddr,
+    /// The listener in the snapshot.
+    pub key: SocketKey,
+}

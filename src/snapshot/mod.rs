@@ -1,0 +1,56 @@
+//! What the planes read: one immutable value a generation.
+//!
+//! In: built by `compile` only. Out: read by `plane`, `explain` and `admin`, which load it once
+//! per TCP session, UDP flow, HTTP exchange or DNS query from [`cell`], so that no unit of work
+//! ever sees two configurations.
+//!
+//! Invariant: no runtime state in here. Pools, health, tickets and parsed keys are keyed by
+//! identity ([`EndpointId`], [`BackendId`], [`CertificateId`]) and outlive generations.
+//! Invariant: every collection has a defined order (creation time, then namespace/name); hash
+//! maps are indexes into ordered ones and never show.
+//! Deliberately absent: interior mutability, clocks, sockets, names of Kubernetes fields.
+
+mod backend;
+pub mod cell;
+mod http;
+mod listener;
+pub mod matching;
+mod reason;
+mod tls;
+mod zone;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId};
+pub use http::{Action, HostMatch, HttpListener, MatchPath, Rule, WeightedBackend};
+pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
+pub use matching::RouteTable;
+pub use reason::Reason;
+pub use tls::{Certificate, CertificateId, TlsTable};
+pub use zone::{Zone, ZoneEndpoint, ZonePort, ZoneService};
+
+/// Counts published snapshots, from 1; 0 is the empty one before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct Generation(pub u64);
+
+impl std::fmt::Display for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Everything that the planes know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Set by the driver when it publishes; equal content keeps its generation.
+    pub generation: Generation,
+    /// Whether every source has delivered its first full state. Before, DNS answers SERVFAIL.
+    pub synced: bool,
+    /// Every socket that should be open, with what it serves.
+    pub listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
+    /// Every backend that some listener or rule leads to.
+    pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// Names for the DNS plane.
+    pub zone: Arc<Zone>,
+}

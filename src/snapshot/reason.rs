@@ -1,0 +1,124 @@
+//! Why a request or connection was not served: the closed list that log, metrics and error
+//! bodies share. One reason has one cause.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Why traffic ended without an answer of the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// No rule matches host and path.
+    NoRoute,
+    /// The rule names a Service or port that does not exist.
+    NoService,
+    /// The rule names a backend that rutter does not serve.
+    UnsupportedBackend,
+    /// The Service has no usable endpoint.
+    NoReadyEndpoint,
+    /// Every endpoint tried refused the connection or was unreachable.
+    ConnectRefused,
+    /// Every endpoint tried let the connect time-out pass.
+    ConnectTimeout,
+    /// The endpoint closed the connection before a whole response.
+    UpstreamReset,
+    /// The endpoint's response breaks HTTP.
+    UpstreamProtocol,
+    /// The endpoint did not answer in time.
+    ResponseTimeout,
+    /// The request breaks HTTP.
+    BadRequest,
+    /// The request's URI is too long.
+    UriTooLong,
+    /// The request's header section is too large.
+    HeadersTooLarge,
+    /// A method that is not served, such as CONNECT.
+    MethodNotAllowed,
+    /// The client took too long to send the request.
+    RequestTimeout,
+    /// The client went away.
+    ClientClosed,
+    /// A limit of connections or requests is reached.
+    Overloaded,
+    /// rutter is shutting down.
+    Draining,
+    /// A defect of rutter; the exchange ended, nothing else did.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 18] = [
+        Self::NoRoute,
+        Self::NoService,
+        Self::UnsupportedBackend,
+        Self::NoReadyEndpoint,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::UpstreamReset,
+        Self::UpstreamProtocol,
+        Self::ResponseTimeout,
+        Self::BadRequest,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::ClientClosed,
+        Self::Overloaded,
+        Self::Draining,
+        Self::Internal,
+    ];
+
+    /// As it stands in log, metric label and body.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::NoService => "no_service",
+            Self::UnsupportedBackend => "unsupported_backend",
+            Self::NoReadyEndpoint => "no_ready_endpoint",
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::ResponseTimeout => "response_timeout",
+            Self::BadRequest => "bad_request",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::ClientClosed => "client_closed",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The status that a client sees for it.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::NoRoute => 404,
+            Self::BadRequest => 400,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
+            Self::UriTooLong => 414,
+            Self::HeadersTooLarge => 431,
+            Self::ClientClosed => 499,
+            Self::Internal | Self::UnsupportedBackend => 500,
+            Self::ConnectRefused | Self::UpstreamReset | Self::UpstreamProtocol => 502,
+            Self::NoService | Self::NoReadyEndpoint | Self::Overloaded | Self::Draining => 503,
+            Self::ConnectTimeout | Self::ResponseTimeout => 504,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

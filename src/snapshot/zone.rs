@@ -1,0 +1,66 @@
+//! Names: what the DNS plane answers from (Kubernetes DNS specification 1.1.0).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Transport;
+
+/// The cluster zone. All names are lower-case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    /// `cluster.local`, without the trailing dot.
+    pub domain: Arc<str>,
+    /// Time to live of answers, in seconds.
+    pub ttl: u32,
+    /// Namespaces that exist: those with an object, and those written as objects.
+    pub namespaces: BTreeSet<Arc<str>>,
+    /// Services by namespace, then name.
+    pub services: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ZoneService>>,
+    /// Names by address, fully qualified without the trailing dot, each list in order of service.
+    pub reverse: BTreeMap<IpAddr, Vec<Arc<str>>>,
+}
+
+/// What a Service name leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ZoneService {
+    /// Virtual addresses.
+    ClusterIp {
+        /// One a family.
+        addresses: Vec<IpAddr>,
+        /// Named ports have SRV records.
+        ports: Vec<ZonePort>,
+    },
+    /// The endpoints themselves; none: the name does not exist.
+    Headless {
+        /// Ready ones, by address.
+        endpoints: Vec<ZoneEndpoint>,
+    },
+    /// Another name.
+    External {
+        /// Without the trailing dot.
+        name: Arc<str>,
+    },
+}
+
+/// A named port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ZonePort {
+    /// Its name, lower-case.
+    pub name: Arc<str>,
+    /// Its transport, the second label of SRV names.
+    pub transport: Transport,
+    /// Its number.
+    pub port: u16,
+}
+
+/// An endpoint of a headless Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneEndpoint {
+    /// First label of its name: `hostname`, else the address with dashes.
+    pub hostname: Arc<str>,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its named ports, as numbered on this endpoint.
+    pub ports: Vec<ZonePort>,
+}

@@ -1,0 +1,14 @@
+//! One owner of all objects.
+//!
+//! In: [`Batch`]es from the sources. Out: [`Objects`], which [`driver`] gives to `compile`, and
+//! the published snapshot and [`Status`]. Called by `app`, which spawns the driver on the control
+//! thread.
+//!
+//! Invariant: exactly one task owns the store, the allocations and the snapshot's
+//! [`Publisher`](crate::snapshot::cell::Publisher).
+
+pub mod driver;
+mod objects;
+
+pub use driver::Status;
+pub use objects::{Objects, Stored};
