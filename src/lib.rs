@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod compile;
+pub mod config;
 pub mod life;
 pub mod manifest;
 pub mod net;

@@ -28,3 +28,11 @@ pub fn decode(_file: &str, _text: &str) -> Decoded {
 pub fn locate(_text: &str, _origin: &Origin, _field: &str) -> Option<Span> {
     todo!()
 }
+
+/// Reads a file of options: one mapping, whose values the caller interprets.
+pub fn mapping(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    if text.trim().is_empty() {
+        return Ok(serde_json::Map::new());
+    }
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
