@@ -92,10 +92,8 @@ impl Running {
         let app = App::build(config, objects).expect("it must start");
         let handle = app.handle();
         let thread = std::thread::spawn(move || app.run().expect("it must run"));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let running = Self { handle, started, thread, runtime };
         running.applied(Generation(1));
         running

@@ -71,6 +71,8 @@ fn foreign_hosts_and_other_methods_are_refused() {
     assert!(matches!(rebound.status, 403 | 421), "{}", rebound.status);
     let mut client = Client::connect(site.admin());
     let host = site.admin();
-    client.send(format!("POST /report HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    client.send(
+        format!("POST /report HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+    );
     assert_eq!(client.response().expect("a response").status, 405);
 }

@@ -106,7 +106,11 @@ fn dig_gets_every_kind_of_record_over_udp_and_tcp() {
     for (question, status, records) in rows {
         for transport in ["+notcp", "+tcp"] {
             let arguments = [question, &[transport]].concat();
-            assert_eq!(dig(&site, &arguments), (status.to_owned(), records.clone()), "{question:?}");
+            assert_eq!(
+                dig(&site, &arguments),
+                (status.to_owned(), records.clone()),
+                "{question:?}"
+            );
         }
     }
 }

@@ -75,7 +75,8 @@ fn sessions_and_requests_that_run_are_finished() {
 fn readiness_goes_off_when_the_drain_starts() {
     let (site, _backends) = start();
     let admin = site.admin();
-    let _session = TcpStream::connect_timeout(&site.block.addr(20, 7), PATIENCE).expect("a session");
+    let _session =
+        TcpStream::connect_timeout(&site.block.addr(20, 7), PATIENCE).expect("a session");
     assert_eq!(http::get(admin, &admin.to_string(), "/readyz").status, 200);
     site.handle.terminate();
     common::block_on(async {

@@ -93,9 +93,8 @@ fn hello(stream: &mut TcpStream) {
 fn a_thousand_connections_survive_two_hundred_reloads() {
     let (site, _backends) = start();
     let vip = site.block.addr(20, 7);
-    let mut sessions: Vec<TcpStream> = (0..500)
-        .map(|_| TcpStream::connect_timeout(&vip, PATIENCE).expect("a session"))
-        .collect();
+    let mut sessions: Vec<TcpStream> =
+        (0..500).map(|_| TcpStream::connect_timeout(&vip, PATIENCE).expect("a session")).collect();
     let mut sockets: Vec<TcpStream> = (0..500).map(|_| websocket(&site)).collect();
     for place in 0..200 {
         site.save("other.yaml", &edit(place, false));

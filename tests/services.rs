@@ -96,7 +96,8 @@ fn every_type_of_service_reaches_its_pods() {
     assert_eq!(http(site.block.addr(2, 30080)), "web-0");
     assert_eq!(http(site.block.addr(99, 82)), "web-0");
     let snapshot = site.handle.snapshot().load();
-    let balanced = snapshot.listeners.keys().find(|key| key.addr.port() == 81 && is_pooled(key.addr));
+    let balanced =
+        snapshot.listeners.keys().find(|key| key.addr.port() == 81 && is_pooled(key.addr));
     assert_eq!(http(balanced.expect("an address of the pool").addr), "web-0");
 }
 
@@ -116,7 +117,8 @@ fn a_service_without_a_ready_pod_refuses_at_once() {
 fn a_pod_that_becomes_ready_is_used_and_one_that_goes_is_not() {
     let block = Block::claim();
     let _pod = Backend::tcp(block.addr(130, 7));
-    let cluster = service("cluster", "clusterIP: NET.20, selector: {app: echo}, ports: [{port: 7}]");
+    let cluster =
+        service("cluster", "clusterIP: NET.20, selector: {app: echo}, ports: [{port: 7}]");
     let site = Site::start_in(block, &cluster, |_| {});
     let vip = site.block.addr(20, 7);
     assert!(is_refused(vip));

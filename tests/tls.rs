@@ -47,7 +47,11 @@ impl Authority {
 struct Tls(StreamOwned<ClientConnection, TcpStream>);
 
 impl Tls {
-    fn connect(authority: &Authority, addr: SocketAddr, host: &str) -> Result<Self, std::io::Error> {
+    fn connect(
+        authority: &Authority,
+        addr: SocketAddr,
+        host: &str,
+    ) -> Result<Self, std::io::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

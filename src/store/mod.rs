@@ -8,7 +8,9 @@
 //! [`Publisher`](crate::snapshot::cell::Publisher).
 
 pub mod driver;
+mod inbox;
 mod objects;
 
 pub use driver::Status;
-pub use objects::{Objects, Stored};
+pub use inbox::Inbox;
+pub use objects::{Count, Objects, Stored};

@@ -23,9 +23,8 @@ impl Response {
     /// The body as JSON, as the echo backend answers.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!("no JSON ({error}) in {} {}", self.status, self.text())
-        })
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}) in {} {}", self.status, self.text()))
     }
 }
 
