@@ -120,6 +120,7 @@ impl Walker {
         }
         let names = match sorted_names(path) {
             Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => return self.unreadable(path, &error),
         };
         self.around.push(identity);
@@ -152,10 +153,8 @@ impl Walker {
     }
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        let severity = match error.kind() {
-            io::ErrorKind::NotFound => Severity::Warning,
-            _ => Severity::Error,
-        };
+        let leads_nowhere = error.kind() == io::ErrorKind::NotFound;
+        let severity = if leads_nowhere { Severity::Warning } else { Severity::Error };
         self.find(severity, path, format!("{} cannot be read: {error}", path.display()));
         self.walk.unreadable.push(path.to_owned());
     }

@@ -186,3 +186,6 @@ fn is_harmless(kind: EventKind) -> bool {
         | EventKind::Other => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

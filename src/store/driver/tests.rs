@@ -40,10 +40,10 @@ async fn with_driver<F: Future<Output = ()>>(test: impl FnOnce(Fixture) -> F) {
     let counted = compiles.clone();
     let driver = Driver {
         batches,
-        compile: Box::new(move |objects, held| {
+        compile: move |objects: &Objects, held: &Allocations| {
             counted.set(counted.get() + 1);
             compile_names(objects, held)
-        }),
+        },
         inbox: Inbox::default(),
         allocations: Allocations::default(),
         publisher,
