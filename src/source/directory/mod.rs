@@ -6,7 +6,8 @@
 //! thread. [`locate`] finds lines and columns for findings that have none yet.
 //!
 //! Invariant: a file that is deleted takes its objects along, and so does a directory. What is
-//! there but cannot be read or decoded keeps what it last held, marked stale.
+//! there but cannot be read or decoded keeps what it last held, marked stale. An object that is
+//! missing in a text is believed to be gone when the file has been left alone for a moment.
 //! Invariant: a scan reads only files whose fingerprint changed, and decodes only documents
 //! whose text changed.
 //! Deliberately absent: trust in file events. They only say when to look; a poll of fingerprints
@@ -65,7 +66,7 @@ pub struct Directory {
     files: HashMap<PathBuf, File>,
     /// What was wrong with the paths then.
     complaints: Vec<Finding>,
-    /// What it gave; `None` before the first.
+    /// What the scan gave; `None` before the first.
     view: Option<View>,
 }
 
@@ -85,7 +86,15 @@ impl Directory {
     /// Looks at everything again. The first time the whole listing; later what changed, empty if
     /// nothing did.
     pub fn scan(&mut self) -> Batch {
-        let now = SystemTime::now();
+        self.scan_at(SystemTime::now())
+    }
+
+    /// Whether a scan should follow soon: some text may not be whole yet.
+    pub fn is_waiting(&self) -> bool {
+        self.files.values().any(|file| file.is_waiting)
+    }
+
+    fn scan_at(&mut self, now: SystemTime) -> Batch {
         let walk = walk::walk(&self.roots);
         let mut before = std::mem::take(&mut self.files);
         let mut is_changed = walk.findings != self.complaints || self.view.is_none();

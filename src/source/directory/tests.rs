@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -48,8 +49,13 @@ impl Fixture {
         self.place.path().join(name)
     }
 
+    /// Scans when the files have been left alone for long.
+    fn batch(&mut self) -> Batch {
+        self.directory.scan_at(SystemTime::now() + Duration::from_secs(60))
+    }
+
     fn scan(&mut self) -> Vec<String> {
-        shown(&self.directory.scan())
+        shown(&self.batch())
     }
 
     #[track_caller]
@@ -123,7 +129,8 @@ fn later_scans_tell_only_what_changed() {
 
 #[test]
 fn a_change_within_the_tick_of_file_times_is_seen() {
-    let mut fixture = Fixture::listed(&[("a.yaml", config_map("a", "1"))]);
+    let mut fixture = Fixture::new(&[("a.yaml", config_map("a", "1"))]);
+    fixture.directory.scan();
     let times = fs::metadata(fixture.path("a.yaml")).and_then(|it| it.modified());
     fixture.overwrite("a.yaml", &config_map("a", "2"));
     let file = fs::File::options().write(true).open(fixture.path("a.yaml")).expect("must open");
@@ -132,12 +139,23 @@ fn a_change_within_the_tick_of_file_times_is_seen() {
 }
 
 #[test]
+fn an_object_that_is_missing_is_gone_when_the_file_is_left_alone() {
+    let both = format!("{}---\n{}", config_map("a", "1"), config_map("b", "1"));
+    let mut fixture = Fixture::listed(&[("ab.yaml", both)]);
+    fixture.write("ab.yaml", &config_map("a", "1"));
+    assert!(fixture.directory.scan_at(SystemTime::UNIX_EPOCH).is_empty());
+    assert!(fixture.directory.is_waiting());
+    fixture.check(&["- b"]);
+    assert!(!fixture.directory.is_waiting());
+}
+
+#[test]
 fn objects_that_moved_within_a_file_know_their_new_line() {
     let text = format!("{}---\n{}", config_map("a", "1"), config_map("b", "x: [1"));
     let text = format!("{text}---\n{}", config_map("c", "1").replace("\ndata", "\ndota"));
     let mut fixture = Fixture::listed(&[("a.yaml", text.clone())]);
     fixture.write("a.yaml", &format!("# one\n# two\n{text}"));
-    let batch = fixture.directory.scan();
+    let batch = fixture.batch();
     let [Event::Apply(a), Event::Apply(c), _] = batch.as_slice() else {
         panic!("{batch:?}");
     };
@@ -195,7 +213,7 @@ fn what_cannot_be_read_keeps_what_it_held() {
     let mut fixture =
         Fixture::listed(&[("a.yaml", config_map("a", "1")), ("sub/b.yaml", config_map("b", "1"))]);
     fs::write(fixture.path("a.yaml"), b"kind: \xff").expect("must be written");
-    let batch = fixture.directory.scan();
+    let batch = fixture.batch();
     assert_eq!(shown(&batch), ["~ a stale", "RT001"]);
     assert_eq!(findings(&batch)[0].span.map(|span| (span.line, span.column)), Some((1, 7)));
     let large = " ".repeat(usize::try_from(file::MAX_FILE_BYTES).expect("fits") + 1);
@@ -221,7 +239,7 @@ fn a_link_that_leads_nowhere_keeps_what_it_led_to() {
 fn the_first_in_path_order_has_the_object_and_the_other_is_a_finding() {
     let mut fixture =
         Fixture::new(&[("a.yaml", config_map("x", "1")), ("b.yaml", config_map("x", "2"))]);
-    let batch = fixture.directory.scan();
+    let batch = fixture.batch();
     assert_eq!(shown(&batch), ["init", "+ x", "done", "RT006"]);
     let finding = &findings(&batch)[0];
     assert!(finding.origin.file.ends_with("b.yaml"), "{finding:?}");
@@ -260,7 +278,7 @@ fn a_loop_of_links_is_a_finding_and_nothing_is_listed_twice() {
 fn kinds_that_are_not_read_are_noted_once() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n".to_owned();
     let mut fixture = Fixture::new(&[("a.yaml", deployment.clone()), ("b.yaml", deployment)]);
-    let batch = fixture.directory.scan();
+    let batch = fixture.batch();
     assert_eq!(shown(&batch), ["init", "done", "RT003"]);
     assert_eq!(findings(&batch)[0].message, "2 objects of kind Deployment are not read");
 }

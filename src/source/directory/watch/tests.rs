@@ -53,6 +53,16 @@ fn saved_renamed_and_deleted_files_are_noticed() {
 }
 
 #[test]
+fn an_object_that_is_taken_out_of_a_file_goes_without_another_event() {
+    let both = format!("{}---\n{}", config_map("a", "1"), config_map("b", "1"));
+    let mut watched = Watched::new(&[("ab.yaml", both)], NEVER);
+    watched.check(&["init", "+ a", "+ b", "done", ""]);
+    watched.fixture.write("ab.yaml", &config_map("b", "1"));
+    watched.check(&["~ b"]);
+    watched.check(&["- a"]);
+}
+
+#[test]
 fn a_swapped_config_map_mount_is_noticed() {
     let mut watched = Watched::new(&[("..1/a.yaml", config_map("a", "1"))], NEVER);
     watched.check(&["init", "done", ""]);
