@@ -218,11 +218,11 @@ fn drop_nulls(value: &mut Value) {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());
             for (key, value) in fields {
-                match value {
-                    Value::Object(strings) if STRING_MAPS.contains(&key.as_str()) => {
+                match value.as_object_mut() {
+                    Some(strings) if STRING_MAPS.contains(&key.as_str()) => {
                         strings.values_mut().filter(|v| v.is_null()).for_each(|v| *v = "".into());
                     }
-                    _ => drop_nulls(value),
+                    Some(_) | None => drop_nulls(value),
                 }
             }
         }

@@ -29,10 +29,8 @@ impl Mistake {
     }
 
     pub(super) fn finding(&self, origin: &Origin) -> Finding {
-        let severity = match self.code {
-            Code::UnknownField => Severity::Warning,
-            _ => Severity::Error,
-        };
+        let severity =
+            if self.code == Code::UnknownField { Severity::Warning } else { Severity::Error };
         let mut finding = Finding::new(severity, self.code, origin, &self.message).at(&self.field);
         finding.help.clone_from(&self.help);
         finding
@@ -40,11 +38,10 @@ impl Mistake {
 
     /// An unknown field is shown by its key, a bad value by itself.
     pub(super) fn place(&self, object: &Node) -> Option<Span> {
-        let key = match self.code {
-            Code::UnknownField => object.find_key(&self.field),
-            _ => None,
-        };
-        key.or_else(|| object.find(&self.field)).or_else(|| Some(object.title()))
+        if self.code == Code::UnknownField {
+            return object.find_key(&self.field);
+        }
+        object.find(&self.field).or_else(|| Some(object.title()))
     }
 }
 

@@ -140,7 +140,9 @@ fn ingress(path: &str) -> &'static [&'static str] {
         "status" => &["loadBalancer"],
         _ => match path.strip_prefix("spec.rules[].http.paths[].backend") {
             Some(rest) => backend(rest),
-            None => path.strip_prefix("spec.defaultBackend").map_or(load_balancer(path), backend),
+            None => path
+                .strip_prefix("spec.defaultBackend")
+                .map_or_else(|| load_balancer(path), backend),
         },
     }
 }

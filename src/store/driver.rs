@@ -43,7 +43,9 @@ pub async fn run(
 ) {
     let driver = Driver {
         batches,
-        compile: Box::new(move |objects, held| compile(objects, &settings, held, now())),
+        compile: move |objects: &Objects, held: &Allocations| {
+            compile(objects, &settings, held, now())
+        },
         inbox: Inbox::default(),
         allocations: Allocations::default(),
         publisher,
@@ -52,17 +54,17 @@ pub async fn run(
     driver.run(drain).await;
 }
 
-struct Driver {
+struct Driver<C> {
     batches: mpsc::Receiver<Batch>,
     /// [`compile`], or what a test puts in its place.
-    compile: Box<dyn Fn(&Objects, &Allocations) -> Compiled>,
+    compile: C,
     inbox: Inbox,
     allocations: Allocations,
     publisher: Publisher,
     status: watch::Sender<Status>,
 }
 
-impl Driver {
+impl<C: Fn(&Objects, &Allocations) -> Compiled> Driver<C> {
     async fn run(mut self, drain: Drain) {
         let mut again = interval_at(Instant::now() + RECOMPILE, RECOMPILE);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -30,6 +30,8 @@ pub(super) struct File {
     digest: Option<u64>,
     /// The documents that could be decoded, by the digest of their text.
     parts: HashMap<u64, Part>,
+    /// Something is missing in a text that may still be written: it is looked at again soon.
+    pub(super) is_waiting: bool,
     /// In the order of the text; stale ones at the end.
     pub(super) objects: Vec<Arc<Sourced>>,
     pub(super) unknown_kinds: BTreeMap<String, Occurrences>,
@@ -44,6 +46,7 @@ impl File {
             fingerprint: None,
             digest: None,
             parts: HashMap::new(),
+            is_waiting: false,
             objects: Vec::new(),
             unknown_kinds: BTreeMap::new(),
             findings: Vec::new(),
@@ -53,7 +56,7 @@ impl File {
     /// A file of this text that will never be read.
     pub(super) fn of_text(name: &str, text: &str) -> Self {
         let mut file = Self::new(Path::new(name));
-        file.decode(text);
+        file.decode(text, true);
         file
     }
 
@@ -64,8 +67,9 @@ impl File {
         }
         match read(&found.path) {
             Ok(text) => {
-                self.fingerprint = Some(found.fingerprint).filter(|it| it.is_settled(now));
-                self.take(&text)
+                let is_settled = found.fingerprint.is_settled(now);
+                self.fingerprint = Some(found.fingerprint).filter(|_| is_settled);
+                self.take(&text, is_settled)
             }
             Err(problem) => self.fail(&problem),
         }
@@ -86,13 +90,13 @@ impl File {
         is_fresh
     }
 
-    fn take(&mut self, text: &str) -> bool {
+    fn take(&mut self, text: &str, is_settled: bool) -> bool {
         let digest = digest(text);
         if self.digest == Some(digest) {
             return false;
         }
-        self.digest = Some(digest);
-        self.decode(text);
+        self.decode(text, is_settled);
+        self.digest = Some(digest).filter(|_| !self.is_waiting);
         true
     }
 
@@ -105,7 +109,7 @@ impl File {
         self.keep() || is_news
     }
 
-    fn decode(&mut self, text: &str) {
+    fn decode(&mut self, text: &str, is_settled: bool) {
         let before = std::mem::take(&mut self.objects);
         let mut known = std::mem::take(&mut self.parts);
         self.unknown_kinds.clear();
@@ -129,7 +133,12 @@ impl File {
             // Whoever saves in place empties the file first.
             broken.push(None);
         }
-        self.keep_broken(&before, &broken);
+        self.is_waiting = false;
+        if is_settled {
+            self.keep_broken(&before, &broken);
+        } else {
+            self.keep_missing(before);
+        }
         self.complain_if_empty(text);
     }
 
@@ -139,8 +148,7 @@ impl File {
         if broken.is_empty() || before.is_empty() {
             return;
         }
-        let fresh: HashSet<ObjectRef> =
-            self.objects.iter().map(|object| object.object.reference()).collect();
+        let fresh = self.references();
         let is_lost = |object: &&Arc<Sourced>| {
             let reference = Some(object.object.reference());
             (broken.contains(&None) || broken.contains(&reference))
@@ -149,8 +157,25 @@ impl File {
         self.objects.extend(before.iter().filter(is_lost).map(stale));
     }
 
+    /// What is missing may come with the rest of the text: whoever saves in place is seen at any
+    /// point of it.
+    fn keep_missing(&mut self, before: Vec<Arc<Sourced>>) {
+        let fresh = self.references();
+        let old = self.objects.len();
+        let is_missing = |it: &Arc<Sourced>| !fresh.contains(&it.object.reference());
+        self.objects.extend(before.into_iter().filter(is_missing));
+        self.is_waiting = self.objects.len() > old;
+    }
+
+    fn references(&self) -> HashSet<ObjectRef> {
+        self.objects.iter().map(|object| object.object.reference()).collect()
+    }
+
     fn complain_if_empty(&mut self, text: &str) {
         let origin = file_origin(&self.name);
+        if self.is_waiting {
+            return;
+        }
         if text.trim().is_empty() && !self.objects.is_empty() {
             let finding = Finding::warning(Code::EmptyFile, &origin, "the file is empty now")
                 .help("its objects serve on; delete the file to delete them");
@@ -277,5 +302,26 @@ fn end_of(text: &[u8]) -> Span {
         line: count(text.matches('\n').count() + 1),
         column: count(last.chars().count() + 1),
         length: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_being_written_loses_no_object_wherever_it_is_cut() {
+        let map = |name: &str| {
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata: {{a: x}}\n")
+        };
+        let text = format!("{}---\n{}", map("first"), map("second"));
+        for cut in 0..text.len() {
+            let mut file = File::of_text("a.yaml", &text);
+            let whole = file.references();
+            file.take(&text[..cut], false);
+            assert!(file.references().is_superset(&whole), "{:?}", &text[..cut]);
+            file.take(&text, true);
+            assert_eq!(file.references(), whole, "{:?}", &text[..cut]);
+        }
     }
 }

@@ -6,7 +6,8 @@
 //! thread. [`locate`] finds lines and columns for findings that have none yet.
 //!
 //! Invariant: a file that is deleted takes its objects along, and so does a directory. What is
-//! there but cannot be read or decoded keeps what it last held, marked stale.
+//! there but cannot be read or decoded keeps what it last held, marked stale. An object that is
+//! missing in a text is believed to be gone when the file has been left alone for a moment.
 //! Invariant: a scan reads only files whose fingerprint changed, and decodes only documents
 //! whose text changed.
 //! Deliberately absent: trust in file events. They only say when to look; a poll of fingerprints
@@ -18,14 +19,14 @@ mod merge;
 mod walk;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Batch;
-use crate::manifest::Origin;
+use crate::manifest::{Finding, Origin};
 use file::File;
 use merge::View;
 
@@ -63,7 +64,9 @@ pub struct Directory {
     stdin: Option<(Arc<str>, File)>,
     /// Every file that was there at the last scan.
     files: HashMap<PathBuf, File>,
-    /// What the last scan gave; `None` before the first.
+    /// What was wrong with the paths then.
+    complaints: Vec<Finding>,
+    /// What the scan gave; `None` before the first.
     view: Option<View>,
 }
 
@@ -77,31 +80,43 @@ impl Directory {
                 .map_err(|error| OpenError::Path { path: path.clone(), error })?;
         }
         let stdin = if stdin.is_empty() { None } else { Some(read_stdin()?) };
-        Ok(Self { roots, stdin, files: HashMap::new(), view: None })
+        Ok(Self { roots, stdin, files: HashMap::new(), complaints: Vec::new(), view: None })
     }
 
     /// Looks at everything again. The first time the whole listing; later what changed, empty if
     /// nothing did.
     pub fn scan(&mut self) -> Batch {
-        let now = SystemTime::now();
-        let mut walk = walk::walk(&self.roots);
+        self.scan_at(SystemTime::now())
+    }
+
+    /// Whether a scan should follow soon: some text may not be whole yet.
+    pub fn is_waiting(&self) -> bool {
+        self.files.values().any(|file| file.is_waiting)
+    }
+
+    fn scan_at(&mut self, now: SystemTime) -> Batch {
+        let walk = walk::walk(&self.roots);
         let mut before = std::mem::take(&mut self.files);
+        let mut is_changed = walk.findings != self.complaints || self.view.is_none();
         let mut order = Vec::with_capacity(walk.files.len());
         for found in &walk.files {
             let known = before.remove(&found.path);
             let mut file = known.unwrap_or_else(|| File::new(&found.path));
-            file.update(found, now);
-            self.files.insert(found.path.clone(), file);
+            is_changed |= file.update(found, now);
             order.push(found.path.clone());
+            self.files.insert(found.path.clone(), file);
         }
-        let mut hidden: Vec<_> = before.into_iter().filter(|(path, _)| walk.hides(path)).collect();
-        hidden.sort_by(|(left, _), (right, _)| left.cmp(right));
-        for (path, mut file) in hidden {
-            file.keep();
-            order.push(path.clone());
-            self.files.insert(path, file);
+        // Sorted, because a hash map has no order that a report could follow.
+        for (path, mut file) in BTreeMap::from_iter(before) {
+            let is_hidden = walk.hides(&path);
+            is_changed |= file.keep() || !is_hidden;
+            if is_hidden {
+                order.push(path.clone());
+                self.files.insert(path, file);
+            }
         }
-        self.publish(&order, std::mem::take(&mut walk.findings))
+        self.complaints = walk.findings;
+        if is_changed { self.publish(&order) } else { Batch::new() }
     }
 
     /// Reads every file at the next scan, whatever its fingerprint says.
@@ -109,10 +124,10 @@ impl Directory {
         self.files.values_mut().for_each(File::forget);
     }
 
-    fn publish(&mut self, order: &[PathBuf], findings: Vec<crate::manifest::Finding>) -> Batch {
+    fn publish(&mut self, order: &[PathBuf]) -> Batch {
         let stdin = self.stdin.iter().map(|(_, file)| file);
         let files = stdin.chain(order.iter().filter_map(|path| self.files.get(path)));
-        let view = View::merge(files, findings);
+        let view = View::merge(files, self.complaints.clone());
         let batch = match &self.view {
             Some(before) => view.changes_since(before),
             None => view.listing(),

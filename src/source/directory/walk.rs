@@ -6,10 +6,14 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::manifest::{Code, Finding, Severity};
 
 use super::file_origin;
+
+/// How long a file must have been left alone.
+pub(super) const SETTLE_MS: u32 = 50;
 
 /// What the paths lead to now.
 #[derive(Debug, Default)]
@@ -58,14 +62,14 @@ impl Fingerprint {
         }
     }
 
-    /// Whether a further change must show: file times tick every few milliseconds only, so a
-    /// file that changed just now may change again without a trace (as git's racy entries).
-    pub(super) fn is_settled(&self, now: std::time::SystemTime) -> bool {
-        const TICK_MS: i128 = 100;
-        let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    /// Whether the file has been left alone for a moment. Before, it may still be written, and
+    /// may change again without a trace: file times tick every few milliseconds only (git calls
+    /// such entries racy).
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i128::try_from(since_epoch.as_millis()).unwrap_or(i128::MAX);
         let changed_ms = i128::from(self.changed.0) * 1000 + i128::from(self.changed.1) / 1_000_000;
-        now_ms.saturating_sub(changed_ms) > TICK_MS
+        now_ms.saturating_sub(changed_ms) > i128::from(SETTLE_MS)
     }
 }
 
@@ -120,6 +124,7 @@ impl Walker {
         }
         let names = match sorted_names(path) {
             Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => return self.unreadable(path, &error),
         };
         self.around.push(identity);
@@ -152,10 +157,8 @@ impl Walker {
     }
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        let severity = match error.kind() {
-            io::ErrorKind::NotFound => Severity::Warning,
-            _ => Severity::Error,
-        };
+        let leads_nowhere = error.kind() == io::ErrorKind::NotFound;
+        let severity = if leads_nowhere { Severity::Warning } else { Severity::Error };
         self.find(severity, path, format!("{} cannot be read: {error}", path.display()));
         self.walk.unreadable.push(path.to_owned());
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::Directory;
-use super::walk::Identity;
+use super::walk::{Identity, SETTLE_MS};
 use crate::source::Batch;
 
 /// How often fingerprints are looked at when no event says so.
@@ -24,6 +24,9 @@ const QUIET: Duration = Duration::from_millis(10);
 
 /// … but not longer than this.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The next scan after one that saw a text that may not be whole.
+const SETTLE: Duration = Duration::from_millis(SETTLE_MS as u64 + 10);
 
 /// Scans the directory on a thread of its own until the handle is dropped or nobody receives.
 ///
@@ -87,7 +90,7 @@ impl Watching {
 
     /// Waits until it is time to scan. `false`: it is time to end.
     fn wait(&mut self) -> bool {
-        let mut timeout = self.poll;
+        let mut timeout = if self.directory.is_waiting() { SETTLE } else { self.poll };
         let mut deadline = None;
         loop {
             match self.woken.recv_timeout(timeout) {
@@ -186,3 +189,6 @@ fn is_harmless(kind: EventKind) -> bool {
         | EventKind::Other => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
