@@ -62,7 +62,7 @@ pub fn locate(text: &str, origin: &Origin, field: &str) -> Option<Span> {
 }
 
 /// Reads a file of options: one mapping, whose values the caller interprets.
-pub fn mapping(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+pub fn mapping(text: &str) -> Result<serde_json::Map<String, Value>, String> {
     if text.trim().is_empty() {
         return Ok(serde_json::Map::new());
     }
