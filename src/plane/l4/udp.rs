@@ -1,0 +1,1 @@
+//! UDP flows (placeholder until merged).
