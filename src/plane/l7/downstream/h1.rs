@@ -261,7 +261,7 @@ impl Session {
     }
 
     /// Answers in the place of an endpoint.
-    async fn fail(
+    pub(super) async fn fail(
         &mut self,
         reason: Reason,
         mut delivery: Delivery,

@@ -77,13 +77,16 @@ impl Relay {
         let ended = poll_fn(|cx| self.poll(cx, &mut exchange, session)).await;
         record.request_bytes = session.body_bytes;
         record.response_bytes = self.bytes;
-        session.server.buffers.give_back(std::mem::take(&mut self.out.bytes));
         if let Err(reason) = ended {
+            if self.out.is_untouched() {
+                return Box::pin(session.fail(reason, self.delivery, record)).await;
+            }
             record.reason = Some(reason);
             return After::Abort;
         }
         let uploaded = exchange.upload == Upload::Done;
         exchange.release(self.persistent, &self.body);
+        session.server.buffers.give_back(self.out.bytes);
         if self.delivery.keep && uploaded { After::Keep } else { After::Close }
     }
 
@@ -96,7 +99,14 @@ impl Relay {
         let before = (self.bytes, session.body_bytes, self.out.unsent());
         loop {
             let _ = exchange.poll_upload(cx, session)?;
-            let more = self.poll_download(cx, exchange, session)?;
+            let more = self.poll_download(cx, exchange, session);
+            if let Poll::Ready(Err(reason)) = more {
+                if !self.out.is_untouched() {
+                    // what came is passed on; that it is not all shows in how it ends
+                    let _ = self.out.poll_flush(cx, &mut session.stream);
+                }
+                return Poll::Ready(Err(reason));
+            }
             let flushed = self.out.poll_flush(cx, &mut session.stream);
             match flushed {
                 Poll::Ready(Ok(())) => self.out.clear(),

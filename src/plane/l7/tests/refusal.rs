@@ -94,16 +94,16 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
         ),
         (
             "HTTP/2 as a second request",
-            "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
+            "GET / HTTP/1.1\r\nHost: other\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
             400,
         ),
     ];
     run(async move {
-        let origin = Origin1::new().await;
+        let origin = Manual::new().await;
         let mut world = World::new().await;
         let to = forward("web", &[origin.addr]);
         let host = crate::snapshot::HostMatch::Exact("h".into());
-        world.publish(vec![rule(host, "/", to)], None);
+        world.publish(vec![rule(host, "", to)], None);
         for (name, request, status) in rows {
             let response = world.ask(&request).await;
             let last = response.rfind("HTTP/1.1 ").and_then(|at| response.get(at..));
@@ -111,13 +111,14 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
             assert!(last.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {response:?}");
             assert!(last.contains("Connection: close\r\n"), "{name}: {response:?}");
         }
+        assert!(origin.is_untouched());
     });
 }
 
 #[test]
 fn bad_chunks_that_come_later_cut_the_upstream_connection() {
     run(async {
-        let origin = Origin1::new().await;
+        let origin = Manual::new().await;
         let world = World::to(&[origin.addr]).await;
         let mut client = world.client().await;
         client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;

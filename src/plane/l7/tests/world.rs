@@ -209,12 +209,12 @@ impl Client {
 }
 
 /// An endpoint: accepts connections and hands them to the test, one by one.
-pub(super) struct Origin1 {
+pub(super) struct Manual {
     pub(super) addr: SocketAddr,
     listener: TcpListener,
 }
 
-impl Origin1 {
+impl Manual {
     pub(super) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
         let addr = listener.local_addr().expect("a bound socket must have an address");
@@ -224,6 +224,12 @@ impl Origin1 {
     pub(super) async fn accept(&self) -> Client {
         let (stream, _) = self.listener.accept().await.expect("accept must work");
         Client { stream, read: Vec::new() }
+    }
+
+    /// Whether nobody has connected.
+    pub(super) fn is_untouched(&self) -> bool {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        self.listener.poll_accept(&mut cx).is_pending()
     }
 }
 
@@ -246,7 +252,7 @@ impl Canned {
     }
 
     pub(super) async fn with(responses: &[&str]) -> Self {
-        let origin = Origin1::new().await;
+        let origin = Manual::new().await;
         let addr = origin.addr;
         let seen = Rc::new(RefCell::new(Seen::default()));
         let responses: VecDeque<String> = responses.iter().map(|it| (*it).to_owned()).collect();
