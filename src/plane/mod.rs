@@ -8,6 +8,8 @@
 //! beyond names, `store`, `compile` or `source`; `l4`, `l7` and `dns` never import each other.
 //! Invariant: network input never panics.
 
+pub mod l7;
+
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -12,6 +12,7 @@
 //! that matches but has no rule for the path falls through to the less specific host, as the
 //! Gateway API requires; fallback rules (default backends) come after all of them.
 
+mod canonical;
 mod path;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::{HostMatch, MatchPath, Rule};
+pub use canonical::{PathError, canonical_path};
 pub use path::{one_label_below, path_matches};
 
 /// The rules of a listener and the index over them.

@@ -1,0 +1,8 @@
+//! The client's side: one file a protocol.
+//!
+//! In: a [`Stream`](super::connection::Stream) that speaks it. Out: requests for `exchange`,
+//! responses for the client. Called by `connection`.
+
+pub(super) mod h1;
+pub(super) mod h2;
+mod relay;

@@ -1,0 +1,231 @@
+//! Request heads as an endpoint sees them.
+//!
+//! Fields for the next hop are stripped, with those that `Connection` names. What says who the
+//! client is (`X-Forwarded-*`, `X-Real-IP`, `Forwarded`) is rutter's alone: nobody in front is
+//! trusted, so that a client cannot give itself another address.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use super::h1::{BodyLength, Name, Outgoing, Verb};
+use super::route::Target;
+use crate::balance::Rng;
+
+/// A request, from whichever front it came.
+#[derive(Debug)]
+pub(super) struct Request<'a, F> {
+    /// What the method means.
+    pub(super) verb: Verb,
+    /// The method as sent.
+    pub(super) method: &'a str,
+    /// Host and port as sent; empty only in HTTP/1.0.
+    pub(super) authority: &'a str,
+    /// The host that rules are matched by.
+    pub(super) host: &'a str,
+    /// The path that rules are matched by.
+    pub(super) target: &'a Target<'a>,
+    /// How long its body is.
+    pub(super) length: BodyLength,
+    /// What `Connection`, `TE` and the like say.
+    pub(super) options: &'a Options<'a>,
+    /// Every field: what it is, name and value.
+    pub(super) fields: F,
+}
+
+/// What the fields of a head say about the connection it came by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Options<'a> {
+    /// `Connection: close`.
+    pub(super) close: bool,
+    /// `Connection: keep-alive`.
+    pub(super) keep_alive: bool,
+    /// The protocol of `Upgrade`, if `Connection: upgrade` is there too.
+    pub(super) upgrade: Option<&'a [u8]>,
+    /// `TE: trailers`.
+    pub(super) trailers: bool,
+    /// A usable `X-Request-Id`.
+    pub(super) request_id: Option<&'a str>,
+    /// `Connection` names further fields.
+    nominates: bool,
+}
+
+impl<'a> Options<'a> {
+    /// Reads them.
+    pub(super) fn of(fields: impl Iterator<Item = (Name, &'a [u8], &'a [u8])>) -> Self {
+        let mut options = Self::default();
+        let mut upgrade = false;
+        for (name, _, value) in fields {
+            match name {
+                Name::Connection => upgrade |= options.read_connection(value),
+                Name::Upgrade => options.upgrade = Some(value),
+                Name::Te => options.trailers |= lists(value, b"trailers"),
+                Name::RequestId => options.request_id = usable_id(value),
+                Name::ContentLength
+                | Name::Cookie
+                | Name::Date
+                | Name::Expect
+                | Name::Forwarded
+                | Name::Host
+                | Name::HopByHop
+                | Name::Server
+                | Name::TransferEncoding
+                | Name::Underscore
+                | Name::Other => {}
+            }
+        }
+        // h2c by upgrade is dead (RFC 9113 section 3.1) and a known way around a proxy's checks
+        let h2c = |protocol: &[u8]| protocol.to_ascii_lowercase().starts_with(b"h2c");
+        options.upgrade = options.upgrade.filter(|protocol| upgrade && !h2c(protocol));
+        options
+    }
+
+    /// Reads one `Connection` field; whether it says `upgrade`.
+    fn read_connection(&mut self, value: &[u8]) -> bool {
+        let mut upgrade = false;
+        for option in tokens(value) {
+            let is = |known: &str| option.eq_ignore_ascii_case(known.as_bytes());
+            if is("close") {
+                self.close = true;
+            } else if is("keep-alive") {
+                self.keep_alive = true;
+            } else if is("upgrade") {
+                upgrade = true;
+            } else if !is("te") && !option.is_empty() {
+                self.nominates = true;
+            }
+        }
+        upgrade
+    }
+
+    /// Whether `Connection` names this field. Fields that matter to a proxy are handled by what
+    /// they are before anybody asks: a client cannot nominate `Host` away.
+    pub(super) fn nominate<'f>(
+        &self,
+        fields: impl Iterator<Item = (Name, &'f [u8], &'f [u8])>,
+        name: &[u8],
+    ) -> bool {
+        self.nominates
+            && fields
+                .filter(|(known, _, _)| *known == Name::Connection)
+                .any(|(_, _, value)| lists(value, name))
+    }
+}
+
+/// The lines about the client, written once a connection.
+pub(super) fn client_lines(client: SocketAddr, tls: bool, port: u16) -> Vec<u8> {
+    let address = client.ip().to_canonical();
+    let scheme = if tls { "https" } else { "http" };
+    format!(
+        "X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: {scheme}\r\n\
+         X-Forwarded-Port: {port}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Writes the head of a request for an endpoint.
+pub(super) fn write_request<'a, F>(
+    out: &mut Outgoing,
+    request: &Request<'a, F>,
+    client_lines: &[u8],
+    request_id: &str,
+) where
+    F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
+{
+    let Request { method, authority, target, .. } = request;
+    for part in [method, " ", &target.path, target.query, " HTTP/1.1\r\n"] {
+        out.bytes.extend_from_slice(part.as_bytes());
+    }
+    out.field(b"Host", authority.as_bytes());
+    write_fields(out, request);
+    if !authority.is_empty() {
+        out.field(b"X-Forwarded-Host", authority.as_bytes());
+    }
+    out.bytes.extend_from_slice(client_lines);
+    out.field(b"X-Request-Id", request_id.as_bytes());
+    write_length(out, request);
+    if let Some(protocol) = request.options.upgrade {
+        out.field(b"Upgrade", protocol);
+        out.field(b"Connection", b"upgrade");
+    } else if request.options.trailers {
+        out.field(b"TE", b"trailers");
+        out.field(b"Connection", b"TE");
+    }
+    out.bytes.extend_from_slice(b"\r\n");
+}
+
+fn write_fields<'a, F>(out: &mut Outgoing, request: &Request<'a, F>)
+where
+    F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
+{
+    let mut cookie = false;
+    for (known, name, value) in request.fields.clone() {
+        match known {
+            Name::Date | Name::Expect | Name::Server | Name::Other => {
+                if !request.options.nominate(request.fields.clone(), name) {
+                    out.field(name, value);
+                }
+            }
+            Name::Cookie if !cookie => {
+                cookie = true;
+                write_cookie(out, request.fields.clone());
+            }
+            Name::Connection
+            | Name::ContentLength
+            | Name::Cookie
+            | Name::Forwarded
+            | Name::HopByHop
+            | Name::Host
+            | Name::RequestId
+            | Name::Te
+            | Name::TransferEncoding
+            | Name::Underscore
+            | Name::Upgrade => {}
+        }
+    }
+}
+
+/// One `Cookie` field, joined from the crumbs of HTTP/2 (RFC 9113 section 8.2.3).
+fn write_cookie<'a>(out: &mut Outgoing, fields: impl Iterator<Item = (Name, &'a [u8], &'a [u8])>) {
+    out.bytes.extend_from_slice(b"Cookie: ");
+    let crumbs = fields.filter(|(known, _, _)| *known == Name::Cookie);
+    for (place, (_, _, crumb)) in crumbs.enumerate() {
+        out.bytes.extend_from_slice(if place == 0 { b"" } else { b"; " });
+        out.bytes.extend_from_slice(crumb);
+    }
+    out.bytes.extend_from_slice(b"\r\n");
+}
+
+/// A request without a body says nothing, unless its method usually has one.
+fn write_length<F>(out: &mut Outgoing, request: &Request<'_, F>) {
+    match request.length {
+        BodyLength::Exact(0) if request.verb.is_idempotent() && request.method != "PUT" => {}
+        BodyLength::Exact(_) if request.options.upgrade.is_some() => {}
+        BodyLength::Exact(length) => out.line(format_args!("Content-Length: {length}")),
+        BodyLength::Chunked | BodyLength::UntilClose => {
+            out.field(b"Transfer-Encoding", b"chunked");
+        }
+    }
+}
+
+/// A new request id: 32 hexadecimal digits, as ingress-nginx makes them.
+pub(super) fn new_request_id(rng: &mut Rng) -> String {
+    let mut id = Vec::with_capacity(32);
+    // writing to a Vec cannot fail
+    let _ = write!(id, "{:016x}{:016x}", rng.next_u64(), rng.next_u64());
+    String::from_utf8(id).unwrap_or_default()
+}
+
+/// An id from a client is kept if it can do no harm in logs.
+fn usable_id(value: &[u8]) -> Option<&str> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    let usable = !value.is_empty() && value.len() <= 128 && value.iter().all(plain);
+    std::str::from_utf8(value).ok().filter(|_| usable)
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn lists(value: &[u8], wanted: &[u8]) -> bool {
+    tokens(value).any(|token| token.eq_ignore_ascii_case(wanted))
+}

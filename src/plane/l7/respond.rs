@@ -1,0 +1,267 @@
+//! Response heads as a client of HTTP/1 sees them, and the answers that are rutter's own.
+
+use std::cell::RefCell;
+use std::time::SystemTime;
+
+use super::forwarded::Options;
+use super::h1::{BodyLength, Encoder, Name, Outgoing, ResponseHead, Verb};
+use crate::snapshot::Reason;
+
+/// How a response reaches a client of HTTP/1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivery {
+    /// The request's method.
+    pub(super) verb: Verb,
+    /// HTTP/1.0 or 1.1.
+    pub(super) minor: u8,
+    /// Whether the connection takes another request afterwards.
+    pub(super) keep: bool,
+    /// Whether the request asks for another protocol.
+    pub(super) upgrade: bool,
+}
+
+/// Writes the head of an endpoint's response, and says how its body is framed. `delivery.keep`
+/// is taken back if only the end of the connection can end the body.
+pub(super) fn write_response(
+    out: &mut Outgoing,
+    response: &ResponseHead,
+    head: &[u8],
+    length: BodyLength,
+    delivery: &mut Delivery,
+    clock: &Clock,
+) {
+    let framing = Framing::of(response, length, delivery);
+    write_status(out, response.status, response.phrase(head));
+    write_fields(out, response, head, framing, clock);
+    match (framing, length) {
+        (Framing::Length, BodyLength::Exact(length)) => {
+            out.line(format_args!("Content-Length: {length}"));
+        }
+        (Framing::Chunked, _) => out.field(b"Transfer-Encoding", b"chunked"),
+        (Framing::Length | Framing::AsSent | Framing::None | Framing::Close, _) => {}
+    }
+    write_persistence(out, delivery);
+    out.bytes.extend_from_slice(b"\r\n");
+    out.encoder = if framing == Framing::Chunked { Encoder::Chunked } else { Encoder::Plain };
+}
+
+/// How the length of a response is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is no body, and no length (1xx, 204).
+    None,
+    /// There is no body; what the endpoint says is the length of the one there would be (HEAD,
+    /// 304).
+    AsSent,
+    /// By `Content-Length`.
+    Length,
+    /// In chunks.
+    Chunked,
+    /// By the end of the connection: HTTP/1.0 knows no chunks.
+    Close,
+}
+
+impl Framing {
+    fn of(response: &ResponseHead, length: BodyLength, delivery: &mut Delivery) -> Self {
+        match length {
+            BodyLength::Exact(_) if response.status < 200 || response.status == 204 => Self::None,
+            BodyLength::Exact(_) if delivery.verb == Verb::Head || response.status == 304 => {
+                Self::AsSent
+            }
+            BodyLength::Exact(_) => Self::Length,
+            BodyLength::Chunked | BodyLength::UntilClose if delivery.minor > 0 => Self::Chunked,
+            BodyLength::Chunked | BodyLength::UntilClose => {
+                delivery.keep = false;
+                Self::Close
+            }
+        }
+    }
+}
+
+/// Writes an interim response (1xx) or the head of 101.
+pub(super) fn write_interim(out: &mut Outgoing, response: &ResponseHead, head: &[u8]) {
+    write_status(out, response.status, response.phrase(head));
+    for field in &response.fields {
+        match field.known {
+            Name::Connection | Name::ContentLength | Name::HopByHop | Name::TransferEncoding => {}
+            Name::Upgrade if response.status == 101 => {
+                out.field(b"Connection", b"upgrade");
+                out.field(b"Upgrade", field.value(head));
+            }
+            Name::Upgrade => {}
+            Name::Cookie
+            | Name::Date
+            | Name::Expect
+            | Name::Forwarded
+            | Name::Host
+            | Name::Server
+            | Name::Te
+            | Name::Underscore
+            | Name::RequestId
+            | Name::Other => out.field(field.name(head), field.value(head)),
+        }
+    }
+    out.bytes.extend_from_slice(b"\r\n");
+}
+
+/// Writes an answer of rutter's own: the status of the reason, and the reason as text.
+pub(super) fn write_failure(
+    out: &mut Outgoing,
+    reason: Reason,
+    delivery: &Delivery,
+    clock: &Clock,
+) {
+    let status = reason.status();
+    let body = failure_body(reason);
+    write_status(out, status, b"");
+    write_server_and_date(out, clock);
+    out.field(b"Content-Type", b"text/plain; charset=utf-8");
+    if let Some((name, value)) = failure_field(reason) {
+        out.field(name.as_bytes(), value.as_bytes());
+    }
+    out.line(format_args!("Content-Length: {}", body.len()));
+    write_persistence(out, delivery);
+    out.bytes.extend_from_slice(b"\r\n");
+    if delivery.verb != Verb::Head {
+        out.bytes.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// The body of an answer of rutter's own.
+pub(super) fn failure_body(reason: Reason) -> String {
+    format!("rutter: {} {reason}\n", reason.status())
+}
+
+/// The field that the status of a failure calls for.
+pub(super) fn failure_field(reason: Reason) -> Option<(&'static str, &'static str)> {
+    match reason.status() {
+        405 => Some(("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH")),
+        503 => Some(("retry-after", "1")),
+        _ => None,
+    }
+}
+
+fn write_status(out: &mut Outgoing, status: u16, phrase: &[u8]) {
+    out.bytes.extend_from_slice(b"HTTP/1.1 ");
+    let known = http::StatusCode::from_u16(status).ok();
+    for digit in [status / 100, status / 10 % 10, status % 10] {
+        out.bytes.push(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
+    }
+    out.bytes.push(b' ');
+    let canonical = known.and_then(|known| known.canonical_reason()).unwrap_or_default();
+    out.bytes.extend_from_slice(if phrase.is_empty() { canonical.as_bytes() } else { phrase });
+    out.bytes.extend_from_slice(b"\r\n");
+}
+
+fn write_fields(
+    out: &mut Outgoing,
+    response: &ResponseHead,
+    head: &[u8],
+    framing: Framing,
+    clock: &Clock,
+) {
+    let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
+    let options = Options::of(fields.clone());
+    let (mut server, mut date) = (false, false);
+    for (known, name, value) in fields.clone() {
+        match known {
+            Name::Connection
+            | Name::HopByHop
+            | Name::Te
+            | Name::TransferEncoding
+            | Name::Upgrade => continue,
+            Name::ContentLength if framing != Framing::AsSent => continue,
+            Name::Server => server = true,
+            Name::Date => date = true,
+            Name::ContentLength
+            | Name::Cookie
+            | Name::Expect
+            | Name::Forwarded
+            | Name::Host
+            | Name::RequestId
+            | Name::Underscore
+            | Name::Other => {}
+        }
+        if !options.nominate(fields.clone(), name) {
+            out.field(name, value);
+        }
+    }
+    if !server {
+        out.field(b"Server", SERVER.as_bytes());
+    }
+    if !date {
+        clock.write_date(out);
+    }
+}
+
+fn write_server_and_date(out: &mut Outgoing, clock: &Clock) {
+    out.field(b"Server", SERVER.as_bytes());
+    clock.write_date(out);
+}
+
+/// HTTP/1.1 goes on unless it says so, HTTP/1.0 only if it says so.
+fn write_persistence(out: &mut Outgoing, delivery: &Delivery) {
+    if !delivery.keep {
+        out.field(b"Connection", b"close");
+    } else if delivery.minor == 0 {
+        out.field(b"Connection", b"keep-alive");
+    }
+}
+
+/// The text of `Date`, made anew once a second.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    date: RefCell<(u64, String)>,
+}
+
+impl Clock {
+    /// The date of now (RFC 9110 section 5.6.7).
+    pub(super) fn with_date<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let second = since.unwrap_or_default().as_secs();
+        let mut date = self.date.borrow_mut();
+        if date.0 != second || date.1.is_empty() {
+            *date = (second, format_date(second));
+        }
+        read(&date.1)
+    }
+
+    fn write_date(&self, out: &mut Outgoing) {
+        self.with_date(|date| out.field(b"Date", date.as_bytes()));
+    }
+}
+
+fn format_date(second: u64) -> String {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let second = i64::try_from(second).unwrap_or(0);
+    let at = time::OffsetDateTime::from_unix_timestamp(second)
+        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let day = usize::from(at.weekday().number_days_from_monday());
+    let month = usize::from(u8::from(at.month())).saturating_sub(1);
+    format!(
+        "{}, {:02} {} {} {:02}:{:02}:{:02} GMT",
+        DAYS.get(day).unwrap_or(&"Mon"),
+        at.day(),
+        MONTHS.get(month).unwrap_or(&"Jan"),
+        at.year(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+    )
+}
+
+/// What `Server` says where an endpoint says nothing.
+pub(super) const SERVER: &str = "rutter";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_written_as_http_wants_it() {
+        assert_eq!(format_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(format_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+}

@@ -1,0 +1,163 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::world::*;
+use crate::manifest::ObjectKey;
+use crate::snapshot::{Certificate, CertificateId, HostMatch, TlsTable};
+
+/// A certificate for a name.
+pub(super) fn certificate(id: u64, name: &str) -> Arc<Certificate> {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]);
+    let made = made.expect("a certificate must be made");
+    Arc::new(Certificate {
+        id: CertificateId(id),
+        secret: ObjectKey::new("default", name),
+        origin: Default::default(),
+        chain: vec![made.cert.der().to_vec()],
+        key: made.signing_key.serialize_der(),
+        names: vec![name.into()],
+        not_after: i64::MAX,
+    })
+}
+
+pub(super) fn table(default: &Arc<Certificate>) -> TlsTable {
+    TlsTable { default: Some(default.clone()), ..TlsTable::default() }
+}
+
+/// Shakes hands with a client that trusts everybody and says what it was shown.
+pub(super) async fn connect(world: &World, name: &str, alpn: &[&str]) -> TlsStream<TcpStream> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider must do TLS")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|it| it.as_bytes().to_vec()).collect();
+    let stream = TcpStream::connect(world.addr).await.expect("the server must accept");
+    let name = ServerName::try_from(name.to_owned()).expect("a name must be given");
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    connecting.await.expect("the handshake must work")
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    let chain = stream.get_ref().1.peer_certificates();
+    chain.and_then(|chain| chain.first()).map(|it| it.to_vec()).unwrap_or_default()
+}
+
+async fn get(stream: &mut TlsStream<TcpStream>) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("it must be open");
+    let mut read = Vec::new();
+    while !read.ends_with(b"ok") {
+        assert!(stream.read_buf(&mut read).await.expect("it must be open") > 0);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[test]
+fn the_certificate_is_that_of_the_exact_name_then_the_wildcard_then_the_default() {
+    run(async {
+        let mut world = World::new().await;
+        let (exact, wild, default) =
+            (certificate(1, "a.test"), certificate(2, "*.test"), certificate(3, "default"));
+        let mut tls = table(&default);
+        tls.exact = BTreeMap::from([("a.test".into(), exact.clone())]);
+        tls.wildcard = BTreeMap::from([("test".into(), wild.clone())]);
+        world.publish(Vec::new(), Some(Arc::new(tls)));
+        for (name, expected) in [
+            ("a.test", &exact),
+            ("A.TEST", &exact),
+            ("b.test", &wild),
+            ("a.b.test", &default),
+            ("127.0.0.1", &default),
+        ] {
+            let stream = connect(&world, name, &[]).await;
+            assert_eq!(shown(&stream), expected.chain[0], "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_new_certificate_is_served_and_no_connection_is_cut_for_it() {
+    run(async {
+        let origin = Canned::ok().await;
+        let mut world = World::new().await;
+        let rules = || vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))];
+        let (old, new) = (certificate(1, "old"), certificate(2, "new"));
+        world.publish(rules(), Some(Arc::new(table(&old))));
+        let mut living = connect(&world, "h", &["http/1.1"]).await;
+        get(&mut living).await;
+        world.publish(rules(), Some(Arc::new(table(&new))));
+        let mut fresh = connect(&world, "h", &[]).await;
+        assert_eq!((shown(&living), shown(&fresh)), (old.chain[0].clone(), new.chain[0].clone()));
+        get(&mut living).await;
+        get(&mut fresh).await;
+        assert!(origin.heads()[0].contains("X-Forwarded-Proto: https\r\n"));
+    });
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_fails_its_own_handshakes_only() {
+    run(async {
+        let mut world = World::new().await;
+        let good = certificate(1, "good");
+        let mut bad = Certificate::clone(&certificate(2, "bad"));
+        bad.key = b"no key".to_vec();
+        let mut tls = table(&good);
+        tls.exact = BTreeMap::from([("bad".into(), Arc::new(bad))]);
+        world.publish(Vec::new(), Some(Arc::new(tls)));
+        let mut client = world.client().await;
+        client.send("GET / HTTP/1.1\r\n\r\n").await;
+        client.rest().await;
+        assert_eq!(shown(&connect(&world, "good", &[]).await), good.chain[0]);
+    });
+}
+
+/// Takes any certificate: the tests look at it themselves.
+#[derive(Debug)]
+struct Trusting;
+
+impl rustls::client::danger::ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls_pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

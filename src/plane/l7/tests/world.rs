@@ -1,0 +1,308 @@
+//! A server, its snapshot, and endpoints that record what they are sent.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::LocalSet;
+
+use crate::balance::{Loads, Rng};
+use crate::life::{self, DrainSignal};
+use crate::manifest::{Kind, ObjectKey, ObjectRef, Origin};
+use crate::observe::Observer;
+use crate::plane::l7::{Limits, Server};
+use crate::plane::{Accepted, Local};
+use crate::snapshot::cell::{self, Publisher};
+use crate::snapshot::{
+    Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, HostMatch, HttpListener,
+    ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey, TlsTable,
+    Transport, WeightedBackend,
+};
+
+/// Runs a test with its tasks on one thread.
+pub(super) fn run<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime must start");
+    let limit = std::time::Duration::from_secs(20);
+    LocalSet::new().block_on(&runtime, async {
+        tokio::time::timeout(limit, test).await.expect("the test must end in time");
+    });
+}
+
+/// A running server with one listener.
+pub(super) struct World {
+    pub(super) addr: SocketAddr,
+    pub(super) publisher: Publisher,
+    pub(super) drain: Option<DrainSignal>,
+    pub(super) local: Rc<Local>,
+    key: SocketKey,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(super) async fn with(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
+        let addr = listener.local_addr().expect("a bound socket must have an address");
+        let key = SocketKey { transport: Transport::Tcp, addr };
+        let (publisher, reader) = cell::new();
+        let (signal, drain) = life::drain();
+        let local = Rc::new(Local {
+            worker: 0,
+            snapshot: reader.cached(),
+            loads: Loads::default(),
+            rng: RefCell::new(Rng::new(1)),
+            observer: Rc::new(Observer::default()),
+            drain,
+        });
+        let server = Server::new(local.clone(), limits);
+        life::spawn_local("accept", async move {
+            while let Ok((stream, client)) = listener.accept().await {
+                let server = server.clone();
+                life::spawn_local("connection", async move {
+                    server.serve(Accepted { stream, client, key }).await;
+                });
+            }
+        });
+        Self { addr, publisher, drain: Some(signal), local, key }
+    }
+
+    /// Everything goes to these endpoints.
+    pub(super) async fn to(endpoints: &[SocketAddr]) -> Self {
+        let mut world = Self::new().await;
+        world.publish(vec![rule(HostMatch::Any, "", forward("web", endpoints))], None);
+        world
+    }
+
+    pub(super) fn publish(&mut self, rules: Vec<Arc<Rule>>, tls: Option<Arc<TlsTable>>) {
+        let mut snapshot = Snapshot::default();
+        for rule in &rules {
+            let Action::Forward(backends) = &rule.action else { continue };
+            for backend in backends {
+                let id = backend.backend.id.clone();
+                snapshot.backends.insert(id, backend.backend.clone());
+            }
+        }
+        let routes = Arc::new(RouteTable::new(rules));
+        let http = HttpListener { name: "http".into(), tls, routes };
+        let spec = ListenerSpec { key: self.key, serve: Serve::Http(Arc::new(http)) };
+        snapshot.listeners.insert(self.key, Arc::new(spec));
+        self.publisher.publish(snapshot);
+    }
+
+    pub(super) async fn client(&self) -> Client {
+        Client::connect(self.addr).await
+    }
+
+    /// Sends a request on a connection of its own and reads until the end.
+    pub(super) async fn ask(&self, request: &str) -> String {
+        let mut client = self.client().await;
+        client.send(request).await;
+        client.rest().await
+    }
+}
+
+/// A rule for a host and a path prefix.
+pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
+    Arc::new(Rule {
+        route: ObjectRef::new(Kind::Ingress, ObjectKey::new("default", "r")),
+        label: "default/r".into(),
+        host,
+        path: MatchPath::Prefix(prefix.into()),
+        action,
+        origin: Origin::default(),
+        field: "".into(),
+    })
+}
+
+pub(super) fn fail(reason: Reason) -> Action {
+    Action::Fail { reason, detail: "".into() }
+}
+
+pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
+    let endpoint = |addr: &SocketAddr| {
+        Arc::new(Endpoint {
+            id: EndpointId(*addr),
+            ready: true,
+            serving: true,
+            terminating: false,
+            pod: None,
+            node: None,
+            zone: None,
+        })
+    };
+    let endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    let backend = Backend {
+        id: BackendId {
+            service: ObjectKey::new("default", name),
+            port: "80".into(),
+            transport: Transport::Tcp,
+        },
+        port: 80,
+        app_protocol: AppProtocol::Http,
+        usable: endpoints.clone(),
+        endpoints,
+    };
+    Action::Forward(vec![WeightedBackend { backend: Arc::new(backend), weight: 1 }])
+}
+
+/// An address where nobody listens.
+pub(super) async fn closed_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
+    listener.local_addr().expect("a bound socket must have an address")
+}
+
+/// A client that sends what it is told.
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    pub(super) async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.expect("the server must accept");
+        stream.set_nodelay(true).expect("a socket must take options");
+        Self { stream, read: Vec::new() }
+    }
+
+    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.expect("the server must read");
+    }
+
+    /// Reads up to and with `end`.
+    pub(super) async fn until(&mut self, end: &str) -> String {
+        loop {
+            let found = self.read.windows(end.len()).position(|it| it == end.as_bytes());
+            if let Some(place) = found {
+                let rest = self.read.split_off(place + end.len());
+                let head = std::mem::replace(&mut self.read, rest);
+                return String::from_utf8_lossy(&head).into_owned();
+            }
+            let length = self.stream.read_buf(&mut self.read).await.unwrap_or(0);
+            let read = String::from_utf8_lossy(&self.read);
+            assert!(length > 0, "closed before {end:?}: {read:?}");
+        }
+    }
+
+    pub(super) async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await
+    }
+
+    /// Reads until the connection ends; a reset counts as an end.
+    pub(super) async fn rest(&mut self) -> String {
+        while self.stream.read_buf(&mut self.read).await.is_ok_and(|length| length > 0) {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
+    }
+
+    /// Sends a GET and reads a response whose body is `body`.
+    pub(super) async fn get(&mut self, path: &str, body: &str) -> String {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+        self.until(&format!("\r\n\r\n{body}")).await
+    }
+}
+
+/// An endpoint: accepts connections and hands them to the test, one by one.
+pub(super) struct Manual {
+    pub(super) addr: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Manual {
+    pub(super) async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
+        let addr = listener.local_addr().expect("a bound socket must have an address");
+        Self { addr, listener }
+    }
+
+    pub(super) async fn accept(&self) -> Client {
+        let (stream, _) = self.listener.accept().await.expect("accept must work");
+        Client { stream, read: Vec::new() }
+    }
+
+    /// Whether nobody has connected.
+    pub(super) fn is_untouched(&self) -> bool {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        self.listener.poll_accept(&mut cx).is_pending()
+    }
+}
+
+/// What a [`Canned`] endpoint was sent.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) connections: usize,
+    pub(super) heads: Vec<String>,
+}
+
+/// An endpoint that answers each request head with the next canned response, or 200 `ok`.
+pub(super) struct Canned {
+    pub(super) addr: SocketAddr,
+    pub(super) seen: Rc<RefCell<Seen>>,
+}
+
+impl Canned {
+    pub(super) async fn ok() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub(super) async fn with(responses: &[&str]) -> Self {
+        let origin = Manual::new().await;
+        let addr = origin.addr;
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        let responses: VecDeque<String> = responses.iter().map(|it| (*it).to_owned()).collect();
+        let responses = Rc::new(RefCell::new(responses));
+        let all = seen.clone();
+        life::spawn_local("origin", async move {
+            loop {
+                let connection = origin.accept().await;
+                all.borrow_mut().connections += 1;
+                life::spawn_local("origin", serve(connection, all.clone(), responses.clone()));
+            }
+        });
+        Self { addr, seen }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.seen.borrow().connections
+    }
+
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.seen.borrow().heads.clone()
+    }
+}
+
+async fn serve(
+    mut connection: Client,
+    seen: Rc<RefCell<Seen>>,
+    responses: Rc<RefCell<VecDeque<String>>>,
+) {
+    while let Some(head) = read_head(&mut connection).await {
+        seen.borrow_mut().heads.push(head);
+        let next = responses.borrow_mut().pop_front();
+        let response = next.unwrap_or_else(|| OK.to_owned());
+        if connection.stream.write_all(response.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_head(connection: &mut Client) -> Option<String> {
+    loop {
+        if let Some(place) = connection.read.windows(4).position(|it| it == b"\r\n\r\n") {
+            let rest = connection.read.split_off(place + 4);
+            let head = std::mem::replace(&mut connection.read, rest);
+            return Some(String::from_utf8_lossy(&head).into_owned());
+        }
+        if connection.stream.read_buf(&mut connection.read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -1,0 +1,113 @@
+//! After 101: bytes both ways, whatever they mean. Cold: called boxed.
+//!
+//! What the client sent before 101 stayed in its buffer until now: an endpoint that refuses the
+//! upgrade never sees it (the request smuggling class of 2026).
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Server;
+use super::buffer::Buffer;
+use super::connection::Stream;
+use super::exchange::Exchange;
+use crate::observe::RequestRecord;
+
+/// Copies both ways until both sides have ended, or one has failed.
+pub(super) async fn run(
+    server: &Rc<Server>,
+    mut client: Stream,
+    sent_ahead: Buffer,
+    upgraded: (Exchange, RequestRecord),
+) {
+    let (mut exchange, mut record) = upgraded;
+    let Some(carrier) = &mut exchange.upstream else { return };
+    let endpoint = &mut carrier.connection.stream;
+    let mut up = Direction::new(sent_ahead.filled());
+    let mut down = Direction::new(carrier.connection.buffer.filled());
+    drop(sent_ahead);
+    let _ = poll_fn(|cx| {
+        let mut scratch = server.scratch.borrow_mut();
+        let up = up.poll_copy(cx, &mut client, endpoint, &mut scratch)?;
+        let down = down.poll_copy(cx, endpoint, &mut client, &mut scratch)?;
+        if up.is_ready() && down.is_ready() {
+            Poll::Ready(io::Result::Ok(()))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    record.request_bytes = up.bytes;
+    record.response_bytes = down.bytes;
+}
+
+/// One way: what was read and not yet written, and how far it is to its end.
+#[derive(Debug, Default)]
+struct Direction {
+    waiting: Vec<u8>,
+    written: usize,
+    bytes: u64,
+    ended: bool,
+    shut: bool,
+}
+
+impl Direction {
+    fn new(ahead: &[u8]) -> Self {
+        Self { waiting: ahead.to_vec(), bytes: ahead.len() as u64, ..Self::default() }
+    }
+
+    /// Copies until nothing moves, through a buffer that all connections of the worker share;
+    /// only what the other side does not take at once is kept. An end is passed on as an end.
+    fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        while !self.shut {
+            ready!(self.poll_waiting(cx, to))?;
+            if self.ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.shut = true;
+                break;
+            }
+            let mut read = ReadBuf::new(scratch);
+            if Pin::new(&mut *from).poll_read(cx, &mut read)?.is_pending() {
+                // TLS may hold bytes back until it is flushed
+                let _ = Pin::new(&mut *to).poll_flush(cx)?;
+                return Poll::Pending;
+            }
+            self.ended = read.filled().is_empty();
+            self.bytes = self.bytes.saturating_add(read.filled().len() as u64);
+            let sent = match Pin::new(&mut *to).poll_write(cx, read.filled())? {
+                Poll::Ready(sent) => sent,
+                Poll::Pending => 0,
+            };
+            self.waiting.extend_from_slice(read.filled().get(sent..).unwrap_or_default());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what the other side did not take before, and frees its memory.
+    fn poll_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = self.waiting.get(self.written..) {
+            let sent = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written = self.written.saturating_add(sent);
+        }
+        self.waiting = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
