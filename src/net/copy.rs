@@ -98,7 +98,11 @@ impl Direction {
     }
 
     /// Writes what is left from before.
-    fn poll_flush(&mut self, to: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(
+        &mut self,
+        to: &mut TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.left.is_empty() {
             let written = ready!(Pin::new(&mut *to).poll_write(context, &self.left))?;
             self.left.drain(..written);

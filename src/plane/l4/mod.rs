@@ -7,6 +7,7 @@
 //! elsewhere.
 
 pub mod tcp;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;
