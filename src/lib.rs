@@ -4,6 +4,7 @@ pub mod app;
 pub mod balance;
 pub mod compile;
 pub mod config;
+pub mod echo;
 pub mod life;
 pub mod manifest;
 pub mod net;
