@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod balance;
+pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod echo;
