@@ -34,15 +34,33 @@ pub struct Args {
     pod: String,
 
     /// Namespace that is told in answers
-    #[arg(long, value_name = "NAME", env = "NAMESPACE", default_value = "")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "NAMESPACE",
+        default_value = "",
+        hide_default_value = true
+    )]
     namespace: String,
 
     /// Service that is told in answers
-    #[arg(long, value_name = "NAME", env = "SERVICE_NAME", default_value = "")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "SERVICE_NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     service: String,
 
     /// Ingress that is told in answers
-    #[arg(long, value_name = "NAME", env = "INGRESS_NAME", default_value = "")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "INGRESS_NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     ingress: String,
 
     /// Line sent first on TCP connections and in UDP answers

@@ -47,8 +47,11 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let objects = Objects::Listed(objects(&config.settings.ingress_class, &backends));
-    eprintln!("rutter proxy: http://{} → {}", args.from, args.to.join(", "));
-    match App::build(config, objects).and_then(App::run) {
+    let announce = |app| {
+        eprintln!("rutter proxy: http://{} → {}", args.from, args.to.join(", "));
+        app
+    };
+    match App::build(config, objects).map(announce).and_then(App::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),
     }
@@ -101,18 +104,24 @@ const NAME: &str = "proxy";
 const PORT: i64 = 80;
 
 fn objects(class: &Arc<str>, backends: &[SocketAddr]) -> Vec<Sourced> {
-    let mut objects = vec![ingress(class), service()];
-    objects.extend(backends.iter().enumerate().map(|(number, addr)| slice(number, *addr)));
+    let mut objects =
+        vec![Object::Ingress(ingress(class).into()), Object::Service(service().into())];
+    objects.extend(
+        backends
+            .iter()
+            .enumerate()
+            .map(|(number, addr)| Object::EndpointSlice(slice(number, *addr).into())),
+    );
     objects
         .into_iter()
         .map(|object| Sourced { object, origin: Origin::default(), stale: false })
         .collect()
 }
 
-fn ingress(class: &Arc<str>) -> Object {
+fn ingress(class: &Arc<str>) -> Ingress {
     let port = ServiceBackendPort { number: Some(PORT), name: None };
     let service = IngressServiceBackend { name: NAME.into(), port };
-    Object::Ingress(Ingress {
+    Ingress {
         metadata: metadata(NAME, &[]),
         spec: IngressSpec {
             ingress_class_name: Some(class.clone()),
@@ -120,12 +129,12 @@ fn ingress(class: &Arc<str>) -> Object {
             ..IngressSpec::default()
         },
         ..Ingress::default()
-    })
+    }
 }
 
 /// Headless: a virtual address would be one socket more, on a port that needs root.
-fn service() -> Object {
-    Object::Service(Service {
+fn service() -> Service {
+    Service {
         metadata: metadata(NAME, &[]),
         spec: ServiceSpec {
             cluster_ip: Some("None".into()),
@@ -134,14 +143,14 @@ fn service() -> Object {
             ..ServiceSpec::default()
         },
         ..Service::default()
-    })
+    }
 }
 
 /// One slice a backend, as all endpoints of a slice have the same port.
-fn slice(number: usize, addr: SocketAddr) -> Object {
+fn slice(number: usize, addr: SocketAddr) -> EndpointSlice {
     let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
     let ip: IpAddr = addr.ip();
-    Object::EndpointSlice(EndpointSlice {
+    EndpointSlice {
         metadata: metadata(&format!("{NAME}-{number}"), &[("kubernetes.io/service-name", NAME)]),
         address_type: family.into(),
         endpoints: vec![SliceEndpoint {
@@ -153,7 +162,7 @@ fn slice(number: usize, addr: SocketAddr) -> Object {
             port: Some(i64::from(addr.port())),
             ..EndpointPort::default()
         }],
-    })
+    }
 }
 
 fn metadata(name: &str, labels: &[(&str, &str)]) -> Metadata {
@@ -168,7 +177,11 @@ fn metadata(name: &str, labels: &[(&str, &str)]) -> Metadata {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::compile::{Allocations, Settings, compile};
+    use crate::store::Inbox;
 
     #[test]
     fn urls_become_addresses() {
@@ -193,6 +206,23 @@ mod tests {
         ] {
             let problem = resolve(url).expect_err(url);
             assert!(problem.contains(reason) && problem.starts_with(url), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_objects_compile_to_one_rule_with_every_backend() {
+        let backends = ["127.0.0.1:3000", "127.0.0.1:3001"].map(|addr| addr.parse().unwrap());
+        let mut inbox = Inbox::default();
+        let settings = Settings::default();
+        for sourced in objects(&settings.ingress_class, &backends) {
+            inbox.objects.apply(&sourced);
+        }
+        let compiled =
+            compile(&inbox.objects, &settings, &Allocations::default(), SystemTime::now());
+        assert_eq!(compiled.report.findings, []);
+        let snapshot = format!("{:?}", compiled.snapshot);
+        for addr in backends {
+            assert!(snapshot.contains(&addr.to_string()), "{addr} in {snapshot}");
         }
     }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::life::{Drain, spawn_local};
 use crate::net::{ReusePort, bind_udp, listen_tcp};
@@ -135,28 +136,35 @@ impl Bound {
         self.udp.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Serves until the drain starts; what is under way keeps its own hold of `drain`.
+    /// Serves until the drain starts; the sockets are closed when it returns. What is under way
+    /// keeps its own hold of `drain`.
     ///
     /// Runs in a `LocalSet`. Fails only when the runtime cannot watch the sockets.
     pub async fn run(self, drain: Drain) -> io::Result<()> {
         let pod = Rc::new(http::Pod::new(&self.identity, self.json));
+        let mut tasks = Vec::new();
         for listener in self.http {
             let (pod, held) = (pod.clone(), drain.clone());
             let serve =
                 move |stream, client| http::serve(stream, client, pod.clone(), held.clone());
-            spawn_accept("echo http", listener, &drain, serve)?;
+            tasks.push(spawn_accept("echo http", listener, &drain, serve)?);
         }
         let greeting = self.identity.greeting;
         for listener in self.tcp {
             let (greeting, held) = (greeting.clone(), drain.clone());
             let serve = move |stream, _| tcp::serve(stream, greeting.clone(), held.guard());
-            spawn_accept("echo tcp", listener, &drain, serve)?;
+            tasks.push(spawn_accept("echo tcp", listener, &drain, serve)?);
         }
         for socket in self.udp {
             let socket = tokio::net::UdpSocket::from_std(socket)?;
-            spawn_local("echo udp", udp::serve(socket, greeting.clone(), drain.clone()));
+            let serve = udp::serve(socket, greeting.clone(), drain.clone());
+            tasks.push(spawn_local("echo udp", serve));
         }
         drain.started().await;
+        for task in tasks {
+            // one that panicked has closed its socket too
+            let _ = task.await;
+        }
         Ok(())
     }
 }
@@ -166,14 +174,13 @@ fn spawn_accept<S, F>(
     listener: TcpListener,
     drain: &Drain,
     serve: S,
-) -> io::Result<()>
+) -> io::Result<JoinHandle<()>>
 where
     S: FnMut(TcpStream, SocketAddr) -> F + 'static,
     F: Future<Output = ()> + 'static,
 {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    spawn_local(name, accept(name, listener, drain.clone(), serve));
-    Ok(())
+    Ok(spawn_local(name, accept(name, listener, drain.clone(), serve)))
 }
 
 async fn accept<S, F>(

@@ -54,7 +54,7 @@ async fn with(echo: Echo, test: impl AsyncFnOnce(Pod)) {
     };
     let served = async move {
         spawn_local("echo", async move { bound.run(drain).await.unwrap() });
-        test(pod).await;
+        Box::pin(test(pod)).await;
     };
     tokio::time::timeout(DEADLINE, LocalSet::new().run_until(served)).await.expect("in time");
 }

@@ -1,46 +1,47 @@
 //! The demo's pods: an echo server in this process for every Pod of the manifests.
 //!
-//! The directory is scanned again and again, cheaply (modification times), so that pods come and
-//! go with the files. Following the store's events instead was rejected: the app shows snapshots
-//! to its planes only, and a demo is no reason to change that.
+//! The directory is watched a second time, by the same source that the app has. Asking the app
+//! for its objects was rejected: planes only ever see snapshots, and a demo is no reason to
+//! change that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
 use anyhow::Context;
 use tokio::runtime::Builder;
-use tokio::task::LocalSet;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::task::{JoinHandle, LocalSet};
 
 use crate::echo::{Bound, Echo, Identity};
 use crate::life::{DrainSignal, drain, spawn_local};
+use crate::manifest::ObjectKey;
 use crate::manifest::pod::Pod;
-use crate::manifest::{Object, ObjectKey, yaml};
 use crate::net::ReusePort;
+use crate::source::Batch;
+use crate::source::directory::{DEFAULT_POLL, Directory, Watch, watch};
+use crate::store::Inbox;
 
-/// How often the directory is looked at.
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// The pods of a directory, those that run and those that are about to.
+/// The pods of a directory.
 #[derive(Debug)]
 pub(super) struct Pods {
-    dir: PathBuf,
-    files: BTreeMap<PathBuf, File>,
+    inbox: Inbox,
+    batches: Receiver<Batch>,
     running: BTreeMap<ObjectKey, Running>,
     /// Not served yet.
     bound: Vec<(ObjectKey, Bound)>,
+    /// Ends with the pods.
+    _watch: Watch,
 }
 
-/// One file as it was last read.
-#[derive(Clone, Debug)]
-struct File {
-    changed: Option<SystemTime>,
-    pods: Vec<Wanted>,
+#[derive(Debug)]
+struct Running {
+    wanted: Wanted,
+    /// How to end it, and its end; `None` until it serves.
+    served: Option<(DrainSignal, JoinHandle<()>)>,
 }
 
-/// One pod as it is written.
+/// One pod as it is written: where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     key: ObjectKey,
@@ -49,23 +50,16 @@ struct Wanted {
     udp: BTreeSet<SocketAddr>,
 }
 
-#[derive(Debug)]
-struct Running {
-    wanted: Wanted,
-    /// Dropped with the pod, which ends it; `None` until it serves.
-    signal: Option<DrainSignal>,
-}
-
 impl Pods {
     /// Reads the directory and opens the sockets of its pods.
     pub(super) fn bind(dir: &Path) -> anyhow::Result<Self> {
-        let mut pods = Self {
-            dir: dir.to_owned(),
-            files: BTreeMap::new(),
-            running: BTreeMap::new(),
-            bound: Vec::new(),
-        };
-        pods.reread()?;
+        let mut directory = Directory::open(&[dir.to_owned()])?;
+        let mut inbox = Inbox::default();
+        inbox.apply(directory.scan());
+        let (sender, batches) = mpsc::channel(1);
+        let watch = watch(directory, DEFAULT_POLL, sender).context("cannot start a thread")?;
+        let (running, bound) = Default::default();
+        let mut pods = Self { inbox, batches, running, bound, _watch: watch };
         pods.start()?;
         Ok(pods)
     }
@@ -81,39 +75,38 @@ impl Pods {
     }
 
     async fn follow(mut self) {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        loop {
-            self.serve();
-            ticks.tick().await;
-            if let Err(error) = self.rescan().await {
+        self.serve();
+        while let Some(batch) = self.batches.recv().await {
+            self.inbox.apply(batch);
+            self.retire().await;
+            if let Err(error) = self.start() {
                 eprintln!("rutter demo: {error:#}");
             }
+            self.serve();
         }
-    }
-
-    async fn rescan(&mut self) -> anyhow::Result<()> {
-        if !self.reread()? {
-            return Ok(());
-        }
-        self.retire();
-        // the accept loops of the retired close their sockets; an address may move to another pod
-        tokio::task::yield_now().await;
-        self.start()
     }
 
     fn wanted(&self) -> BTreeMap<ObjectKey, Wanted> {
-        let pods = self.files.values().flat_map(|file| &file.pods);
-        pods.map(|pod| (pod.key.clone(), pod.clone())).collect()
+        let pods = self.inbox.objects.pods.values();
+        let wanted = pods.filter_map(|stored| Wanted::of(&stored.object));
+        wanted.map(|pod| (pod.key.clone(), pod)).collect()
     }
 
-    /// Ends the pods that are gone or different.
-    fn retire(&mut self) {
+    /// Ends the pods that are gone or different. Their sockets are closed then, as an address may
+    /// go over to another pod.
+    async fn retire(&mut self) {
         let wanted = self.wanted();
-        self.running.retain(|key, running| wanted.get(key) == Some(&running.wanted));
+        let is_retired =
+            |key: &ObjectKey, running: &mut Running| wanted.get(key) != Some(&running.wanted);
+        let retired: Vec<_> = self.running.extract_if(.., is_retired).collect();
+        for (signal, end) in retired.into_iter().filter_map(|(_, running)| running.served) {
+            signal.start();
+            let _ = end.await;
+        }
     }
 
-    /// Binds the pods that do not run. One that cannot be bound is told once: it counts as running
-    /// until its file changes.
+    /// Binds the pods that do not run. One that cannot be bound is tried again with the next
+    /// change: a renamed pod has its address only after the old name is gone.
     fn start(&mut self) -> anyhow::Result<()> {
         let mut problem = Ok(());
         for (key, wanted) in self.wanted() {
@@ -121,10 +114,12 @@ impl Pods {
                 continue;
             }
             match wanted.echo().bind(ReusePort::No) {
-                Ok(bound) => self.bound.push((key.clone(), bound)),
+                Ok(bound) => {
+                    self.bound.push((key.clone(), bound));
+                    self.running.insert(key, Running { wanted, served: None });
+                }
                 Err(error) => problem = Err(error).with_context(|| format!("pod {key}")),
             }
-            self.running.insert(key, Running { wanted, signal: None });
         }
         problem
     }
@@ -133,68 +128,17 @@ impl Pods {
     fn serve(&mut self) {
         for (key, bound) in self.bound.drain(..) {
             let (signal, drain) = drain();
-            if let Some(running) = self.running.get_mut(&key) {
-                running.signal = Some(signal);
-            }
-            spawn_local("pod", async move {
+            let running = self.running.get_mut(&key);
+            let end = spawn_local("pod", async move {
                 if let Err(error) = bound.run(drain).await {
                     eprintln!("rutter demo: pod {key}: {error}");
                 }
             });
-        }
-    }
-
-    /// Reads the files that changed. `true`: at least one did.
-    fn reread(&mut self) -> anyhow::Result<bool> {
-        let paths = manifests(&self.dir)?;
-        let before = self.files.len();
-        self.files.retain(|path, _| paths.contains_key(path));
-        let mut is_changed = self.files.len() != before;
-        for (path, changed) in paths {
-            if self.files.get(&path).is_some_and(|file| file.changed == changed) {
-                continue;
-            }
-            is_changed = true;
-            let known = self.files.remove(&path).map(|file| file.pods).unwrap_or_default();
-            let pods = read(&path).unwrap_or(known);
-            self.files.insert(path, File { changed, pods });
-        }
-        Ok(is_changed)
-    }
-}
-
-/// Every manifest below `dir`, with the time of its last change.
-fn manifests(dir: &Path) -> anyhow::Result<BTreeMap<PathBuf, Option<SystemTime>>> {
-    let mut found = BTreeMap::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        let entries =
-            fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let extension = path.extension().and_then(|text| text.to_str());
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                dirs.push(path);
-            } else if matches!(extension, Some("yaml" | "yml" | "json")) {
-                let changed = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-                found.insert(path, changed);
+            if let Some(running) = running {
+                running.served = Some((signal, end));
             }
         }
     }
-    Ok(found)
-}
-
-/// The pods of a file; `None` if a part of it is broken: what ran before goes on, as it does in
-/// the store.
-fn read(path: &Path) -> Option<Vec<Wanted>> {
-    let text = fs::read_to_string(path).ok()?;
-    let decoded = yaml::decode(&path.to_string_lossy(), &text);
-    let pod = |object: &Object| match object {
-        Object::Pod(pod) => Wanted::of(pod),
-        _ => None,
-    };
-    let is_broken = !decoded.broken.is_empty();
-    (!is_broken).then(|| decoded.objects.iter().filter_map(|(object, _)| pod(object)).collect())
 }
 
 impl Wanted {
@@ -234,5 +178,57 @@ impl Wanted {
             },
             json: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn write(dir: &Path, name: &str, ip: &str, port: u16) {
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  containers:\n  \
+             - ports: [{{name: redis, containerPort: {port}}}]\nstatus: {{podIP: {ip}}}\n"
+        );
+        std::fs::write(dir.join("pod.yaml"), text).unwrap();
+    }
+
+    /// Connects when somebody listens, and reads the greeting.
+    async fn greeting(addr: (&str, u16)) -> String {
+        let stream = loop {
+            match TcpStream::connect(addr).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.unwrap();
+        line
+    }
+
+    #[tokio::test]
+    async fn pods_follow_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind("127.97.250.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        write(dir.path(), "first", "127.97.250.1", port);
+        let pods = Pods::bind(dir.path()).unwrap();
+        let scenario = async {
+            spawn_local("pods", pods.follow());
+            assert_eq!(greeting(("127.97.250.1", port)).await, "first\n");
+            write(dir.path(), "second", "127.97.250.2", port);
+            assert_eq!(greeting(("127.97.250.2", port)).await, "second\n");
+            // the source believes that the second is gone a moment after the third is there
+            write(dir.path(), "third", "127.97.250.2", port);
+            while greeting(("127.97.250.2", port)).await != "third\n" {}
+        };
+        let deadline = Duration::from_secs(10);
+        tokio::time::timeout(deadline, LocalSet::new().run_until(scenario)).await.unwrap();
     }
 }

@@ -1,7 +1,12 @@
+use std::time::SystemTime;
+
 use clap::Parser;
 
 use super::*;
+use crate::compile::{Allocations, compile};
 use crate::manifest::yaml;
+use crate::source::directory;
+use crate::store::Inbox;
 
 #[derive(Debug, Parser)]
 struct Demo {
@@ -23,6 +28,19 @@ fn the_manifests_decode_without_a_finding() {
         assert_eq!(decoded.findings, [], "{path}");
         assert!(decoded.broken.is_empty() && !decoded.objects.is_empty(), "{path}");
     }
+}
+
+#[test]
+fn the_manifests_compile_without_a_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    files::write(dir.path()).unwrap();
+    let (batch, _) = directory::load(&[dir.path().to_owned()]).unwrap();
+    let mut inbox = Inbox::default();
+    inbox.apply(batch);
+    let settings = Config::new(&options(&args(), dir.path())).unwrap().settings;
+    let compiled = compile(&inbox.objects, &settings, &Allocations::default(), SystemTime::now());
+    assert_eq!(inbox.findings, []);
+    assert_eq!(compiled.report.findings, []);
 }
 
 #[test]
