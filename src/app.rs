@@ -30,7 +30,7 @@ pub enum Objects {
     /// Files and directories, watched.
     Directory(Vec<PathBuf>),
     /// These, for good.
-    Fixed(Vec<Sourced>),
+    Listed(Vec<Sourced>),
 }
 
 /// Why rutter does not start.
@@ -245,7 +245,7 @@ fn open(
             let directory = Directory::open(&paths)?;
             Ok(Source::Directory(watch(directory, config.poll, batches)?))
         }
-        Objects::Fixed(objects) => {
+        Objects::Listed(objects) => {
             let listed = objects.into_iter().map(|object| Event::InitApply(Arc::new(object)));
             let batch = [Event::Init].into_iter().chain(listed).chain([Event::InitDone]);
             // the channel is new, so there is room

@@ -54,7 +54,9 @@ fn dig(site: &Site, arguments: &[&str]) -> (String, Vec<String>) {
 fn dig_gets_every_kind_of_record_over_udp_and_tcp() {
     let site = Site::start(MANIFESTS);
     let net = site.block.prefix();
-    let ptr = format!("20.{}.in-addr.arpa.", net.split('.').rev().collect::<Vec<_>>().join("."));
+    let reversed =
+        format!("20.{}.in-addr.arpa.", net.split('.').rev().collect::<Vec<_>>().join("."));
+    let ptr = [reversed.as_str(), "PTR"];
     let rows: Vec<(&[&str], &str, Vec<String>)> = vec![
         (
             &["web.shop.svc.cluster.local", "A"],
@@ -90,7 +92,7 @@ fn dig_gets_every_kind_of_record_over_udp_and_tcp() {
             "NOERROR",
             vec!["outside.shop.svc.cluster.local. 5 IN CNAME example.org.".to_owned()],
         ),
-        (&[&ptr, "PTR"], "NOERROR", vec![format!("{ptr} 5 IN PTR web.shop.svc.cluster.local.")]),
+        (&ptr, "NOERROR", vec![format!("{reversed} 5 IN PTR web.shop.svc.cluster.local.")]),
         (
             &["dns-version.cluster.local", "TXT"],
             "NOERROR",

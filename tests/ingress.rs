@@ -164,7 +164,7 @@ fn a_default_backend_takes_every_method_host_and_path() {
         assert_eq!(seen["path"], path);
         assert_eq!(seen["host"], host);
         assert_eq!(seen["proto"], "HTTP/1.1");
-        assert_eq!(seen["headers"]["user-agent"][0], "suite");
+        assert_eq!(http::seen(&seen, "user-agent"), ["suite"]);
     }
 }
 
@@ -177,15 +177,14 @@ fn the_backend_is_told_who_asked_and_how() {
           gopher\r\nConnection: keep-alive, x-secret\r\nX-Secret: 1\r\nKeep-Alive: 5\r\n\r\n",
     );
     let seen = client.response().expect("a response").json();
-    let headers = &seen["headers"];
-    assert_eq!(headers["x-forwarded-proto"][0], "http");
-    assert_eq!(headers["x-forwarded-host"][0], "a.test");
-    assert_eq!(headers["x-forwarded-port"][0], "80");
-    assert!(headers["x-forwarded-for"][0].as_str().expect("an address").starts_with("127."));
-    assert!(!headers["x-forwarded-for"].to_string().contains("6.6.6.6"), "nobody is trusted");
-    assert!(headers["x-request-id"][0].as_str().is_some_and(|id| id.len() >= 16));
+    let header = |name| http::seen(&seen, name);
+    assert_eq!(header("x-forwarded-proto"), ["http"]);
+    assert_eq!(header("x-forwarded-host"), ["a.test"]);
+    assert_eq!(header("x-forwarded-port"), ["80"]);
+    assert_eq!(header("x-forwarded-for"), ["127.0.0.1"], "nobody is trusted");
+    assert!(header("x-request-id").concat().len() >= 16);
     for gone in ["connection", "keep-alive", "x-secret"] {
-        assert!(headers.get(gone).is_none(), "{gone} must not pass");
+        assert!(header(gone).is_empty(), "{gone} must not pass");
     }
 }
 

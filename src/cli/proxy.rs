@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> ExitCode {
         eprintln!("rutter proxy: http://{} → {}", args.from, args.to.join(", "));
         app
     };
-    match App::build(config, objects).map(announce).and_then(App::run) {
+    match App::build(config, objects).map(announce).and_then(App::run_until_signal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),
     }

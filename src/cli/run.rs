@@ -17,7 +17,7 @@ pub fn run(args: &Args) -> ExitCode {
         return exit::usage(&"nothing to serve: name manifests with -m PATH");
     }
     let objects = Objects::Directory(config.manifests.clone());
-    match App::build(config, objects).and_then(App::run) {
+    match App::build(config, objects).and_then(App::run_until_signal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),
     }

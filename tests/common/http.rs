@@ -28,6 +28,14 @@ impl Response {
     }
 }
 
+/// The values of a field, in any case, among the `headers` that the echo backend saw.
+pub fn seen<'a>(answer: &'a serde_json::Value, name: &str) -> Vec<&'a str> {
+    let headers = answer["headers"].as_object().into_iter().flatten();
+    let values =
+        headers.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, values)| values);
+    values.filter_map(|values| values.as_array()).flatten().filter_map(|it| it.as_str()).collect()
+}
+
 /// A kept connection.
 pub struct Client {
     stream: BufReader<TcpStream>,

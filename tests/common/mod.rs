@@ -4,7 +4,13 @@
 //! addresses, pods and listeners, so that ports can be what the manifests say and tests still run
 //! side by side. Nothing sleeps: tests wait for an applied generation.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    reason = "each test file uses its own part of what is no library"
+)]
 
 pub mod backend;
 pub mod http;

@@ -70,7 +70,7 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     let objects = Objects::Directory(config.manifests.clone());
     let app = App::build(config, objects)?;
     print!("{}", lines::page(&lines::Places::new(args, &dir)));
-    app.run()?;
+    app.run_until_signal()?;
     Ok(())
 }
 
