@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use crate::config::{Config, DnsListen};
 use crate::life::{Drain, DrainSignal, Phase, Signal, Signals, drain, spawn_local};
 use crate::net::{ReusePort, bind_udp, listen_tcp, raise_limit};
+use crate::observe::Metrics;
 use crate::plane::listeners::Reconciler;
 use crate::plane::worker::{Setup, Workers};
 use crate::plane::{dns, l7};
@@ -49,6 +50,9 @@ pub enum AppError {
         /// What the system says.
         error: io::Error,
     },
+    /// The access log cannot be opened.
+    #[error("cannot open the access log (--access-log)")]
+    AccessLog(#[source] io::Error),
     /// A thread, a runtime or a signal handler cannot be made.
     #[error("cannot start")]
     Start(#[from] io::Error),
@@ -64,6 +68,7 @@ pub struct App {
     phase: watch::Sender<Phase>,
     terminate: watch::Sender<u32>,
     admin: Option<TcpListener>,
+    metrics: Arc<Metrics>,
     workers: Workers,
     reconciler: Reconciler,
     signal: DrainSignal,
@@ -129,9 +134,12 @@ impl App {
         let (signal, drain) = drain();
         let admin = bind_admin(&config)?;
         let (dns_addr, dns) = bind_dns(&config)?;
+        let metrics = Arc::new(Metrics::default());
+        let shards =
+            metrics.shards(config.workers, &config.access_log).map_err(AppError::AccessLog)?;
         let setup = Setup {
             snapshot: snapshot.clone(),
-            shards: (0..config.workers).map(|_| Default::default()).collect(),
+            shards,
             dns,
             http: l7::Limits::default(),
             names: dns::Limits::default(),
@@ -158,6 +166,7 @@ impl App {
             phase,
             terminate,
             admin,
+            metrics,
             workers,
             reconciler,
             signal,
