@@ -64,7 +64,8 @@ pub(super) struct Exchange {
 pub(super) struct Carrier {
     /// The connection.
     pub(super) connection: Connection,
-    _in_flight: InFlight,
+    /// Counts it at the endpoint.
+    pub(super) in_flight: InFlight,
 }
 
 /// The state of a request's body.
@@ -224,13 +225,13 @@ impl Exchange {
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
-        let _in_flight = local.loads.begin(endpoint);
+        let in_flight = local.loads.begin(endpoint);
         if let Some(connection) = server.pool.take(endpoint, !self.verb.is_idempotent()) {
-            return Ok(Some(Carrier { connection, _in_flight }));
+            return Ok(Some(Carrier { connection, in_flight }));
         }
         let connecting = upstream::connect(endpoint, &server.limits, &server.buffers);
         match Box::pin(connecting).await {
-            Ok(connection) => Ok(Some(Carrier { connection, _in_flight })),
+            Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
             Err(error) => self.retry_elsewhere(endpoint, error.reason()).map(|()| None),
         }
     }

@@ -38,8 +38,9 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identit
     loop {
         let next = poll_fn(|cx| session.poll_next(cx, drained.as_mut())).await;
         let after = match next {
-            Next::Request(head) => session.exchange(head).await,
-            Next::Preface => return session.go_on_with_h2().await,
+            // boxed, so that an idle connection takes no more memory than waiting needs
+            Next::Request(head) => Box::pin(session.exchange(head)).await,
+            Next::Preface => return Box::pin(session.go_on_with_h2()).await,
             Next::Refused(reason) => Box::pin(session.refuse(reason)).await,
             Next::Closed => return,
         };
@@ -47,10 +48,6 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identit
             After::Keep => session.wait_for_next(),
             After::Close => return Box::pin(session.linger()).await,
             After::Abort => return,
-            After::Upgrade(upgraded) => {
-                let Session { stream, buffer, .. } = session;
-                return Box::pin(upgrade::run(server, stream, buffer, *upgraded)).await;
-            }
         }
     }
 }
@@ -88,8 +85,6 @@ pub(super) enum After {
     Close,
     /// It is closed at once: the response was cut short, or the client is gone.
     Abort,
-    /// It speaks another protocol now.
-    Upgrade(Box<(Exchange, RequestRecord)>),
 }
 
 impl Session {
@@ -183,10 +178,10 @@ impl Session {
             Some(listener) => self.begin(&head, listener, &mut delivery, &mut record),
             None => Err(Reason::Draining),
         };
-        drop(listener);
+        drop((head, listener));
         match begun {
-            Ok(exchange) => self.forward(exchange, delivery, record).await,
-            Err(reason) => Box::pin(self.fail(reason, delivery, record)).await,
+            Ok(mut exchange) => self.forward(&mut exchange, delivery, &mut record).await,
+            Err(reason) => Box::pin(self.fail(reason, delivery, &mut record)).await,
         }
     }
 
@@ -203,7 +198,7 @@ impl Session {
         let options = Options::of(fields.clone());
         let length = request_length(head, bytes).map_err(ProtocolError::request_reason)?;
         let target = Target::parse(head.target(bytes), head.method(bytes));
-        let target = target.ok_or(refused_target(head.verb))?;
+        let target = target.ok_or_else(|| refused_target(head.verb))?;
         let (authority, host) = read_host(head, bytes, &target)?;
         delivery.keep = if head.minor == 0 { options.keep_alive } else { !options.close };
         delivery.upgrade = head.minor > 0 && options.upgrade.is_some();
@@ -232,29 +227,30 @@ impl Session {
 
     async fn forward(
         &mut self,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
         mut delivery: Delivery,
-        mut record: RequestRecord,
+        record: &mut RequestRecord,
     ) -> After {
         loop {
-            let response = match exchange.answer(self, &mut record).await {
+            let response = match exchange.answer(self, record).await {
                 Ok(response) => response,
                 Err(reason) => return Box::pin(self.fail(reason, delivery, record)).await,
             };
             if response.status == 101 && delivery.upgrade {
-                record.status = 101;
                 return Box::pin(self.switch(exchange, response, record)).await;
             }
             if response.is_interim() {
-                if !Box::pin(self.pass_interim(&mut exchange, &response, delivery)).await {
+                if !Box::pin(self.pass_interim(exchange, &response, delivery)).await {
                     return After::Abort;
                 }
                 continue;
             }
             // bytes sent ahead of a refused upgrade are no request: both sides are closed
             delivery.keep &= !delivery.upgrade && !self.server.draining.get();
-            return match Relay::begin(&mut exchange, &response, delivery, self) {
-                Ok(relay) => relay.run(exchange, self, record).await,
+            let relay = Relay::begin(exchange, &response, delivery, self);
+            drop(response);
+            return match relay {
+                Ok(mut relay) => relay.run(exchange, self, record).await,
                 Err(reason) => Box::pin(self.fail(reason, delivery, record)).await,
             };
         }
@@ -265,7 +261,7 @@ impl Session {
         &mut self,
         reason: Reason,
         mut delivery: Delivery,
-        mut record: RequestRecord,
+        record: &mut RequestRecord,
     ) -> After {
         record.reason = Some(reason);
         record.request_bytes = self.body_bytes;
@@ -287,9 +283,9 @@ impl Session {
 
     /// Answers what is no request.
     async fn refuse(&mut self, reason: Reason) -> After {
-        let record = self.server.record(&self.identity, Arc::default(), "HTTP/1.1");
+        let mut record = self.server.record(&self.identity, Arc::default(), "HTTP/1.1");
         let delivery = Delivery { verb: Verb::Other, minor: 1, keep: false, upgrade: false };
-        self.fail(reason, delivery, record).await
+        self.fail(reason, delivery, &mut record).await
     }
 
     /// Passes an interim response on; clients of HTTP/1.0 do not know them. `false`: the client
@@ -304,18 +300,22 @@ impl Session {
         delivery.minor == 0 || self.send(out).await
     }
 
-    /// Tells the client that the protocol changes now.
+    /// Tells the client that the protocol changes, and carries the other one to its end.
     async fn switch(
         &mut self,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
         response: ResponseHead,
-        record: RequestRecord,
+        record: &mut RequestRecord,
     ) -> After {
-        let out = self.interim_head(&mut exchange, &response);
-        match self.send(out).await {
-            true => After::Upgrade(Box::new((exchange, record))),
-            false => After::Abort,
+        record.status = response.status;
+        let out = self.interim_head(exchange, &response);
+        let Some(carrier) = exchange.upstream.take() else { return After::Abort };
+        if self.send(out).await {
+            let ahead =
+                std::mem::replace(&mut self.buffer, Buffer::new(self.server.buffers.clone()));
+            upgrade::run(&self.server, &mut self.stream, ahead, carrier, record).await;
         }
+        After::Abort
     }
 
     fn interim_head(&self, exchange: &mut Exchange, response: &ResponseHead) -> Outgoing {

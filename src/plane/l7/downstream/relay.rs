@@ -68,13 +68,13 @@ impl Relay {
     /// Carries the response to its end, gives the upstream connection back and completes the
     /// record.
     pub(super) async fn run(
-        mut self,
-        mut exchange: Exchange,
+        &mut self,
+        exchange: &mut Exchange,
         session: &mut Session,
-        mut record: RequestRecord,
+        record: &mut RequestRecord,
     ) -> After {
         record.status = self.status;
-        let ended = poll_fn(|cx| self.poll(cx, &mut exchange, session)).await;
+        let ended = poll_fn(|cx| self.poll(cx, exchange, session)).await;
         record.request_bytes = session.body_bytes;
         record.response_bytes = self.bytes;
         if let Err(reason) = ended {
@@ -86,7 +86,7 @@ impl Relay {
         }
         let uploaded = exchange.upload == Upload::Done;
         exchange.release(self.persistent, &self.body);
-        session.server.buffers.give_back(self.out.bytes);
+        session.server.buffers.give_back(std::mem::take(&mut self.out.bytes));
         if self.delivery.keep && uploaded { After::Keep } else { After::Close }
     }
 
