@@ -55,8 +55,8 @@ pub(super) struct Exchange {
     failed: Option<Reason>,
     /// Connections used or tried so far.
     attempts: u32,
-    /// Whether an interim response came: then it is not sent again.
-    interim: bool,
+    /// Interim responses that came: after one, nothing is sent again.
+    interim: u32,
 }
 
 /// An upstream connection in use.
@@ -129,7 +129,7 @@ impl Exchange {
             tried: Vec::new(),
             failed: None,
             attempts: 0,
-            interim: false,
+            interim: 0,
         })
     }
 
@@ -150,7 +150,7 @@ impl Exchange {
         client: &mut impl Client,
         record: &mut RequestRecord,
     ) -> Result<ResponseHead, Reason> {
-        let now = if self.interim { Instant::now() } else { record.started };
+        let now = if self.interim > 0 { Instant::now() } else { record.started };
         self.expect_progress(client, now);
         loop {
             if self.upstream.is_none() {
@@ -159,8 +159,9 @@ impl Exchange {
             }
             match poll_fn(|cx| self.poll_answer(cx, client)).await {
                 Ok(head) => {
-                    self.interim |= head.is_interim();
-                    return Ok(head);
+                    self.interim = self.interim.saturating_add(head.is_interim().into());
+                    let endless = self.interim > MAX_INTERIM;
+                    return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
                 Err(Ended::Upstream(error)) => self.fail_attempt(&error)?,
@@ -268,7 +269,7 @@ impl Exchange {
         let reason = error.reason();
         let Some(carrier) = self.upstream.take() else { return Err(reason) };
         let Connection { endpoint, reused, .. } = carrier.connection;
-        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && !self.interim;
+        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && self.interim == 0;
         let repeatable = self.verb.is_idempotent() || self.request.is_untouched();
         if !unanswered || !repeatable || !self.request.rewind() {
             return Err(reason);
@@ -327,3 +328,6 @@ fn decide<F>(
         }
     }
 }
+
+/// Interim responses to one request; an endpoint that sends more never comes to the point.
+const MAX_INTERIM: u32 = 16;

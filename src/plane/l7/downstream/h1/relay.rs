@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::h1::{After, Session};
+use super::{After, Session};
 use crate::observe::RequestRecord;
 use crate::plane::l7::exchange::{Client, Exchange, Upload};
 use crate::plane::l7::forwarded::Options;
