@@ -102,9 +102,7 @@ impl Exchange {
     where
         F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
     {
-        record.method = request.method.to_owned();
         record.host = request.host.to_owned();
-        record.target = [&request.target.path, request.target.query].concat();
         record.request_id = match request.options.request_id {
             Some(id) => id.to_owned(),
             None => new_request_id(&mut server.local.rng.borrow_mut()),
@@ -182,9 +180,11 @@ impl Exchange {
                 self.upload = Upload::Refused { gathered: self.upload == Upload::Gathered };
             } else if self.upload == Upload::Gathered {
                 self.upload = Upload::Done;
-                self.expect_progress(client, Instant::now());
             } else {
-                self.request.clear();
+                if self.request.unsent() == 0 && !self.request.bytes.is_empty() {
+                    self.request.clear();
+                    self.expect_progress(client, Instant::now());
+                }
                 if ready!(client.poll_body(cx, &mut self.request))? {
                     self.upload = Upload::Gathered;
                 }
@@ -203,14 +203,17 @@ impl Exchange {
         }
     }
 
-    /// Which stall counts now: that of a client that owes us its body, or of the endpoint.
+    /// Which stall counts now: that of a client that owes us its body, or of an endpoint that
+    /// owes us a response or does not take the request.
     fn expect_progress(&self, client: &mut impl Client, now: Instant) {
         let limits = &self.server.limits;
-        let wait = match self.upload {
-            Upload::Going => limits.client_stall,
-            Upload::Gathered | Upload::Done | Upload::Refused { .. } => limits.upstream_stall,
-        };
+        let wait =
+            if self.waits_for_client() { limits.client_stall } else { limits.upstream_stall };
         client.deadline().set(now, wait);
+    }
+
+    fn waits_for_client(&self) -> bool {
+        self.upload == Upload::Going && self.request.unsent() == 0
     }
 
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
@@ -252,11 +255,9 @@ impl Exchange {
             return Poll::Ready(Err(Ended::Client(Reason::ClientClosed)));
         }
         ready!(client.deadline().poll_passed(cx));
-        Poll::Ready(Err(match self.upload {
-            Upload::Going => Ended::Client(Reason::RequestTimeout),
-            Upload::Gathered | Upload::Done | Upload::Refused { .. } => {
-                Ended::Upstream(UpstreamError::Silent)
-            }
+        Poll::Ready(Err(match self.waits_for_client() {
+            true => Ended::Client(Reason::RequestTimeout),
+            false => Ended::Upstream(UpstreamError::Silent),
         }))
     }
 

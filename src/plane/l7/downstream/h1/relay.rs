@@ -48,9 +48,10 @@ impl Relay {
             .map_err(ProtocolError::response_reason)?;
         let server = &session.server;
         let mut out = Outgoing::new(server.buffers.take());
-        write_response(&mut out, response, head, length, &mut delivery, &server.clock);
         let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
         let options = Options::of(fields);
+        let clock = &server.clock;
+        write_response(&mut out, response, head, length, &options, &mut delivery, clock);
         let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
         buffer.consume(response.len);
         Ok(Self {

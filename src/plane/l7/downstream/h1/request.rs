@@ -29,6 +29,8 @@ impl Session {
         record: &mut RequestRecord,
     ) -> Result<Exchange, Reason> {
         let bytes = self.buffer.filled().get(..head.len).unwrap_or_default();
+        record.method = head.method(bytes).to_owned();
+        record.target = head.target(bytes).to_owned();
         let fields = head.fields.iter().map(|it| (it.known, it.name(bytes), it.value(bytes)));
         let mut options = Options::of(fields.clone());
         options.upgrade = options.upgrade.filter(|_| head.minor > 0);

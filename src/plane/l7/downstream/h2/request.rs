@@ -25,6 +25,10 @@ pub(super) fn begin<'a>(
     body: &Incoming,
     record: &mut RequestRecord,
 ) -> Result<(Exchange, bool), Reason> {
+    let method = parts.method.as_str();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    record.method = method.to_owned();
+    record.target = path.to_owned();
     if parts.headers.len() > MAX_FIELDS {
         return Err(Reason::HeadersTooLarge);
     }
@@ -38,11 +42,9 @@ pub(super) fn begin<'a>(
     options.upgrade = None;
     let authority = read_authority(parts)?;
     let host = canonical_host(authority).ok_or(Reason::BadRequest)?;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     if path.len() > shared.server.limits.target_bytes {
         return Err(Reason::UriTooLong);
     }
-    let method = parts.method.as_str();
     let target = match path {
         "*" => Target::parse(path, method),
         _ => Target::at(None, path),
