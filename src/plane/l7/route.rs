@@ -90,7 +90,8 @@ fn is_host(host: &str) -> bool {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
     let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    !host.is_empty() && host.len() <= 253 && host.bytes().all(name) && !host.starts_with('.')
+    let labels = !host.is_empty() && !host.starts_with('.') && !host.contains("..");
+    labels && host.len() <= 253 && host.bytes().all(name)
 }
 
 #[cfg(test)]
@@ -143,6 +144,9 @@ mod tests {
             ("a:99999", None),
             ("a:", None),
             (".a", None),
+            ("a..", None),
+            ("a..b", None),
+            (".", None),
             ("[::1", None),
             ("[::1]x", None),
             ("[x]", None),

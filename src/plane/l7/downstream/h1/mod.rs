@@ -38,7 +38,8 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identit
             Next::Request(head) => Box::pin(session.exchange(head)).await,
             Next::Preface => return Box::pin(session.go_on_with_h2()).await,
             Next::Refused(reason) => Box::pin(session.refuse(reason)).await,
-            Next::Closed => return,
+            // TLS says goodbye, so that nobody takes the end for an attack
+            Next::Closed => After::Close,
         };
         match after {
             After::Keep => session.wait_for_next(),
