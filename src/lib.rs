@@ -1,7 +1,11 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod app;
 pub mod balance;
+pub mod cli;
 pub mod compile;
+pub mod config;
+pub mod echo;
 pub mod life;
 pub mod manifest;
 pub mod net;

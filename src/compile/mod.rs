@@ -5,12 +5,33 @@
 //!
 //! Invariant: [`compile`] returns no `Result`. A bad object becomes a value that fails with a
 //! reason, plus a finding; nothing else is touched by it.
-//! Invariant: a reference from one object to another is resolved in `references` only.
+//! Invariant: a reference from one object to another is resolved in [`references`] only.
 //! Invariant: what was allocated stays allocated as long as its Service exists and wants it.
+//! Invariant: wherever objects compete, the older one wins, then the first by namespace and name
+//! ([`order`]).
 
+mod allocate;
+mod backends;
+mod class;
+mod endpoints;
+mod findings;
+mod frontends;
+mod ingress;
+mod listeners;
+mod order;
+mod path;
+mod pods;
+mod references;
+mod services;
 mod settings;
+mod tls;
+mod zone;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -19,7 +40,12 @@ use crate::manifest::{Finding, Kind};
 use crate::snapshot::Snapshot;
 use crate::store::Objects;
 
-pub use settings::{AddressRange, NodePortAddresses, Settings};
+pub use allocate::Allocations;
+pub use settings::{AddressRange, INGRESS_CONTROLLER, NodePortAddresses, Settings};
+
+use findings::Findings;
+use listeners::Listeners;
+use references::References;
 
 /// What a compilation gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +58,6 @@ pub struct Compiled {
     pub allocations: Allocations,
 }
 
-/// Addresses and ports given to Services that name none. Kept by the driver between compilations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allocations {}
-
 /// What is wrong, and what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -46,11 +68,40 @@ pub struct Report {
 }
 
 /// Compiles everything.
+///
+/// `held` is what the compilation before this one gave; `now` decides which certificates are valid.
 pub fn compile(
-    _objects: &Objects,
-    _settings: &Settings,
-    _held: &Allocations,
-    _now: SystemTime,
+    objects: &Objects,
+    settings: &Settings,
+    held: &Allocations,
+    now: SystemTime,
 ) -> Compiled {
-    todo!()
+    let mut findings = Findings::default();
+    let services = services::read(objects, &mut findings);
+    let endpoints = endpoints::resolve(objects, &services, &mut findings);
+    let backends = backends::build(&services, &endpoints);
+    let (addresses, allocations) = allocate::allocate(&services, settings, held, &mut findings);
+
+    let mut listeners = Listeners::default();
+    frontends::add(&mut listeners, &services, &backends, &addresses, settings, &mut findings);
+    let references = References::new(objects, &services, &backends);
+    ingress::add(&mut listeners, objects, &references, settings, now, &mut findings);
+
+    let zone = zone::build(objects, &services, &endpoints, &addresses, settings);
+    let snapshot = Snapshot {
+        listeners: listeners.finish(),
+        backends: backends::by_id(backends),
+        zone: Arc::new(zone),
+        ..Snapshot::default()
+    };
+    let report = Report { findings: findings.sorted(), objects: count(objects) };
+    Compiled { snapshot, report, allocations }
+}
+
+fn count(objects: &Objects) -> BTreeMap<Kind, usize> {
+    Kind::ALL
+        .into_iter()
+        .map(|kind| (kind, objects.count(kind).all))
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! The options of this process that decide what objects mean; made by `config`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -73,7 +73,7 @@ impl Default for Settings {
             zone: None,
             http_port: Some(80),
             https_port: Some(443),
-            ingress_addresses: vec![IpAddr::from([0, 0, 0, 0])],
+            ingress_addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             ingress_class: "rutter".into(),
             lb_pool: Vec::new(),
             gateway_pool: Vec::new(),

@@ -151,6 +151,18 @@ pub struct Span {
     pub length: u32,
 }
 
+/// Brings findings in the order of a report: errors first, then by file and line.
+pub fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|left, right| {
+        left.severity
+            .cmp(&right.severity)
+            .then_with(|| left.origin.cmp(&right.origin))
+            .then_with(|| left.span.cmp(&right.span))
+            .then_with(|| left.code.cmp(&right.code))
+            .then_with(|| left.field.cmp(&right.field))
+    });
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {

@@ -11,15 +11,22 @@
 //! Deliberately absent: what a Service *means* (that is `compile`).
 
 pub mod core;
+pub mod document;
 pub mod endpoints;
 pub mod finding;
 pub mod ingress;
 pub mod meta;
 pub mod pod;
 pub mod service;
+pub mod similar;
 pub mod yaml;
 
+mod decode;
+mod identity;
+mod mistake;
+mod node;
 mod object;
+mod unread;
 
 pub use finding::{Code, Finding, Severity, Span};
 pub use meta::{Metadata, ObjectKey};

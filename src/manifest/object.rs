@@ -126,7 +126,8 @@ impl fmt::Display for ObjectRef {
 pub struct Origin {
     /// Path as the user would type it.
     pub file: Arc<str>,
-    /// First line of the object's document (or list item), from 1; 0 when there is no file.
+    /// First line of the object's document (or list item), from 1; 0 when there is no file, or
+    /// for the file as a whole.
     pub line: u32,
     /// Which document of the file, from 0.
     #[serde(skip)]
@@ -138,24 +139,27 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-/// A decoded object of any kind that rutter reads.
+/// A decoded object of any kind that rutter reads; shared, so that passing it on copies nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is the kind of its name")]
 pub enum Object {
-    Namespace(Namespace),
-    Node(Node),
-    Pod(Pod),
-    Service(Service),
-    EndpointSlice(EndpointSlice),
-    Endpoints(Endpoints),
-    Ingress(Ingress),
-    IngressClass(IngressClass),
-    Secret(Secret),
-    ConfigMap(ConfigMap),
+    Namespace(Arc<Namespace>),
+    Node(Arc<Node>),
+    Pod(Arc<Pod>),
+    Service(Arc<Service>),
+    EndpointSlice(Arc<EndpointSlice>),
+    Endpoints(Arc<Endpoints>),
+    Ingress(Arc<Ingress>),
+    IngressClass(Arc<IngressClass>),
+    Secret(Arc<Secret>),
+    ConfigMap(Arc<ConfigMap>),
 }
 
 impl Object {
@@ -194,16 +198,16 @@ impl Object {
     /// Its metadata, for defaulting.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         match self {
-            Self::Namespace(object) => &mut object.metadata,
-            Self::Node(object) => &mut object.metadata,
-            Self::Pod(object) => &mut object.metadata,
-            Self::Service(object) => &mut object.metadata,
-            Self::EndpointSlice(object) => &mut object.metadata,
-            Self::Endpoints(object) => &mut object.metadata,
-            Self::Ingress(object) => &mut object.metadata,
-            Self::IngressClass(object) => &mut object.metadata,
-            Self::Secret(object) => &mut object.metadata,
-            Self::ConfigMap(object) => &mut object.metadata,
+            Self::Namespace(object) => &mut Arc::make_mut(object).metadata,
+            Self::Node(object) => &mut Arc::make_mut(object).metadata,
+            Self::Pod(object) => &mut Arc::make_mut(object).metadata,
+            Self::Service(object) => &mut Arc::make_mut(object).metadata,
+            Self::EndpointSlice(object) => &mut Arc::make_mut(object).metadata,
+            Self::Endpoints(object) => &mut Arc::make_mut(object).metadata,
+            Self::Ingress(object) => &mut Arc::make_mut(object).metadata,
+            Self::IngressClass(object) => &mut Arc::make_mut(object).metadata,
+            Self::Secret(object) => &mut Arc::make_mut(object).metadata,
+            Self::ConfigMap(object) => &mut Arc::make_mut(object).metadata,
         }
     }
 

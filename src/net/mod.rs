@@ -1,8 +1,17 @@
-//! Sockets and bytes, no policy: bind, copy, connect.
+//! Sockets and bytes, no policy: bind, connect, copy.
 //!
 //! In: addresses and options. Out: sockets in the state that the planes need them in. Called by
 //! `plane`, `echo` and `app`. Deliberately absent: what is served, and to whom.
 
 mod bind;
+mod copy;
+mod descriptors;
+mod stream;
+
+#[cfg(test)]
+mod tests;
 
 pub use bind::{ReusePort, bind_udp, listen_tcp};
+pub use copy::{Copied, SharedBuffer, copy_both};
+pub use descriptors::raise_limit;
+pub use stream::{ConnectError, connect, reset_on_drop, set_options};

@@ -1,11 +1,27 @@
 //! What a person can see of the process: log, access log, metrics.
 //!
 //! In: records of units of work, written exactly once (in `Drop` if nobody did). Out: lines, and
-//! the Prometheus text of `admin`. Each worker has one [`Observer`]; nothing on the hot path is
-//! shared between workers.
+//! the Prometheus text of `admin`. [`Metrics`] is made once; each worker has a [`WorkerShard`] of
+//! it, which becomes the [`Observer`] that its records go to.
 //!
 //! Invariant: metric labels come from the snapshot, never from bytes of the network.
+//! Invariant: a worker counts in its own shard, whose lock only a scrape ever contends; nothing on
+//! the hot path is shared between workers.
 
+mod access;
+mod histogram;
+pub mod log;
+mod metrics;
+mod observer;
+mod process;
 mod record;
+mod shard;
+mod text;
+mod time;
 
-pub use record::{ConnectionRecord, Observer, RequestRecord};
+#[cfg(test)]
+mod tests;
+
+pub use metrics::{Gauges, Metrics};
+pub use observer::{Observer, WorkerShard};
+pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};

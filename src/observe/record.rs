@@ -1,4 +1,4 @@
-//! One record a unit of work.
+//! One record a unit of work: filled in as it goes, counted and logged when it is dropped.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -6,13 +6,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::Observer;
 use crate::snapshot::{Backend, EndpointId, Exposure, Reason, Rule, Transport};
 
-/// Where one worker's records go.
-#[derive(Debug, Default)]
-pub struct Observer {}
-
-/// What is known of an HTTP exchange. Filled in as it goes; counted and logged when dropped.
+/// What is known of an HTTP exchange.
 #[derive(Debug)]
 pub struct RequestRecord {
     /// Where it goes.
@@ -53,11 +50,11 @@ pub struct RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
-        // counted and logged by `observer`
+        self.observer.record_request(self);
     }
 }
 
-/// What is known of a TCP session or UDP flow. Filled in as it goes; counted when dropped.
+/// What is known of a TCP session or UDP flow.
 #[derive(Debug)]
 pub struct ConnectionRecord {
     /// Where it goes.
@@ -86,6 +83,63 @@ pub struct ConnectionRecord {
 
 impl Drop for ConnectionRecord {
     fn drop(&mut self) {
-        // counted and logged by `observer`
+        self.observer.record_connection(self);
+    }
+}
+
+/// What is known of a DNS query.
+#[derive(Debug)]
+pub struct DnsRecord {
+    /// Where it goes.
+    pub observer: Rc<Observer>,
+    /// When it was received.
+    pub started: Instant,
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// What was asked for.
+    pub query_type: QueryType,
+    /// The response code, by its IANA name in upper case.
+    pub rcode: &'static str,
+}
+
+impl Drop for DnsRecord {
+    fn drop(&mut self) {
+        self.observer.record_query(self);
+    }
+}
+
+/// Query types as metrics tell them apart: a closed set, because anybody can ask for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is the record type of its name")]
+pub enum QueryType {
+    A,
+    Aaaa,
+    Any,
+    Cname,
+    Https,
+    Ns,
+    Ptr,
+    Soa,
+    Srv,
+    Txt,
+    Other,
+}
+
+impl QueryType {
+    /// As it stands in a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Any => "ANY",
+            Self::Cname => "CNAME",
+            Self::Https => "HTTPS",
+            Self::Ns => "NS",
+            Self::Ptr => "PTR",
+            Self::Soa => "SOA",
+            Self::Srv => "SRV",
+            Self::Txt => "TXT",
+            Self::Other => "other",
+        }
     }
 }

@@ -8,7 +8,11 @@
 //! beyond names, `store`, `compile` or `source`; `l4`, `l7` and `dns` never import each other.
 //! Invariant: network input never panics.
 
+pub mod dns;
+pub mod l4;
 pub mod l7;
+pub mod listeners;
+pub mod worker;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -1,14 +1,20 @@
 //! Wait → debounce → compile → publish → report: the control plane in one screenful.
 
-use std::time::SystemTime;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
-use crate::compile::{Report, Settings};
+use super::{Inbox, Objects};
+use crate::compile::{Allocations, Compiled, Report, Settings, compile};
 use crate::life::Drain;
-use crate::snapshot::Generation;
+use crate::manifest::{Finding, finding};
 use crate::snapshot::cell::Publisher;
+use crate::snapshot::{BackendId, EndpointId, Generation, Snapshot};
 use crate::source::Batch;
+use crate::source::directory::{Texts, locate};
 
 /// What the control plane last did; watched by the admin API, the log and tests.
 #[derive(Clone, Debug, Default)]
@@ -18,22 +24,160 @@ pub struct Status {
     /// Compilations so far, also those that changed nothing.
     pub compiles: u64,
     /// How long the last one took.
-    pub compile_time: std::time::Duration,
+    pub compile_time: Duration,
     /// When the content last changed.
     pub published: Option<SystemTime>,
     /// Objects that serve in an older version because their text is broken.
     pub stale: usize,
     /// The findings of sources and compiler, located.
-    pub report: std::sync::Arc<Report>,
+    pub report: Arc<Report>,
 }
 
 /// Owns the objects and the publisher until `batches` ends or the drain starts.
 pub async fn run(
-    _batches: mpsc::Receiver<Batch>,
-    _settings: Settings,
-    _publisher: Publisher,
-    _status: watch::Sender<Status>,
-    _drain: Drain,
+    batches: mpsc::Receiver<Batch>,
+    settings: Settings,
+    publisher: Publisher,
+    status: watch::Sender<Status>,
+    drain: Drain,
 ) {
-    todo!()
+    let driver = Driver {
+        batches,
+        compile: move |objects: &Objects, held: &Allocations| {
+            compile(objects, &settings, held, now())
+        },
+        inbox: Inbox::default(),
+        allocations: Allocations::default(),
+        publisher,
+        status,
+    };
+    driver.run(drain).await;
 }
+
+struct Driver<C> {
+    batches: mpsc::Receiver<Batch>,
+    /// [`compile`], or what a test puts in its place.
+    compile: C,
+    inbox: Inbox,
+    allocations: Allocations,
+    publisher: Publisher,
+    status: watch::Sender<Status>,
+}
+
+impl<C: Fn(&Objects, &Allocations) -> Compiled> Driver<C> {
+    async fn run(mut self, drain: Drain) {
+        let mut again = interval_at(Instant::now() + RECOMPILE, RECOMPILE);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.started() => return,
+                batch = self.batches.recv() => match batch {
+                    Some(batch) => self.collect(batch).await,
+                    None => return,
+                },
+                _ = again.tick() => {}
+            }
+            if self.inbox.is_synced {
+                self.update().await;
+            }
+        }
+    }
+
+    /// Takes in batches until none has come for a moment.
+    async fn collect(&mut self, first: Batch) {
+        let deadline = Instant::now() + PATIENCE;
+        self.inbox.apply(first);
+        while let Ok(Some(batch)) =
+            timeout_at(deadline.min(Instant::now() + QUIET), self.batches.recv()).await
+        {
+            self.inbox.apply(batch);
+        }
+    }
+
+    async fn update(&mut self) {
+        let start = Instant::now();
+        let Compiled { mut snapshot, mut report, allocations } =
+            (self.compile)(&self.inbox.objects, &self.allocations);
+        self.allocations = allocations;
+        let compile_time = start.elapsed();
+        let before = self.publisher.current();
+        snapshot.synced = true;
+        snapshot.generation = before.generation;
+        report.findings.extend(self.inbox.findings.iter().cloned());
+        let published = (snapshot != *before).then(|| {
+            log_publish(&before, &snapshot, &self.inbox.objects, &report, compile_time);
+            self.publisher.publish(snapshot);
+            now()
+        });
+        report.findings = located(report.findings).await;
+        let stale = self.inbox.objects.total().stale;
+        self.status.send_modify(|status| {
+            *status = Status {
+                generation: self.publisher.current().generation,
+                compiles: status.compiles + 1,
+                compile_time,
+                published: published.or(status.published),
+                stale,
+                report: Arc::new(report),
+            }
+        });
+    }
+}
+
+/// Batches that come closer together than this are compiled together …
+const QUIET: Duration = Duration::from_millis(20);
+
+/// … but a change waits no longer than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Certificates expire without any event.
+const RECOMPILE: Duration = Duration::from_secs(3600);
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Finds lines and columns, off this thread because it reads files.
+async fn located(findings: Vec<Finding>) -> Vec<Finding> {
+    let work = move || {
+        let mut findings = findings;
+        finding::sort(&mut findings);
+        locate(&mut findings, &mut Texts::default());
+        findings
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "locating findings failed");
+        Vec::new()
+    })
+}
+
+fn log_publish(
+    before: &Snapshot,
+    after: &Snapshot,
+    objects: &Objects,
+    report: &Report,
+    compile_time: Duration,
+) {
+    let (old, new) = (endpoints(before), endpoints(after));
+    tracing::info!(
+        generation = before.generation.0 + 1,
+        objects = objects.total().all,
+        findings = report.findings.len(),
+        endpoints_added = new.difference(&old).count(),
+        endpoints_removed = old.difference(&new).count(),
+        ms = u64::try_from(compile_time.as_millis()).unwrap_or(u64::MAX),
+        "published"
+    );
+}
+
+fn endpoints(snapshot: &Snapshot) -> BTreeSet<(&BackendId, EndpointId)> {
+    snapshot
+        .backends
+        .iter()
+        .flat_map(|(id, backend)| backend.endpoints.iter().map(move |endpoint| (id, endpoint.id)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

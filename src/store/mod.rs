@@ -1,6 +1,6 @@
 //! One owner of all objects.
 //!
-//! In: [`Batch`]es from the sources. Out: [`Objects`], which [`driver`] gives to `compile`, and
+//! In: [`Batch`](crate::source::Batch)es from the sources. Out: [`Objects`], which [`driver`] gives to `compile`, and
 //! the published snapshot and [`Status`]. Called by `app`, which spawns the driver on the control
 //! thread.
 //!
@@ -8,7 +8,9 @@
 //! [`Publisher`](crate::snapshot::cell::Publisher).
 
 pub mod driver;
+mod inbox;
 mod objects;
 
 pub use driver::Status;
-pub use objects::{Objects, Stored};
+pub use inbox::Inbox;
+pub use objects::{Count, Objects, Stored};

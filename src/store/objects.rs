@@ -8,7 +8,8 @@ use crate::manifest::endpoints::{EndpointSlice, Endpoints};
 use crate::manifest::ingress::{Ingress, IngressClass};
 use crate::manifest::pod::Pod;
 use crate::manifest::service::Service;
-use crate::manifest::{ObjectKey, Origin};
+use crate::manifest::{Kind, Object, ObjectKey, ObjectRef, Origin};
+use crate::source::Sourced;
 
 /// One object as kept: shared, so that a compile copies nothing.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +46,79 @@ pub struct Objects {
 
 impl Objects {
     /// Puts an object in the place of its kind and key.
-    pub fn apply(&mut self, sourced: &crate::source::Sourced) {
-        let _ = sourced;
-        todo!()
+    pub fn apply(&mut self, sourced: &Sourced) {
+        match &sourced.object {
+            Object::Namespace(object) => put(&mut self.namespaces, object, sourced),
+            Object::Node(object) => put(&mut self.nodes, object, sourced),
+            Object::Pod(object) => put(&mut self.pods, object, sourced),
+            Object::Service(object) => put(&mut self.services, object, sourced),
+            Object::EndpointSlice(object) => put(&mut self.endpoint_slices, object, sourced),
+            Object::Endpoints(object) => put(&mut self.endpoints, object, sourced),
+            Object::Ingress(object) => put(&mut self.ingresses, object, sourced),
+            Object::IngressClass(object) => put(&mut self.ingress_classes, object, sourced),
+            Object::Secret(object) => put(&mut self.secrets, object, sourced),
+            Object::ConfigMap(object) => put(&mut self.config_maps, object, sourced),
+        }
     }
+
+    /// Takes an object away; nothing happens if it is not there.
+    pub fn remove(&mut self, reference: &ObjectRef) {
+        let key = &reference.key;
+        match reference.kind {
+            Kind::Namespace => drop(self.namespaces.remove(key)),
+            Kind::Node => drop(self.nodes.remove(key)),
+            Kind::Pod => drop(self.pods.remove(key)),
+            Kind::Service => drop(self.services.remove(key)),
+            Kind::EndpointSlice => drop(self.endpoint_slices.remove(key)),
+            Kind::Endpoints => drop(self.endpoints.remove(key)),
+            Kind::Ingress => drop(self.ingresses.remove(key)),
+            Kind::IngressClass => drop(self.ingress_classes.remove(key)),
+            Kind::Secret => drop(self.secrets.remove(key)),
+            Kind::ConfigMap => drop(self.config_maps.remove(key)),
+        }
+    }
+
+    /// How many objects of a kind there are, and how many of them are stale.
+    pub fn count(&self, kind: Kind) -> Count {
+        match kind {
+            Kind::Namespace => Count::of(&self.namespaces),
+            Kind::Node => Count::of(&self.nodes),
+            Kind::Pod => Count::of(&self.pods),
+            Kind::Service => Count::of(&self.services),
+            Kind::EndpointSlice => Count::of(&self.endpoint_slices),
+            Kind::Endpoints => Count::of(&self.endpoints),
+            Kind::Ingress => Count::of(&self.ingresses),
+            Kind::IngressClass => Count::of(&self.ingress_classes),
+            Kind::Secret => Count::of(&self.secrets),
+            Kind::ConfigMap => Count::of(&self.config_maps),
+        }
+    }
+
+    /// As [`count`](Self::count), of all kinds together.
+    pub fn total(&self) -> Count {
+        Kind::ALL.into_iter().map(|kind| self.count(kind)).fold(Count::default(), |sum, count| {
+            Count { all: sum.all + count.all, stale: sum.stale + count.stale }
+        })
+    }
+}
+
+/// How many objects there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Stale ones too.
+    pub all: usize,
+    /// Those that serve in an older version because their text is broken.
+    pub stale: usize,
+}
+
+impl Count {
+    fn of<T>(stored: &BTreeMap<ObjectKey, Stored<T>>) -> Self {
+        Self { all: stored.len(), stale: stored.values().filter(|it| it.stale).count() }
+    }
+}
+
+fn put<T>(place: &mut BTreeMap<ObjectKey, Stored<T>>, object: &Arc<T>, sourced: &Sourced) {
+    let Sourced { object: of_any_kind, origin, stale } = sourced;
+    let stored = Stored { object: object.clone(), origin: origin.clone(), stale: *stale };
+    place.insert(of_any_kind.metadata().key(), stored);
 }

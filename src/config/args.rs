@@ -1,0 +1,133 @@
+//! The options as typed. Everything is text here, so that every problem can be told at once.
+
+use std::path::PathBuf;
+
+/// Options of `run`; `check` and `explain` share those that decide what manifests mean.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// File or directory of manifests; may repeat
+    #[arg(short, long, value_name = "PATH")]
+    pub manifests: Vec<String>,
+
+    /// YAML file with any of these options, by their long names
+    #[arg(long, value_name = "FILE", env = "RUTTER_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Where Services get their virtual addresses, one CIDR a family [default: 127.96.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub service_cidr: Vec<String>,
+
+    /// Addresses of pods [default: 127.97.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub pod_cidr: Vec<String>,
+
+    /// Domain of service names [default: cluster.local]
+    #[arg(long, value_name = "NAME")]
+    pub cluster_domain: Option<String>,
+
+    /// Name of this node [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+
+    /// Address of this node; LoadBalancers without a pool get it [default: that of the default route]
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub node_ip: Vec<String>,
+
+    /// Zone of this node
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
+
+    /// Port of HTTP for Ingress, or off [default: 80]
+    #[arg(long, value_name = "PORT|off")]
+    pub http_port: Option<String>,
+
+    /// Port of HTTPS for Ingress, or off [default: 443]
+    #[arg(long, value_name = "PORT|off")]
+    pub https_port: Option<String>,
+
+    /// Address on which Ingress listens [default: every address]
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub ingress_address: Vec<String>,
+
+    /// Name of the IngressClass that is served even without an IngressClass object [default: rutter]
+    #[arg(long, value_name = "NAME")]
+    pub ingress_class: Option<String>,
+
+    /// Addresses for LoadBalancer Services: CIDR, FIRST-LAST or one address
+    #[arg(long, value_name = "RANGE", value_delimiter = ',')]
+    pub lb_pool: Vec<String>,
+
+    /// Addresses for Gateways, one each: CIDR, FIRST-LAST or one address
+    #[arg(long, value_name = "RANGE", value_delimiter = ',')]
+    pub gateway_pool: Vec<String>,
+
+    /// Where NodePorts listen: addresses, `primary`, or CIDRs among --node-ip [default: every address]
+    #[arg(long, value_name = "IP|CIDR|primary", value_delimiter = ',')]
+    pub nodeport_addresses: Vec<String>,
+
+    /// Where DNS listens; auto is the tenth address of the service CIDR, port 53 [default: auto]
+    #[arg(long, value_name = "ADDR:PORT|auto|off")]
+    pub dns_listen: Option<String>,
+
+    /// Time to live of DNS answers, in seconds [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    pub dns_ttl: Option<String>,
+
+    /// Where the admin API listens [default: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDR:PORT|off")]
+    pub admin: Option<String>,
+
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N|auto")]
+    pub workers: Option<String>,
+
+    /// Access lines: text or json on standard output, or json appended to a file [default: off]
+    #[arg(long, value_name = "off|text|json|PATH")]
+    pub access_log: Option<String>,
+
+    /// Filter of the process log, on standard error [default: info]
+    #[arg(long, value_name = "FILTER", env = "RUTTER_LOG")]
+    pub log: Option<String>,
+
+    /// How long sessions may finish after SIGTERM [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain_timeout: Option<String>,
+
+    /// How often the manifests are compared with what was read, beside the watch [default: 2s]
+    #[arg(long, value_name = "DURATION")]
+    pub poll: Option<String>,
+}
+
+impl Args {
+    /// Every option by its long name, with the texts given for it.
+    pub(super) fn values(&self) -> [(&'static str, Vec<String>); OPTIONS] {
+        let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
+        [
+            ("manifests", self.manifests.clone()),
+            ("service-cidr", self.service_cidr.clone()),
+            ("pod-cidr", self.pod_cidr.clone()),
+            ("cluster-domain", one(&self.cluster_domain)),
+            ("node-name", one(&self.node_name)),
+            ("node-ip", self.node_ip.clone()),
+            ("zone", one(&self.zone)),
+            ("http-port", one(&self.http_port)),
+            ("https-port", one(&self.https_port)),
+            ("ingress-address", self.ingress_address.clone()),
+            ("ingress-class", one(&self.ingress_class)),
+            ("lb-pool", self.lb_pool.clone()),
+            ("gateway-pool", self.gateway_pool.clone()),
+            ("nodeport-addresses", self.nodeport_addresses.clone()),
+            ("dns-listen", one(&self.dns_listen)),
+            ("dns-ttl", one(&self.dns_ttl)),
+            ("admin", one(&self.admin)),
+            ("workers", one(&self.workers)),
+            ("access-log", one(&self.access_log)),
+            ("log", one(&self.log)),
+            ("drain-timeout", one(&self.drain_timeout)),
+            ("poll", one(&self.poll)),
+        ]
+    }
+}
+
+/// How many options there are besides `--config`.
+const OPTIONS: usize = 22;

@@ -1,0 +1,146 @@
+//! Process options: [`Args`] (as typed) → [`Config`] (checked).
+//!
+//! In: the command line, and a YAML file whose keys are the names of the options. Out: a
+//! [`Config`] that needs no further checking, or every problem at once ([`ConfigError`]), as
+//! linkerd2-proxy does: a user who fixes one line at a time gives up before the last. Called by
+//! `cli`.
+//!
+//! The border between the two halves: `Args` and the file hold text; nothing outside this folder
+//! ever sees text that is not parsed.
+
+mod args;
+mod layers;
+mod parse;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::compile::{NodePortAddresses, Settings};
+
+pub use args::Args;
+use layers::Layers;
+
+/// The checked options of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Files and directories of manifests.
+    pub manifests: Vec<PathBuf>,
+    /// What `compile` must know.
+    pub settings: Settings,
+    /// Where DNS listens.
+    pub dns: DnsListen,
+    /// Where the admin API listens; `None` = off.
+    pub admin: Option<SocketAddr>,
+    /// Whether the admin address is the default, so that it may be given up when it is taken.
+    pub admin_is_default: bool,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where access lines go.
+    pub access_log: AccessLog,
+    /// Filter of the process log, as `info,rutter::source=debug`.
+    pub log: String,
+    /// How long sessions may finish after SIGTERM.
+    pub drain_timeout: Duration,
+    /// How often the directory is compared with what was read, as a guarantee beside the watch.
+    pub poll: Duration,
+}
+
+/// Where DNS listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsListen {
+    /// Nowhere.
+    Off,
+    /// Here, or the process does not start.
+    At(SocketAddr),
+    /// On the tenth address of the service CIDR, as clusters do; if that is not permitted, rutter
+    /// warns and goes on.
+    Auto(SocketAddr),
+}
+
+/// Where access lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// One readable line a request, on standard output.
+    Text,
+    /// One JSON object a line, on standard output.
+    Json,
+    /// One JSON object a line, appended to a file.
+    File(PathBuf),
+}
+
+/// What is wrong with the options: all of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", problems.join("\n"))]
+pub struct ConfigError {
+    /// One line a problem, each naming the option and where it was given.
+    pub problems: Vec<String>,
+}
+
+impl Config {
+    /// Checks the options. Reads the file of `--config`, nothing else.
+    pub fn new(args: &Args) -> Result<Self, ConfigError> {
+        let mut layers = Layers::read(args);
+        let settings = settings(&mut layers);
+        let config = Self {
+            manifests: layers.all("manifests").map(PathBuf::from).collect(),
+            dns: dns(&mut layers, &settings),
+            admin: layers.one("admin", Some(DEFAULT_ADMIN), parse::addr_or_off),
+            admin_is_default: !layers.is_given("admin"),
+            workers: layers.one("workers", parse::cores(), parse::workers),
+            access_log: layers.one("access-log", AccessLog::Off, parse::access_log),
+            log: layers.one("log", "info".to_owned(), |text| Ok(text.to_owned())),
+            drain_timeout: layers.one("drain-timeout", Duration::from_secs(30), parse::duration),
+            poll: layers.one("poll", Duration::from_secs(2), parse::duration),
+            settings,
+        };
+        layers.finish()?;
+        Ok(config)
+    }
+}
+
+fn settings(layers: &mut Layers) -> Settings {
+    let default = Settings::default();
+    let node_ips = layers.many("node-ip", vec![parse::primary_ip()], parse::ip);
+    Settings {
+        cluster_domain: layers.one("cluster-domain", default.cluster_domain, parse::domain),
+        service_cidrs: layers.many("service-cidr", default.service_cidrs, parse::cidr),
+        pod_cidrs: layers.many("pod-cidr", default.pod_cidrs, parse::cidr),
+        node_name: layers.one("node-name", parse::host_name(), |text| Ok(text.into())),
+        zone: layers.optional("zone", |text| Ok(text.into())),
+        http_port: layers.one("http-port", default.http_port, parse::port_or_off),
+        https_port: layers.one("https-port", default.https_port, parse::port_or_off),
+        ingress_addresses: layers.many("ingress-address", default.ingress_addresses, parse::ip),
+        ingress_class: layers.one("ingress-class", default.ingress_class, |text| Ok(text.into())),
+        lb_pool: layers.many("lb-pool", default.lb_pool, parse::address_range),
+        gateway_pool: layers.many("gateway-pool", default.gateway_pool, parse::address_range),
+        nodeport_addresses: nodeport_addresses(layers, &node_ips),
+        dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
+        node_ips,
+    }
+}
+
+/// `--nodeport-addresses`: addresses, `primary` for those of the node, or CIDRs that choose among
+/// those of the node.
+fn nodeport_addresses(layers: &mut Layers, node_ips: &[IpAddr]) -> NodePortAddresses {
+    let parse = |text: &str| parse::among(text, node_ips);
+    let chosen = layers.many("nodeport-addresses", Vec::new(), parse).concat();
+    if chosen.is_empty() { NodePortAddresses::All } else { NodePortAddresses::Only(chosen) }
+}
+
+fn dns(layers: &mut Layers, settings: &Settings) -> DnsListen {
+    let tenth = settings.service_cidrs.first().and_then(parse::tenth_address);
+    let auto = tenth.map_or(DnsListen::Off, |ip| DnsListen::Auto(SocketAddr::new(ip, 53)));
+    layers.one("dns-listen", auto, |text| match text {
+        "off" => Ok(DnsListen::Off),
+        "auto" => Ok(auto),
+        _ => parse::addr(text).map(DnsListen::At),
+    })
+}
+
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);

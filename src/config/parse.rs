@@ -1,0 +1,156 @@
+//! One option's text → its value, or a clause that says what is wrong and what is expected.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::AccessLog;
+use crate::compile::AddressRange;
+
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an IP address"))
+}
+
+pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:9901"))
+}
+
+pub(super) fn addr_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" { Ok(None) } else { addr(text).map(Some) }
+}
+
+pub(super) fn port_or_off(text: &str) -> Result<Option<u16>, String> {
+    match text.parse() {
+        _ if text == "off" => Ok(None),
+        Ok(port) if port > 0 => Ok(Some(port)),
+        _ => Err(format!("{text:?} is not a port (1 to 65535) or off")),
+    }
+}
+
+pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
+    let net: IpNet =
+        text.parse().map_err(|_| format!("{text:?} is not a CIDR, such as 127.96.0.0/16"))?;
+    if net.trunc() != net {
+        return Err(format!("{text:?} has bits below its prefix; you may mean {}", net.trunc()));
+    }
+    Ok(net)
+}
+
+/// `10.0.0.0/24`, `10.0.0.5-10.0.0.9` or `10.0.0.5`.
+pub(super) fn address_range(text: &str) -> Result<AddressRange, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(AddressRange { first: address, last: address });
+    }
+    if let Ok(net) = text.parse::<IpNet>() {
+        return Ok(AddressRange { first: net.network(), last: net.broadcast() });
+    }
+    let wrong = || format!("{text:?} is not a CIDR, FIRST-LAST or an address");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let (first, last) = (ip(first.trim())?, ip(last.trim())?);
+    if first.is_ipv4() != last.is_ipv4() || first > last {
+        return Err(format!(
+            "{text:?} does not run from a lower to a higher address of one family"
+        ));
+    }
+    Ok(AddressRange { first, last })
+}
+
+/// Addresses among those of the node: itself, `primary`, or all within a CIDR.
+pub(super) fn among(text: &str, node_ips: &[IpAddr]) -> Result<Vec<IpAddr>, String> {
+    if text == "primary" {
+        return Ok(node_ips.to_vec());
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(vec![address]);
+    }
+    let net: IpNet =
+        text.parse().map_err(|_| format!("{text:?} is not an address, a CIDR or primary"))?;
+    let within: Vec<_> = node_ips.iter().copied().filter(|ip| net.contains(ip)).collect();
+    if within.is_empty() {
+        return Err(format!("{text:?} contains none of the node's addresses (--node-ip)"));
+    }
+    Ok(within)
+}
+
+pub(super) fn domain(text: &str) -> Result<Arc<str>, String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if name.len() > 200 || !name.split('.').all(label) {
+        return Err(format!("{text:?} is not a domain name"));
+    }
+    Ok(name.into())
+}
+
+/// The default name of the node.
+pub(super) fn host_name() -> Arc<str> {
+    rustix::system::uname().nodename().to_string_lossy().into()
+}
+
+/// The default number of workers.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+pub(super) fn ttl(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds <= 3600)
+        .ok_or_else(|| format!("{text:?} is not a number of seconds from 0 to 3600"))
+}
+
+pub(super) fn workers(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        return Ok(cores());
+    }
+    text.parse()
+        .ok()
+        .filter(|count| (1..=1024).contains(count))
+        .ok_or_else(|| format!("{text:?} is not a number from 1 to 1024 or auto"))
+}
+
+pub(super) fn access_log(text: &str) -> Result<AccessLog, String> {
+    Ok(match text {
+        "off" => AccessLog::Off,
+        "text" => AccessLog::Text,
+        "json" => AccessLog::Json,
+        "" => return Err("is empty; off, text, json or a path is expected".to_owned()),
+        path => AccessLog::File(path.into()),
+    })
+}
+
+/// `30s`, `500ms`, `2m`, or a bare number of seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration, such as 30s, 500ms or 2m");
+    let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "s" | "" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    millis.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// The tenth address of a CIDR, where clusters have their DNS service.
+pub(super) fn tenth_address(net: &IpNet) -> Option<IpAddr> {
+    net.hosts().nth(9)
+}
+
+/// The address that the default route leaves by. Connecting a UDP socket looks up the route and
+/// sends nothing; 192.0.2.1 is reserved for documentation (RFC 5737). Loopback without a route.
+pub(super) fn primary_ip() -> IpAddr {
+    let lookup = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    };
+    lookup().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip())
+}

@@ -1,0 +1,147 @@
+//! Copies between two connections, both ways, half-closes kept.
+//!
+//! Every session of a worker reads into one buffer that they share: a session keeps bytes of its
+//! own only while its peer is full, so that an idle one costs no buffer at all. Measured against
+//! `copy_bidirectional` (a buffer each way for every session), it takes less memory and less CPU.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The buffer that the sessions of one worker share while they copy.
+#[derive(Debug)]
+pub struct SharedBuffer(RefCell<Box<[u8]>>);
+
+impl Default for SharedBuffer {
+    fn default() -> Self {
+        Self(RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice()))
+    }
+}
+
+/// Large enough for bulk, small enough for the second-level cache.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How much was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes from the first connection to the second.
+    pub forth: u64,
+    /// Bytes from the second connection to the first.
+    pub back: u64,
+}
+
+/// Copies until both directions have ended. A direction that ends is passed on as a shutdown of
+/// writing; an error ends both. `copied` is up to date whenever this future is not running, also
+/// after it was dropped.
+pub async fn copy_both(
+    first: &mut TcpStream,
+    second: &mut TcpStream,
+    buffer: &SharedBuffer,
+    copied: &mut Copied,
+) -> io::Result<()> {
+    let (mut forth, mut back) = (Direction::default(), Direction::default());
+    poll_fn(|context| {
+        let forth = forth.poll(first, second, buffer, &mut copied.forth, context)?;
+        let back = back.poll(second, first, buffer, &mut copied.back, context)?;
+        if forth.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// One direction of a copy.
+#[derive(Debug, Default)]
+struct Direction {
+    /// Read, but not yet taken by the peer.
+    left: Vec<u8>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Copying,
+    /// The reader has ended; the writer is to be told.
+    Ending,
+    Ended,
+}
+
+impl Direction {
+    fn poll(
+        &mut self,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        buffer: &SharedBuffer,
+        copied: &mut u64,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS {
+            match self.phase {
+                Phase::Ended => return Poll::Ready(Ok(())),
+                Phase::Ending => {
+                    ready!(Pin::new(&mut *to).poll_shutdown(context))?;
+                    self.phase = Phase::Ended;
+                }
+                Phase::Copying => {
+                    ready!(self.poll_flush(to, context))?;
+                    ready!(self.poll_copy(from, to, buffer, copied, context))?;
+                }
+            }
+        }
+        // others of this worker have their turn before the next round
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is left from before.
+    fn poll_flush(
+        &mut self,
+        to: &mut TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.left.is_empty() {
+            let written = ready!(Pin::new(&mut *to).poll_write(context, &self.left))?;
+            self.left.drain(..written);
+        }
+        // an empty Vec would keep its memory, and most sessions are idle most of the time
+        self.left = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once into the shared buffer and writes as much of it as the peer takes.
+    fn poll_copy(
+        &mut self,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        buffer: &SharedBuffer,
+        copied: &mut u64,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut shared = buffer.0.borrow_mut();
+        let mut read = ReadBuf::new(&mut shared);
+        ready!(Pin::new(from).poll_read(context, &mut read))?;
+        let mut bytes = read.filled();
+        if bytes.is_empty() {
+            self.phase = Phase::Ending;
+            return Poll::Ready(Ok(()));
+        }
+        *copied = copied.saturating_add(bytes.len() as u64);
+        while !bytes.is_empty() {
+            match Pin::new(&mut *to).poll_write(context, bytes) {
+                Poll::Ready(written) => bytes = bytes.get(written?..).unwrap_or_default(),
+                Poll::Pending => {
+                    self.left = bytes.to_vec();
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads of one direction before the others of the worker have a turn.
+const ROUNDS: usize = 16;

@@ -1,0 +1,82 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let addr = listener.local_addr().expect("an address");
+    let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    (client.expect("a client"), server.expect("a server").0)
+}
+
+/// A client and a server with a copy between them; gives what was copied.
+async fn between<F>(work: impl FnOnce(TcpStream, TcpStream) -> F) -> (Copied, bool)
+where
+    F: Future<Output = ()>,
+{
+    let (client, mut near) = pair().await;
+    let (mut far, server) = pair().await;
+    let (buffer, mut copied) = (SharedBuffer::default(), Copied::default());
+    let (result, ()) =
+        tokio::join!(copy_both(&mut near, &mut far, &buffer, &mut copied), work(client, server));
+    (copied, result.is_ok())
+}
+
+#[tokio::test]
+async fn a_half_close_is_passed_on_and_the_other_way_stays_open() {
+    let (copied, ended) = between(|mut client, mut server| async move {
+        client.write_all(b"question").await.expect("sent");
+        client.shutdown().await.expect("a half-close");
+        let mut question = Vec::new();
+        server.read_to_end(&mut question).await.expect("the end must arrive");
+        assert_eq!(question, b"question");
+        server.write_all(b"a longer answer").await.expect("sent");
+        drop(server);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("the answer");
+        assert_eq!(answer, b"a longer answer");
+    })
+    .await;
+    assert!(ended);
+    assert_eq!(copied, Copied { forth: 8, back: 15 });
+}
+
+#[tokio::test]
+async fn a_reset_ends_the_copy_with_an_error() {
+    let (_, ended) = between(|client, server| async move {
+        reset_on_drop(&client);
+        drop(client);
+        drop(server);
+    })
+    .await;
+    assert!(!ended);
+}
+
+#[tokio::test]
+async fn bulk_passes_a_slow_reader_unchanged() {
+    let sent: Vec<u8> = (0..8_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let expected = sent.clone();
+    let (copied, ended) = between(|mut client, mut server| async move {
+        let send = async {
+            client.write_all(&sent).await.expect("sent");
+            client.shutdown().await.expect("a half-close");
+        };
+        let receive = async {
+            let mut received = Vec::new();
+            let mut piece = vec![0; 1000];
+            while let length @ 1.. = server.read(&mut piece).await.expect("bytes") {
+                received.extend_from_slice(&piece[..length]);
+                if received.len() % 7 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert!(received == expected, "the bytes must be the same");
+        };
+        tokio::join!(send, receive);
+        drop(server);
+    })
+    .await;
+    assert!(ended);
+    assert_eq!(copied.forth, 8_000_000);
+}

@@ -1,0 +1,82 @@
+//! Where the records of one worker go.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::access::AccessWriter;
+use super::record::{ConnectionRecord, DnsRecord, RequestRecord};
+use super::shard::Shard;
+
+/// The part of the metrics and of the access log that one worker will own.
+#[derive(Debug, Default)]
+pub struct WorkerShard {
+    pub(super) counted: Arc<Mutex<Shard>>,
+    pub(super) access: AccessWriter,
+}
+
+impl WorkerShard {
+    /// Becomes the observer, on the worker's thread.
+    pub fn observer(self) -> Observer {
+        Observer { counted: self.counted, access: RefCell::new(self.access) }
+    }
+}
+
+/// Counts and logs the records of one worker.
+#[derive(Debug, Default)]
+pub struct Observer {
+    counted: Arc<Mutex<Shard>>,
+    access: RefCell<AccessWriter>,
+}
+
+impl Observer {
+    /// Writes buffered lines out at least once a second, for ever.
+    pub async fn run(&self) {
+        loop {
+            tokio::time::sleep(FLUSH).await;
+            self.flush();
+        }
+    }
+
+    /// Writes buffered lines out.
+    pub fn flush(&self) {
+        let lost = self.access.borrow_mut().flush();
+        if lost > 0 {
+            self.counted().lost_lines += lost;
+        }
+    }
+
+    pub(super) fn record_request(&self, record: &RequestRecord) {
+        let time = Instant::now().saturating_duration_since(record.started);
+        self.counted().count_request(record, time);
+        let lost = self.access.borrow_mut().request(record, time);
+        if lost > 0 {
+            self.counted().lost_lines += lost;
+        }
+    }
+
+    pub(super) fn record_connection(&self, record: &ConnectionRecord) {
+        self.counted().count_connection(record);
+    }
+
+    pub(super) fn record_query(&self, record: &DnsRecord) {
+        let time = Instant::now().saturating_duration_since(record.started);
+        self.counted().count_query(record, time);
+    }
+
+    /// A panic elsewhere while counting leaves numbers, not broken data.
+    fn counted(&self) -> MutexGuard<'_, Shard> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// How long a line may wait in the buffer.
+const FLUSH: Duration = Duration::from_millis(500);

@@ -1,0 +1,137 @@
+//! What one worker has counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::histogram::Histogram;
+use super::record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};
+use crate::snapshot::{BackendId, Exposure, Reason, Transport};
+
+/// The counters of one worker, and, merged, those of all.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) requests: HashMap<RequestLabels, RequestCounts, RandomState>,
+    pub(super) connections: HashMap<ConnectionLabels, ConnectionCounts, RandomState>,
+    pub(super) queries: HashMap<QueryLabels, u64, RandomState>,
+    pub(super) query_time: Histogram,
+    /// Access lines that could not be written.
+    pub(super) lost_lines: u64,
+}
+
+/// What requests are told apart by. Every part is from the snapshot or a closed set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RequestLabels {
+    pub(super) listener: Arc<str>,
+    /// `namespace/name` of the route; empty if no rule took it.
+    pub(super) route: Arc<str>,
+    pub(super) service: Option<BackendId>,
+    pub(super) code: u16,
+    pub(super) reason: Option<Reason>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestCounts {
+    pub(super) time: Histogram,
+    pub(super) request_bytes: u64,
+    pub(super) response_bytes: u64,
+    pub(super) retries: u64,
+}
+
+/// What sessions and flows are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ConnectionLabels {
+    pub(super) backend: BackendId,
+    pub(super) exposure: Exposure,
+    pub(super) reason: Option<Reason>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConnectionCounts {
+    pub(super) total: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+}
+
+/// What queries are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct QueryLabels {
+    pub(super) transport: Transport,
+    pub(super) query_type: QueryType,
+    pub(super) rcode: &'static str,
+}
+
+impl Shard {
+    pub(super) fn count_request(&mut self, record: &RequestRecord, time: std::time::Duration) {
+        let labels = RequestLabels {
+            listener: record.listener.clone(),
+            route: record.rule.as_ref().map(|rule| rule.label.clone()).unwrap_or_default(),
+            service: record.backend.as_ref().map(|backend| backend.id.clone()),
+            code: record.status,
+            reason: record.reason,
+        };
+        let counts = self.requests.entry(labels).or_default();
+        counts.time.observe(time);
+        counts.request_bytes += record.request_bytes;
+        counts.response_bytes += record.response_bytes;
+        counts.retries += u64::from(record.retries);
+    }
+
+    pub(super) fn count_connection(&mut self, record: &ConnectionRecord) {
+        let labels = ConnectionLabels {
+            backend: record.backend.id.clone(),
+            exposure: record.exposure,
+            reason: record.reason,
+        };
+        let counts = self.connections.entry(labels).or_default();
+        counts.total += 1;
+        counts.received_bytes += record.received_bytes;
+        counts.sent_bytes += record.sent_bytes;
+    }
+
+    pub(super) fn count_query(&mut self, record: &DnsRecord, time: std::time::Duration) {
+        let labels = QueryLabels {
+            transport: record.transport,
+            query_type: record.query_type,
+            rcode: record.rcode,
+        };
+        *self.queries.entry(labels).or_default() += 1;
+        self.query_time.observe(time);
+    }
+
+    /// Forgets what belongs to objects that are gone, so that their series end.
+    pub(super) fn retain(
+        &mut self,
+        has_route: impl Fn(&str) -> bool,
+        has_backend: impl Fn(&BackendId) -> bool,
+    ) {
+        self.requests.retain(|labels, _| {
+            (labels.route.is_empty() || has_route(&labels.route))
+                && labels.service.as_ref().is_none_or(&has_backend)
+        });
+        self.connections.retain(|labels, _| has_backend(&labels.backend));
+    }
+
+    /// Adds what another worker has counted.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (labels, more) in &other.requests {
+            let counts = self.requests.entry(labels.clone()).or_default();
+            counts.time.add(&more.time);
+            counts.request_bytes += more.request_bytes;
+            counts.response_bytes += more.response_bytes;
+            counts.retries += more.retries;
+        }
+        for (labels, more) in &other.connections {
+            let counts = self.connections.entry(labels.clone()).or_default();
+            counts.total += more.total;
+            counts.received_bytes += more.received_bytes;
+            counts.sent_bytes += more.sent_bytes;
+        }
+        for (labels, more) in &other.queries {
+            *self.queries.entry(*labels).or_default() += more;
+        }
+        self.query_time.add(&other.query_time);
+        self.lost_lines += other.lost_lines;
+    }
+}

@@ -1,0 +1,13 @@
+//! L4: everything that comes in by a listener goes to one backend.
+//!
+//! In: fresh TCP connections and UDP sockets from `worker`. Out: bytes at endpoints, a record a
+//! session or flow. The snapshot is loaded once a session (TCP) or flow (UDP).
+//!
+//! Invariant: an established session survives every change of the snapshot; only new work goes
+//! elsewhere.
+
+pub mod tcp;
+pub mod udp;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Keeps the sockets as the snapshot wants them.
+//!
+//! In: snapshots. Out: bound sockets for the workers ([`Change`]), what could not be bound
+//! ([`Unbound`]), and the generation that every worker has applied. Called by `worker`, which
+//! spawns [`reconcile::run`] on the control thread, so that all binding and all failing happens in
+//! one place.
+//!
+//! A socket that stays wanted is never opened anew, whatever it serves; one that is wanted no more
+//! is drained (its queue is accepted empty) before it is closed. What cannot be bound is retried
+//! with every change and every few seconds, and keeps nothing else from serving.
+
+mod plan;
+mod reconcile;
+mod unbound;
+
+use std::net::{TcpListener, UdpSocket};
+
+use crate::snapshot::{Generation, SocketKey};
+
+pub use reconcile::Reconciler;
+pub use unbound::Unbound;
+
+/// What a worker is told to do, in order.
+#[derive(Debug)]
+pub enum Change {
+    /// Accept from this socket.
+    OpenTcp(SocketKey, TcpListener),
+    /// Receive from this socket.
+    OpenUdp(SocketKey, UdpSocket),
+    /// Accept what is queued, then close.
+    Close(SocketKey),
+    /// Everything up to this generation is told; answer with it.
+    Applied(Generation),
+}

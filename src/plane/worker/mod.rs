@@ -1,0 +1,118 @@
+//! One thread a core, each with its own runtime, listeners, pools and counters.
+//!
+//! In: the snapshot's reader, an observer a worker, and the sockets that `listeners` binds. Out:
+//! every accepted connection and datagram goes to `l4`, `l7` or `dns`. Called by `app`.
+//!
+//! Invariant: one function spawns every accept loop ([`accept::spawn`]).
+//! Invariant: workers share nothing on the hot path but the snapshot pointer and a gauge each of
+//! how many sessions they hold, by which a fresh connection finds the least loaded one.
+
+mod accept;
+mod sessions;
+mod thread;
+
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, watch};
+
+use super::listeners::{Reconciler, Unbound};
+use crate::life::Drain;
+use crate::observe::WorkerShard;
+use crate::plane::{dns, l7};
+use crate::snapshot::Generation;
+use crate::snapshot::cell::Reader;
+
+use sessions::Sessions;
+use thread::{Seed, Work};
+
+/// What the workers are made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where snapshots come from.
+    pub snapshot: Reader,
+    /// Where each worker counts and logs; there are as many workers.
+    pub shards: Vec<WorkerShard>,
+    /// The DNS sockets of each worker, if DNS is served.
+    pub dns: Vec<(UdpSocket, TcpListener)>,
+    /// Limits of HTTP.
+    pub http: l7::Limits,
+    /// Limits of DNS.
+    pub names: dns::Limits,
+    /// Ends them.
+    pub drain: Drain,
+}
+
+/// The running worker threads.
+#[derive(Debug)]
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    work: Vec<mpsc::UnboundedSender<Work>>,
+    applied: watch::Receiver<Generation>,
+    unbound: watch::Receiver<Arc<[Unbound]>>,
+}
+
+impl Workers {
+    /// Starts the threads, and gives what keeps their listeners: to be run on the control thread.
+    pub fn start(setup: Setup) -> io::Result<(Self, Reconciler)> {
+        let count = setup.shards.len();
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let (answer, answers) = mpsc::unbounded_channel();
+        let sessions = Sessions::new(mailboxes.clone());
+        let mut dns = setup.dns.into_iter();
+        let (mut threads, mut changes) = (Vec::new(), Vec::new());
+        for (number, (shard, inbox)) in setup.shards.into_iter().zip(inboxes).enumerate() {
+            let (change, changed) = mpsc::unbounded_channel();
+            let seed = Seed {
+                number,
+                shard,
+                snapshot: setup.snapshot.clone(),
+                drain: setup.drain.clone(),
+                dns: dns.next(),
+                http: setup.http.clone(),
+                names: setup.names.clone(),
+                sessions: sessions.clone(),
+                inbox,
+                changed,
+                answer: answer.clone(),
+            };
+            let name = format!("worker-{number}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || seed.run())?);
+            changes.push(change);
+        }
+        let (applied_sender, applied) = watch::channel(Generation::default());
+        let (unbound_sender, unbound) = watch::channel(Arc::from([]));
+        let reconciler = Reconciler {
+            workers: changes,
+            answers,
+            applied: applied_sender,
+            unbound: unbound_sender,
+        };
+        Ok((Self { threads, work: mailboxes, applied, unbound }, reconciler))
+    }
+
+    /// The generation that every worker has applied.
+    pub fn applied(&self) -> watch::Receiver<Generation> {
+        self.applied.clone()
+    }
+
+    /// What is wanted and not open.
+    pub fn unbound(&self) -> watch::Receiver<Arc<[Unbound]>> {
+        self.unbound.clone()
+    }
+
+    /// Ends every worker, whatever it still carries.
+    pub fn stop(self) {
+        for work in &self.work {
+            let _ = work.send(Work::Stop);
+        }
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How many sessions each worker holds, and which one should have the next.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::thread::Work;
+use crate::snapshot::SocketKey;
+
+/// The sessions of all workers, and the way to hand a connection to one of them.
+#[derive(Clone, Debug)]
+pub(super) struct Sessions {
+    workers: Arc<[Worker]>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    held: AtomicUsize,
+    mailbox: mpsc::UnboundedSender<Work>,
+}
+
+/// A fresh connection on its way to another worker.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) stream: TcpStream,
+    pub(super) client: SocketAddr,
+    pub(super) key: SocketKey,
+    pub(super) session: Session,
+}
+
+impl Sessions {
+    pub(super) fn new(mailboxes: Vec<mpsc::UnboundedSender<Work>>) -> Self {
+        let worker = |mailbox| Worker { held: AtomicUsize::new(0), mailbox };
+        Self { workers: mailboxes.into_iter().map(worker).collect() }
+    }
+
+    /// How many sessions a worker holds.
+    pub(super) fn held(&self, worker: usize) -> usize {
+        self.workers.get(worker).map_or(0, |worker| worker.held.load(Ordering::Relaxed))
+    }
+
+    /// Who should have a connection that `here` accepted: the least loaded worker, if it has at
+    /// least two fewer; a smaller difference is not worth the way.
+    pub(super) fn choose(&self, here: usize) -> usize {
+        let least = (0..self.workers.len()).min_by_key(|worker| self.held(*worker));
+        least.filter(|least| self.held(*least) + 2 <= self.held(here)).unwrap_or(here)
+    }
+
+    /// Counts a session of a worker until it is dropped.
+    pub(super) fn begin(&self, worker: usize) -> Session {
+        if let Some(worker) = self.workers.get(worker) {
+            worker.held.fetch_add(1, Ordering::Relaxed);
+        }
+        Session { sessions: self.clone(), worker }
+    }
+
+    /// Hands a connection over; it is dropped if the worker has ended.
+    pub(super) fn hand_over(&self, worker: usize, handed: Handed) {
+        if let Some(worker) = self.workers.get(worker) {
+            let _ = worker.mailbox.send(Work::Serve(handed));
+        }
+    }
+}
+
+/// One session of one worker.
+#[derive(Debug)]
+pub(super) struct Session {
+    sessions: Sessions,
+    worker: usize,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(worker) = self.sessions.workers.get(self.worker) else { return };
+        if worker.held.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // a worker that drains ends with its last session
+            let _ = worker.mailbox.send(Work::Idle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_goes_elsewhere_only_for_a_difference_of_two() {
+        let mailboxes = (0..3).map(|_| mpsc::unbounded_channel().0).collect();
+        let sessions = Sessions::new(mailboxes);
+        assert_eq!(sessions.choose(1), 1);
+        let first = sessions.begin(1);
+        assert_eq!(sessions.choose(1), 1);
+        let _second = sessions.begin(1);
+        assert_eq!(sessions.choose(1), 0);
+        let _third = sessions.begin(0);
+        assert_eq!(sessions.choose(1), 2);
+        drop(first);
+        assert_eq!(sessions.choose(1), 1);
+    }
+}

@@ -1,0 +1,134 @@
+//! Names over real sockets, UDP and TCP, by `dig` (Debian package dnsutils).
+
+mod common;
+
+use std::process::Command;
+
+use common::Site;
+
+const MANIFESTS: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: NET.20, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: None, ports: [{name: sql, port: 5432}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: db, namespace: shop, labels: {kubernetes.io/service-name: db}}
+addressType: IPv4
+endpoints:
+- {addresses: [NET.130], hostname: db-0}
+- {addresses: [NET.131], hostname: db-1}
+ports: [{name: sql, port: 5432}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside, namespace: shop}
+spec: {type: ExternalName, externalName: example.org}
+"#;
+
+/// The answer section of `dig`, one record a line, and its status.
+fn dig(site: &Site, arguments: &[&str]) -> (String, Vec<String>) {
+    let server = site.dns();
+    let output = Command::new("dig")
+        .args([&format!("@{}", server.ip()), "-p", &server.port().to_string()])
+        .args(["+noall", "+comments", "+answer", "+time=5", "+tries=1"])
+        .args(arguments)
+        .output()
+        .expect("dig must be installed (dnsutils)");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let status = text.split("status: ").nth(1).and_then(|rest| rest.split(',').next());
+    let records = text.lines().filter(|line| !line.starts_with(';') && !line.is_empty());
+    let mut records: Vec<String> =
+        records.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    records.sort();
+    (status.unwrap_or("none").to_owned(), records)
+}
+
+#[test]
+fn dig_gets_every_kind_of_record_over_udp_and_tcp() {
+    let site = Site::start(MANIFESTS);
+    let net = site.block.prefix();
+    let reversed =
+        format!("20.{}.in-addr.arpa.", net.split('.').rev().collect::<Vec<_>>().join("."));
+    let ptr = [reversed.as_str(), "PTR"];
+    let rows: Vec<(&[&str], &str, Vec<String>)> = vec![
+        (
+            &["web.shop.svc.cluster.local", "A"],
+            "NOERROR",
+            vec![format!("web.shop.svc.cluster.local. 5 IN A {net}.20")],
+        ),
+        (&["web.shop.svc.cluster.local", "AAAA"], "NOERROR", vec![]),
+        (&["nothing.shop.svc.cluster.local", "A"], "NXDOMAIN", vec![]),
+        (
+            &["_http._tcp.web.shop.svc.cluster.local", "SRV"],
+            "NOERROR",
+            vec![
+                "_http._tcp.web.shop.svc.cluster.local. 5 IN SRV 0 100 80 \
+                 web.shop.svc.cluster.local."
+                    .to_owned(),
+            ],
+        ),
+        (
+            &["db.shop.svc.cluster.local", "A"],
+            "NOERROR",
+            vec![
+                format!("db.shop.svc.cluster.local. 5 IN A {net}.130"),
+                format!("db.shop.svc.cluster.local. 5 IN A {net}.131"),
+            ],
+        ),
+        (
+            &["db-1.db.shop.svc.cluster.local", "A"],
+            "NOERROR",
+            vec![format!("db-1.db.shop.svc.cluster.local. 5 IN A {net}.131")],
+        ),
+        (
+            &["outside.shop.svc.cluster.local", "A"],
+            "NOERROR",
+            vec!["outside.shop.svc.cluster.local. 5 IN CNAME example.org.".to_owned()],
+        ),
+        (&ptr, "NOERROR", vec![format!("{reversed} 5 IN PTR web.shop.svc.cluster.local.")]),
+        (
+            &["dns-version.cluster.local", "TXT"],
+            "NOERROR",
+            vec!["dns-version.cluster.local. 28800 IN TXT \"1.1.0\"".to_owned()],
+        ),
+        (
+            &["127-0-0-9.shop.pod.cluster.local", "A"],
+            "NOERROR",
+            vec!["127-0-0-9.shop.pod.cluster.local. 5 IN A 127.0.0.9".to_owned()],
+        ),
+        (&["example.org", "A"], "REFUSED", vec![]),
+    ];
+    for (question, status, records) in rows {
+        for transport in ["+notcp", "+tcp"] {
+            let arguments = [question, &[transport]].concat();
+            assert_eq!(
+                dig(&site, &arguments),
+                (status.to_owned(), records.clone()),
+                "{question:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_name_is_there_as_soon_as_its_service_is_served() {
+    let site = Site::start(MANIFESTS);
+    let name = "new.shop.svc.cluster.local";
+    assert_eq!(dig(&site, &[name]).0, "NXDOMAIN");
+    site.save(
+        "new.yaml",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: new, namespace: shop}\nspec: {clusterIP: \
+         NET.21, ports: [{port: 80}]}\n",
+    );
+    let expected = format!("{name}. 5 IN A {}.21", site.block.prefix());
+    assert_eq!(dig(&site, &[name]).1, [expected]);
+    site.remove("new.yaml");
+    assert_eq!(dig(&site, &[name]).0, "NXDOMAIN");
+}
