@@ -3,8 +3,9 @@
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
+use super::encode::encode;
 use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER};
 use super::wire::{self, Writer};
 use crate::observe::QueryType;
@@ -145,38 +146,9 @@ fn send(
     largest: u16,
     out: &mut Vec<u8>,
 ) -> Option<Answered> {
-    write(response, largest, out).ok()?;
+    encode(response, largest, out).ok()?;
     Some(Answered {
         query_type: asked.map_or(QueryType::Other, wire::query_type),
         rcode: wire::rcode(response.metadata.response_code),
     })
-}
-
-/// Writes what fits: everything; else all but the additional records, which nobody misses
-/// (RFC 2181 section 9); else, over UDP, only the question with TC, for the client to come back
-/// over TCP. TCP itself has no next step: there the client gets as many records as fit, with TC.
-fn write(response: &Message, largest: u16, out: &mut Vec<u8>) -> Result<(), ProtoError> {
-    encode(response, largest, out)?;
-    if !is_truncated(out) {
-        return Ok(());
-    }
-    let mut shorter = response.clone();
-    shorter.additionals.clear();
-    encode(&shorter, largest, out)?;
-    if largest == u16::MAX || !is_truncated(out) {
-        return Ok(());
-    }
-    encode(&response.truncate(), largest, out)
-}
-
-fn encode(message: &Message, largest: u16, out: &mut Vec<u8>) -> Result<(), ProtoError> {
-    out.clear();
-    let mut encoder = BinEncoder::new(out);
-    encoder.set_max_size(largest);
-    message.emit(&mut encoder)
-}
-
-/// TC, which hickory sets when it has left something out.
-fn is_truncated(message: &[u8]) -> bool {
-    message.get(2).is_some_and(|flags| flags & 0b10 != 0)
 }

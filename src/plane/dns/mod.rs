@@ -1,7 +1,7 @@
 //! Names: DNS over UDP and TCP, from the zone of the snapshot.
 //!
 //! In: the DNS sockets of a worker, datagrams and connections at them. Out: answers, and one
-//! record each. Called by `worker`. [`answer`] turns bytes into bytes and knows no socket;
+//! record each. Called by `worker`. [`answer()`] turns bytes into bytes and knows no socket;
 //! `server` moves bytes and knows no DNS; what a name means is `snapshot::zone`'s.
 //!
 //! Invariant: what waits to be answered is bounded: datagrams wait in the socket's buffer only,
@@ -13,6 +13,7 @@
 
 mod answer;
 mod connection;
+mod encode;
 mod limits;
 mod server;
 mod wire;

@@ -1,5 +1,5 @@
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
 use proptest::prelude::*;
 
 use super::{bytes, parse, query, snapshot};
@@ -174,14 +174,15 @@ fn another_version_of_edns_is_told_ours() {
     let mut request = with_edns(query("web.shop", RecordType::A), 1232);
     request.edns.as_mut().expect("just set").set_version(1);
     let response = ask_udp(&request);
-    assert_eq!(response.metadata.response_code, ResponseCode::BADVERS);
+    // 16 is BADVERS or BADSIG, by context; hickory reads it as the latter
+    assert_eq!(u16::from(response.metadata.response_code), 16);
     assert_eq!(response.edns.expect("EDNS must be answered").version(), 0);
     assert!(response.answers.is_empty());
 }
 
 #[test]
 fn answers_over_udp_keep_to_the_size_of_the_client_and_to_ours() {
-    // 29 addresses fit in 512 bytes, 74 in 1232; (name, EDNS size, largest, truncated)
+    // name, EDNS size, largest, truncated
     let rows = [
         ("db.shop", None, 512, false),
         ("big.shop", None, 512, true),
@@ -207,7 +208,6 @@ fn answers_over_udp_keep_to_the_size_of_the_client_and_to_ours() {
 
 #[test]
 fn additional_records_give_way_without_a_truncated_answer() {
-    // 3 ports and 3 addresses with names: fits; the names of 12 ports fit only without
     let mut snapshot = snapshot();
     let zone = std::sync::Arc::make_mut(&mut snapshot.zone);
     let shop = zone.services.get_mut("shop").expect("shop must be there");
@@ -246,14 +246,11 @@ fn addresses_turn_and_aliases_stay_in_front() {
         let request = bytes(&query("alias.shop", RecordType::A));
         answer(&request, &snapshot(), Transport::Udp, rotate, &mut out).expect("an answer");
         let response = parse(&out);
-        let data = response.answers.into_iter().map(|record| match record.data {
-            RData::A(ip) => ip.to_string(),
-            data => data.record_type().to_string(),
-        });
-        data.collect::<Vec<_>>()
+        response.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(order(0), ["CNAME", "10.0.0.0", "10.0.0.1", "10.0.0.2"]);
-    assert_eq!(order(1), ["CNAME", "10.0.0.1", "10.0.0.2", "10.0.0.0"]);
+    const ALIASED: &str = "db.shop.svc.cluster.local.";
+    assert_eq!(order(0), [ALIASED, "10.0.0.0", "10.0.0.1", "10.0.0.2"]);
+    assert_eq!(order(1), [ALIASED, "10.0.0.1", "10.0.0.2", "10.0.0.0"]);
     assert_eq!(order(u64::MAX), order(0));
 }
 

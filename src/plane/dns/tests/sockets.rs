@@ -85,7 +85,7 @@ async fn datagrams_are_answered_by_what_is_published_now() {
         let mut site = Site::start(Limits::default());
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         client.connect(site.udp).await.expect("a route");
-        let mut buffer = [0; 2048];
+        let mut buffer = vec![0; 2048];
         for expected in [1, 0] {
             client.send(&bytes(&numbered(1))).await.expect("a datagram must be sent");
             let length = client.recv(&mut buffer).await.expect("an answer");
@@ -107,7 +107,7 @@ async fn datagrams_that_are_no_query_are_dropped_and_the_next_is_answered() {
         for datagram in [vec![], vec![0; 5], bytes(&response), bytes(&numbered(2))] {
             client.send(&datagram).await.expect("a datagram must be sent");
         }
-        let mut buffer = [0; 2048];
+        let mut buffer = vec![0; 2048];
         let length = client.recv(&mut buffer).await.expect("an answer");
         assert_eq!(parse(&buffer[..length]).metadata.id, 2);
     };
