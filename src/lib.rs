@@ -7,6 +7,7 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod echo;
+pub mod explain;
 pub mod life;
 pub mod manifest;
 pub mod net;

@@ -141,7 +141,7 @@ fn a_broken_file_changes_no_answer_and_is_shown() {
     site.save("main.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: tcp\n");
     assert_eq!(http::get(site.http(), "a.test", "/").status, 200);
     assert_eq!(site.status().generation, before, "nothing may change");
-    assert!(site.status().stale > 0, "what serves from an older text is stale");
+    site.wait("the stale objects", |status| status.stale > 0);
     let told = http::get(site.admin(), &site.admin().to_string(), "/readyz?verbose");
     assert!(told.text().contains("stale"), "{}", told.text());
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::sync::watch;
 
+use crate::explain::{self, Question};
 use crate::life::Phase;
 use crate::manifest::Severity;
 use crate::observe::{Gauges, Metrics};
@@ -65,6 +66,7 @@ impl Admin {
             "/metrics" => self.metrics(),
             "/snapshot" => json_answer(&dump::snapshot(&self.snapshot.load())),
             "/report" => json_answer(&*self.status.borrow().report),
+            "/explain" => self.explain(query),
             _ => text_answer(StatusCode::NOT_FOUND, format!("no such page\n\n{INDEX}")),
         }
     }
@@ -97,6 +99,20 @@ impl Admin {
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let is_verbose = query.split('&').any(|part| part == "verbose" || part == "verbose=1");
         text_answer(status, ready::text(&checks, is_ready, is_verbose))
+    }
+
+    /// JSON, or the text that the command line prints with `format=text`.
+    fn explain(&self, query: &str) -> Response<String> {
+        let question = match Question::from_query(query) {
+            Ok(question) => question,
+            Err(error) => return text_answer(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        };
+        let now = std::time::SystemTime::now();
+        let explanation = explain::explain(&self.snapshot.load(), &question, now);
+        if query.split('&').any(|part| part == "format=text") {
+            return text_answer(StatusCode::OK, explanation.to_string());
+        }
+        json_answer(&explanation)
     }
 
     fn metrics(&self) -> Response<String> {

@@ -8,6 +8,8 @@
 
 mod address;
 mod exit;
+mod manifests;
+mod render;
 
 pub mod check;
 pub mod completions;

@@ -212,7 +212,7 @@ fn check_port(
         return None;
     }
     let transport = transport(port.protocol.as_deref(), &field, subject, findings)?;
-    let target = port.target_port.clone().unwrap_or(IntOrString::Int(i64::from(number)));
+    let target = port.target_port.clone().unwrap_or_else(|| IntOrString::Int(i64::from(number)));
     if let IntOrString::Int(target) = target {
         self::number(target, &format!("{field}.targetPort"), subject, findings)?;
     }

@@ -220,9 +220,9 @@ fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<Arc<str>>, i64), Unusable> 
     })?;
     let alternative = leaf.subject_alternative_name().ok().flatten();
     let names = alternative.iter().flat_map(|extension| &extension.value.general_names);
-    let names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase().into()),
-        _ => None,
+    let names = names.filter_map(|name| {
+        let GeneralName::DNSName(name) = name else { return None };
+        Some(name.to_ascii_lowercase().into())
     });
     Ok((names.collect(), leaf.validity().not_after.timestamp()))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Options of `run`; `check` and `explain` share those that decide what manifests mean.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "options")]
 pub struct Args {
     /// File or directory of manifests; may repeat
     #[arg(short, long, value_name = "PATH")]

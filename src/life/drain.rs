@@ -74,12 +74,12 @@ mod tests {
         signal.start();
         drain.started().await;
         drop(drain);
-        let release = tokio::spawn(async move {
+        let release = async move {
             tokio::time::sleep(Duration::from_secs(3)).await;
             drop(guard);
-        });
-        assert!(signal.finished(Duration::from_secs(5)).await);
-        release.await.expect("the task must not panic");
+        };
+        let (finished, ()) = tokio::join!(signal.finished(Duration::from_secs(5)), release);
+        assert!(finished);
     }
 
     #[tokio::test(start_paused = true)]

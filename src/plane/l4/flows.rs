@@ -120,7 +120,8 @@ impl<T> FlowTable<T> {
     }
 
     /// How many flows there are.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.flows.len()
     }
 

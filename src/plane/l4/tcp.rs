@@ -79,9 +79,8 @@ async fn connect_any(
     let mut tried = Vec::new();
     let mut reason = Reason::NoReadyEndpoint;
     while tried.len() < MAX_ATTEMPTS {
-        let mut rng = local.rng.borrow_mut();
-        let Some(endpoint) = pick(&backend.usable, &tried, &local.loads, &mut rng) else { break };
-        drop(rng);
+        let picked = pick(&backend.usable, &tried, &local.loads, &mut local.rng.borrow_mut());
+        let Some(endpoint) = picked else { break };
         record.endpoint = Some(endpoint.id);
         let in_flight = local.loads.begin(endpoint.id);
         match connect(endpoint.id.addr(), CONNECT_TIMEOUT).await {
@@ -95,11 +94,10 @@ async fn connect_any(
 }
 
 fn reason_of(error: &io::Error) -> Reason {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::UpstreamReset,
-        io::ErrorKind::TimedOut => Reason::ResponseTimeout,
-        _ => Reason::Internal,
+    if error.kind() == io::ErrorKind::TimedOut {
+        return Reason::ResponseTimeout;
     }
+    Reason::UpstreamReset
 }
 
 /// Inside a cluster a connect takes a round trip; what takes longer is gone.

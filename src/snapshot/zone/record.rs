@@ -1,5 +1,6 @@
 //! What a lookup is asked for, and what it finds.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -116,5 +117,26 @@ impl RecordData {
     /// Whether it is an address of either family.
     pub fn is_address(&self) -> bool {
         matches!(self, Self::A(_) | Self::Aaaa(_))
+    }
+}
+
+/// As in a zone file (RFC 1035 section 5.1), without the serial of an SOA.
+impl fmt::Display for RecordData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::A(ip) => write!(f, "A {ip}"),
+            Self::Aaaa(ip) => write!(f, "AAAA {ip}"),
+            Self::Srv { priority, weight, port, target } => {
+                write!(f, "SRV {priority} {weight} {port} {target}")
+            }
+            Self::Ptr(name) => write!(f, "PTR {name}"),
+            Self::Cname(name) => write!(f, "CNAME {name}"),
+            Self::Txt(text) => write!(f, "TXT {text:?}"),
+            Self::Soa { primary, mailbox, minimum } => {
+                write!(f, "SOA {primary} {mailbox} {minimum}")
+            }
+            Self::Ns(name) => write!(f, "NS {name}"),
+            Self::Hinfo => f.write_str("HINFO \"RFC8482\""),
+        }
     }
 }

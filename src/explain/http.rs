@@ -1,0 +1,182 @@
+//! The way of a request: listener, certificate, route, action, endpoint.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Candidate, Explanation, HttpQuestion, Place};
+use crate::snapshot::matching::{Verdict, canonical_path};
+use crate::snapshot::{
+    Action, Backend, Certificate, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot,
+    SocketKey, TlsTable,
+};
+
+pub(super) fn explain(
+    snapshot: &Snapshot,
+    question: &HttpQuestion,
+    now: SystemTime,
+    explanation: &mut Explanation,
+) {
+    let Some(listener) = listener(snapshot, question, explanation) else { return };
+    if let Some(table) = &listener.tls {
+        certificate(table, question, now, explanation);
+    }
+    let path = match canonical_path(&question.path) {
+        Ok(path) => path,
+        Err(error) => {
+            explanation.step("path", format!("{:?} is refused: {error}", question.path));
+            return fail(Reason::BadRequest, "", explanation);
+        }
+    };
+    let Some(rule) = route(listener, question, &path, explanation) else {
+        return fail(Reason::NoRoute, "no rule takes it", explanation);
+    };
+    match &rule.action {
+        Action::Fail { reason, detail } => fail(*reason, detail, explanation),
+        Action::Forward(backends) => {
+            for weighted in backends {
+                forward(&weighted.backend, explanation);
+            }
+        }
+    }
+}
+
+fn fail(reason: Reason, detail: &str, explanation: &mut Explanation) {
+    let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    explanation.end(format!("the client gets {} {reason}{detail}", reason.status()));
+}
+
+fn forward(backend: &Arc<Backend>, explanation: &mut Explanation) {
+    explanation.step("service", format!("{}, port {}", backend.id, backend.port));
+    explanation.endpoints(backend);
+    if backend.usable.is_empty() {
+        return fail(Reason::NoReadyEndpoint, &backend.id.to_string(), explanation);
+    }
+    explanation.end(format!("it goes to an endpoint of {}", backend.id));
+}
+
+fn listener<'a>(
+    snapshot: &'a Snapshot,
+    question: &HttpQuestion,
+    explanation: &mut Explanation,
+) -> Option<&'a HttpListener> {
+    let (mut found, mut candidates) = (None, Vec::new());
+    for (key, spec) in &snapshot.listeners {
+        let (what, why) = match &spec.serve {
+            Serve::Http(http) => (format!("{key} ({})", http.name), refusal(*key, http, question)),
+            // of the many sockets of Services only one that the URL means is of interest
+            Serve::Frontend(_) if !is_meant(*key, question) => continue,
+            Serve::Frontend(frontend) => (
+                format!("{key} ({} of Service {})", frontend.exposure, frontend.service),
+                Some("L4: every request goes to the Service, whatever its host".to_owned()),
+            ),
+        };
+        let taken = why.is_none() && found.is_none();
+        if let (true, Serve::Http(http)) = (taken, &spec.serve) {
+            found = Some(&**http);
+        }
+        let why = why.unwrap_or_else(|| "scheme and port are these".to_owned());
+        candidates.push(Candidate { what, taken, why, place: None });
+    }
+    let verdict = match found {
+        Some(listener) => format!("{:?}", listener.name),
+        None => "nobody listens for HTTP there".to_owned(),
+    };
+    explanation.step("listener", verdict).candidates = candidates;
+    if found.is_none() {
+        explanation.end("the client cannot connect");
+    }
+    found
+}
+
+fn refusal(key: SocketKey, http: &HttpListener, question: &HttpQuestion) -> Option<String> {
+    match (http.tls.is_some(), question.is_https) {
+        (true, false) => return Some("it speaks TLS only".to_owned()),
+        (false, true) => return Some("it speaks no TLS".to_owned()),
+        _ => {}
+    }
+    // a URL without a port means the published one, whatever it is on this machine
+    let port = question.port.filter(|port| *port != key.addr.port())?;
+    Some(format!("the URL says port {port}"))
+}
+
+fn is_meant(key: SocketKey, question: &HttpQuestion) -> bool {
+    let port = question.port.unwrap_or(if question.is_https { 443 } else { 80 });
+    question.host.parse().is_ok_and(|ip: std::net::IpAddr| ip == key.addr.ip())
+        && key.addr.port() == port
+}
+
+fn certificate(
+    table: &TlsTable,
+    question: &HttpQuestion,
+    now: SystemTime,
+    explanation: &mut Explanation,
+) {
+    let Some(certificate) = table.select(Some(&question.host)) else {
+        explanation.step("certificate", "none: the handshake fails");
+        return;
+    };
+    let is_same = |it: Option<&Arc<Certificate>>| it.is_some_and(|it| it.id == certificate.id);
+    let how = if is_same(table.exact.get(&*question.host)) {
+        "by its exact name"
+    } else if is_same(table.default.as_ref()) {
+        "as the default: no other is for this name"
+    } else {
+        "by a wildcard"
+    };
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let left = certificate.not_after.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
+    let days = left.div_euclid(86_400);
+    let validity = if left < 0 { "expired".to_owned() } else { format!("{days} days left") };
+    let names = certificate.names.join(", ");
+    let verdict = format!("Secret {}, {how}; it names {names}; {validity}", certificate.secret);
+    explanation.step("certificate", verdict).place = Place::new(&certificate.origin, "");
+}
+
+fn route<'a>(
+    listener: &'a HttpListener,
+    question: &'a HttpQuestion,
+    path: &'a str,
+    explanation: &mut Explanation,
+) -> Option<&'a Arc<Rule>> {
+    let candidates: Vec<_> = listener.routes.candidates(&question.host, path).collect();
+    let selected = candidates.iter().find(|(_, verdict)| *verdict == Verdict::Selected);
+    let selected = selected.map(|(rule, _)| *rule);
+    let verdict = match selected {
+        Some(rule) => format!("{} by host {} and path {}", rule.route, rule.host, rule.path),
+        None => format!("none of {} rules", candidates.len()),
+    };
+    let step = explanation.step("route", verdict);
+    step.place = selected.and_then(|rule| Place::new(&rule.origin, &rule.field));
+    let as_candidate = |(rule, verdict): &(&Arc<Rule>, Verdict)| Candidate {
+        what: format!("{} {} → {}", rule.host, rule.path, rule.route),
+        taken: *verdict == Verdict::Selected,
+        why: why(rule, *verdict, selected.map(|it| &**it), &question.host, path),
+        place: Place::new(&rule.origin, &rule.field),
+    };
+    step.candidates = candidates.iter().map(as_candidate).collect();
+    // what matched is of more interest than what did not
+    step.candidates.sort_by_key(|candidate| !candidate.taken);
+    selected
+}
+
+fn why(rule: &Rule, verdict: Verdict, best: Option<&Rule>, host: &str, path: &str) -> String {
+    match verdict {
+        Verdict::Selected => "the most specific that matches".to_owned(),
+        Verdict::OtherHost => format!("for host {}, not {host}", rule.host),
+        Verdict::OtherPath => match &rule.path {
+            MatchPath::Prefix(prefix) if path.starts_with(&**prefix) => {
+                format!("{path} continues the last element of {prefix}")
+            }
+            MatchPath::Exact(exact) => format!("{path} is not exactly {exact}"),
+            other => format!("{path} is not below {other}"),
+        },
+        Verdict::LessSpecific => match best {
+            Some(best) if (&best.host, &best.path) == (&rule.host, &rule.path) => {
+                format!("the same host and path as {}, which comes first", best.route)
+            }
+            Some(best) if best.host == rule.host => format!("{} is more specific", best.path),
+            Some(best) => format!("host {} is more specific", best.host),
+            None => "less specific".to_owned(),
+        },
+    }
+}

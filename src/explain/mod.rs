@@ -1,0 +1,172 @@
+//! Which way a request, a connection or a name goes, step by step, and why. Pure.
+//!
+//! In: a [`Snapshot`] and a [`Question`]. Out: an [`Explanation`], which the command line and the
+//! admin API print; its JSON form is the one contract that they share. Called by `cli/explain` and
+//! `admin`.
+//!
+//! Invariant: the steps are those of the planes, asked of the same functions
+//! ([`RouteTable::candidates`](crate::snapshot::RouteTable::candidates),
+//! [`TlsTable::select`](crate::snapshot::TlsTable::select),
+//! [`Zone::lookup`](crate::snapshot::Zone::lookup)): an explanation cannot disagree with them.
+//! Deliberately absent: I/O. Lines of fields are found by whoever prints.
+
+mod http;
+mod name;
+mod question;
+mod socket;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Display};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::manifest::Origin;
+use crate::snapshot::{Backend, Endpoint, Snapshot};
+
+pub use question::{HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion};
+
+/// The steps of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// What was asked.
+    pub question: String,
+    /// In the order of the way.
+    pub steps: Vec<Step>,
+    /// How it ends, in one line.
+    pub outcome: String,
+}
+
+/// One step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// `listener`, `certificate`, `route`, …
+    pub title: &'static str,
+    /// What was decided.
+    pub verdict: String,
+    /// Where what decided is written.
+    pub place: Option<Place>,
+    /// What was decided among.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Something that could have been taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// Which one.
+    pub what: String,
+    /// Whether it is.
+    pub taken: bool,
+    /// Why, or why not.
+    pub why: String,
+    /// Where it is written.
+    pub place: Option<Place>,
+}
+
+/// A field of an object: the file and the line as far as they are known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The object; its line is that of the field once somebody has looked it up.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// The field in it.
+    pub field: String,
+}
+
+/// Explains; `now` tells how long certificates are valid still.
+pub fn explain(snapshot: &Snapshot, question: &Question, now: SystemTime) -> Explanation {
+    let mut explanation = Explanation { question: question.to_string(), ..Explanation::default() };
+    match question {
+        Question::Http(question) => http::explain(snapshot, question, now, &mut explanation),
+        Question::Socket(question) => socket::explain(snapshot, question, &mut explanation),
+        Question::Name(question) => name::explain(snapshot, question, &mut explanation),
+    }
+    explanation
+}
+
+impl Explanation {
+    fn step(&mut self, title: &'static str, verdict: impl Into<String>) -> &mut Step {
+        self.steps.push(Step { title, verdict: verdict.into(), ..Step::default() });
+        self.steps.last_mut().expect("a step must have been pushed")
+    }
+
+    fn end(&mut self, outcome: impl Into<String>) {
+        self.outcome = outcome.into();
+    }
+
+    /// Every place in it, for whoever can find lines.
+    pub fn places_mut(&mut self) -> impl Iterator<Item = &mut Place> {
+        self.steps.iter_mut().flat_map(|step| {
+            let of_candidates = step.candidates.iter_mut().filter_map(|it| it.place.as_mut());
+            step.place.as_mut().into_iter().chain(of_candidates)
+        })
+    }
+
+    /// Lists the endpoints of a backend and who would get the next unit of work.
+    fn endpoints(&mut self, backend: &Backend) {
+        let usable = backend.usable.len();
+        let verdict = match usable {
+            0 => format!("none of {} can take new work", backend.endpoints.len()),
+            1 => "the only one that can take new work".to_owned(),
+            _ => format!("one of {usable}: the less busy of two random ones"),
+        };
+        let candidates = backend.endpoints.iter().map(|endpoint| candidate(backend, endpoint));
+        self.step("endpoint", verdict).candidates = candidates.collect();
+    }
+}
+
+fn candidate(backend: &Backend, endpoint: &Endpoint) -> Candidate {
+    let taken = backend.usable.iter().any(|usable| usable.id == endpoint.id);
+    let why = match (endpoint.ready, endpoint.serving, endpoint.terminating) {
+        (true, _, _) => "ready",
+        (false, true, true) if taken => "terminating, but no other is ready",
+        (false, _, true) => "terminating",
+        (false, _, false) => "not ready",
+    };
+    let about = [("pod", &endpoint.pod), ("node", &endpoint.node), ("zone", &endpoint.zone)];
+    let known = about.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let known: String = known.map(|(name, value)| format!(", {name} {value}")).collect();
+    Candidate { what: endpoint.id.to_string(), taken, why: format!("{why}{known}"), place: None }
+}
+
+impl Place {
+    fn new(origin: &Origin, field: &str) -> Option<Self> {
+        (!origin.file.is_empty()).then(|| Self { origin: origin.clone(), field: field.to_owned() })
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.fmt(f)
+    }
+}
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.question)?;
+        for step in &self.steps {
+            writeln!(f, "\n{}: {}", step.title, step.verdict)?;
+            if let Some(place) = &step.place {
+                writeln!(f, "    at {place}")?;
+            }
+            for candidate in step.candidates.iter().take(LISTED) {
+                let sign = if candidate.taken { '+' } else { '-' };
+                write!(f, "  {sign} {}: {}", candidate.what, candidate.why)?;
+                match &candidate.place {
+                    Some(place) => writeln!(f, " ({place})")?,
+                    None => writeln!(f)?,
+                }
+            }
+            let more = step.candidates.len().saturating_sub(LISTED);
+            if more > 0 {
+                writeln!(f, "    and {more} more")?;
+            }
+        }
+        writeln!(f, "\n{}", self.outcome)
+    }
+}
+
+/// Candidates that the text form lists.
+const LISTED: usize = 20;

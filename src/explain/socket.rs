@@ -1,0 +1,107 @@
+//! The way of a connection or datagram: address, frontend, endpoint.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Candidate, Explanation, Place, SocketQuestion};
+use crate::snapshot::zone::{Outcome, Query, RecordData};
+use crate::snapshot::{Frontend, ListenerSpec, Reason, Serve, Snapshot, SocketKey, Transport};
+
+pub(super) fn explain(
+    snapshot: &Snapshot,
+    question: &SocketQuestion,
+    explanation: &mut Explanation,
+) {
+    let Some(ip) = address(snapshot, &question.host, explanation) else { return };
+    let key = SocketKey { transport: question.transport, addr: SocketAddr::new(ip, question.port) };
+    let Some(spec) = listener(snapshot, key) else { return nobody(snapshot, key, explanation) };
+    match &spec.serve {
+        Serve::Http(http) => {
+            explanation
+                .step("listener", format!("{} is the HTTP listener {:?}", spec.key, http.name));
+            explanation.end("ask for a URL to see which rule takes a request");
+        }
+        Serve::Frontend(frontend) => carried(frontend, spec.key, explanation),
+    }
+}
+
+/// The address itself, or that of a Service name.
+fn address(snapshot: &Snapshot, host: &str, explanation: &mut Explanation) -> Option<IpAddr> {
+    if let Ok(ip) = host.parse() {
+        return Some(ip);
+    }
+    let domain = &snapshot.zone.domain;
+    let names = [
+        host.to_owned(),
+        format!("{host}.svc.{domain}"),
+        format!("{host}.{domain}"),
+        format!("{host}.default.svc.{domain}"),
+    ];
+    for name in names {
+        for query in [Query::A, Query::Aaaa] {
+            let Outcome::Records(records) = snapshot.zone.lookup(&name, query).outcome else {
+                continue;
+            };
+            let ip = records.iter().find_map(|record| match &record.data {
+                RecordData::A(ip) => Some(IpAddr::V4(*ip)),
+                RecordData::Aaaa(ip) => Some(IpAddr::V6(*ip)),
+                _ => None,
+            });
+            if let Some(ip) = ip {
+                explanation.step("name", format!("{name} is {ip}"));
+                return Some(ip);
+            }
+        }
+    }
+    explanation.step("name", format!("no Service is named {host}"));
+    explanation.end("the client cannot resolve it");
+    None
+}
+
+/// The listener of the address, or of every address.
+fn listener(snapshot: &Snapshot, key: SocketKey) -> Option<&ListenerSpec> {
+    let any = match key.addr {
+        SocketAddr::V4(_) => IpAddr::from([0; 4]),
+        SocketAddr::V6(_) => IpAddr::from([0_u16; 8]),
+    };
+    let wildcard = SocketKey { addr: SocketAddr::new(any, key.addr.port()), ..key };
+    let found = snapshot.listeners.get(&key).or_else(|| snapshot.listeners.get(&wildcard));
+    found.map(|spec| &**spec)
+}
+
+fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
+    let same_ip = snapshot.listeners.values().filter(|spec| spec.key.addr.ip() == key.addr.ip());
+    let candidates: Vec<Candidate> = same_ip
+        .map(|spec| Candidate {
+            what: spec.key.to_string(),
+            taken: false,
+            why: match &spec.serve {
+                Serve::Frontend(frontend) => format!("Service {}", frontend.service),
+                Serve::Http(http) => format!("HTTP listener {:?}", http.name),
+            },
+            place: None,
+        })
+        .collect();
+    let verdict = if candidates.is_empty() {
+        format!("no Service has the address {}", key.addr.ip())
+    } else {
+        format!("nobody listens on {key}; the address has other ports")
+    };
+    explanation.step("listener", verdict).candidates = candidates;
+    explanation.end("the client is refused");
+}
+
+fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
+    let backend = &frontend.backend;
+    let verdict = format!("{key} is the {} of Service {}", frontend.exposure, frontend.service);
+    let step = explanation.step("frontend", verdict);
+    step.place = Place::new(&frontend.origin, &frontend.field);
+    explanation.endpoints(backend);
+    if !backend.usable.is_empty() {
+        return explanation.end(format!("it goes to an endpoint of {}", backend.id));
+    }
+    let what = match key.transport {
+        Transport::Tcp => "the connection is reset at once",
+        Transport::Udp => "the datagram is dropped",
+    };
+    explanation.end(format!("{what}: {}", Reason::NoReadyEndpoint));
+}

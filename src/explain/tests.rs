@@ -1,0 +1,138 @@
+use std::time::UNIX_EPOCH;
+
+use super::*;
+use crate::compile::{Allocations, Settings, compile};
+use crate::manifest::yaml::decode;
+use crate::source::Sourced;
+use crate::store::Objects;
+
+const MANIFESTS: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 127.96.0.20, selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}}
+status: {podIP: 127.97.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web}}
+status: {podIP: 127.97.0.2, phase: Running, conditions: [{type: Ready, status: "False"}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, namespace: shop}
+spec:
+  rules:
+  - host: shop.test
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}
+      - {path: /api, pathType: Prefix, backend: {service: {name: gone, port: {number: 80}}}}
+      - {path: /exact, pathType: Exact, backend: {service: {name: web, port: {number: 80}}}}
+"#;
+
+fn ask(words: &[&str], from: Option<&str>) -> String {
+    let mut objects = Objects::default();
+    for (object, origin) in decode("shop.yaml", MANIFESTS).objects {
+        objects.apply(&Sourced { object, origin, stale: false });
+    }
+    let settings =
+        Settings { ingress_addresses: vec![[127, 0, 0, 1].into()], ..Settings::default() };
+    let compiled = compile(&objects, &settings, &Allocations::default(), UNIX_EPOCH);
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let question = Question::parse(&words, &[], from).expect("a question");
+    assert_eq!(Question::from_query(&question.to_query()), Ok(question.clone()));
+    explain(&compiled.snapshot, &question, UNIX_EPOCH).to_string()
+}
+
+#[test]
+fn a_request_is_followed_to_its_endpoints() {
+    assert_eq!(
+        ask(&["http://shop.test/cart"], None),
+        "\
+GET http://shop.test/cart
+
+listener: \"http\"
+  + tcp://127.0.0.1:80 (http): scheme and port are these
+
+route: Ingress shop/shop by host shop.test and path prefix /
+    at shop.yaml:17
+  + shop.test prefix / → Ingress shop/shop: the most specific that matches (shop.yaml:17)
+  - shop.test prefix /api → Ingress shop/shop: /cart is not below prefix /api (shop.yaml:17)
+  - shop.test exact /exact → Ingress shop/shop: /cart is not exactly /exact (shop.yaml:17)
+
+service: shop/web:http/tcp, port 80
+
+endpoint: the only one that can take new work
+  + 127.97.0.1:80: ready, pod web-0
+  - 127.97.0.2:80: not ready, pod web-1
+
+it goes to an endpoint of shop/web:http/tcp
+"
+    );
+}
+
+#[test]
+fn losers_are_told_why() {
+    let told = ask(&["http://shop.test/apix"], None);
+    assert!(told.contains("/apix continues the last element of /api"), "{told}");
+    let told = ask(&["http://shop.test/exact"], None);
+    assert!(told.contains("exact /exact is more specific"), "{told}");
+    let told = ask(&["http://other.test/"], None);
+    assert!(told.contains("for host shop.test, not other.test"), "{told}");
+    assert!(told.ends_with("the client gets 404 no_route: no rule takes it\n"), "{told}");
+}
+
+#[test]
+fn what_fails_says_what_the_client_gets() {
+    let told = ask(&["POST", "http://shop.test/api/x"], None);
+    let expected =
+        "the client gets 503 no_service: Service \"gone\" does not exist in namespace shop\n";
+    assert!(told.ends_with(expected), "{told}");
+    let told = ask(&["http://shop.test/a%2fb"], None);
+    assert!(told.ends_with("the client gets 400 bad_request\n"), "{told}");
+}
+
+#[test]
+fn connections_are_followed_by_address_or_name() {
+    let told = ask(&["tcp://127.96.0.20:80"], None);
+    assert!(told.contains("is the cluster-ip of Service shop/web"), "{told}");
+    let told = ask(&["tcp://web.shop:80"], None);
+    assert!(told.contains("web.shop.svc.cluster.local is 127.96.0.20"), "{told}");
+    let told = ask(&["tcp://127.96.0.20:81"], None);
+    assert!(
+        told.contains("the address has other ports\n  - tcp://127.96.0.20:80: Service"),
+        "{told}"
+    );
+    assert!(told.ends_with("the client is refused\n"), "{told}");
+}
+
+#[test]
+fn names_are_followed_through_the_search_list() {
+    let told = ask(&["dns", "web"], Some("127.97.0.1"));
+    assert!(told.contains("that of a pod in namespace shop"), "{told}");
+    assert!(told.ends_with("web.shop.svc.cluster.local 5 A 127.96.0.20\n"), "{told}");
+    let told = ask(&["dns", "web"], None);
+    assert!(told.contains("- web.default.svc.cluster.local: NXDOMAIN"), "{told}");
+    assert!(told.ends_with("the name does not resolve in the zone\n"), "{told}");
+    let told = ask(&["dns", "web.shop", "AAAA"], None);
+    assert!(told.ends_with("the name exists and has no such record\n"), "{told}");
+}
+
+#[test]
+fn words_that_are_no_question_are_refused_with_the_reason() {
+    let parse = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Question::parse(&words, &[], None).expect_err("no question").to_string()
+    };
+    assert!(parse(&["shop.test"]).contains("is not a URL"));
+    assert!(parse(&["ftp://shop.test"]).contains("is not a URL"));
+    assert!(parse(&["tcp://shop.test"]).contains("no port"));
+    assert!(parse(&["http://shop.test:99999/"]).contains("no port"));
+    assert!(parse(&["dns", "web", "WEB"]).contains("record type"));
+    assert!(parse(&["GET", "http://a/", "b"]).contains("ask for"));
+}
