@@ -1,1 +1,1 @@
-
+//! Behaviour of the whole compilation, on objects written as JSON.
