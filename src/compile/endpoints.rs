@@ -124,7 +124,8 @@ fn owner_of_slice(
     let place = services.place(&owner);
     if place.is_none() {
         let message = format!("there is no Service {owner} for this slice");
-        let mut finding = subject.warning(Code::OrphanEndpoints, "metadata.labels", message);
+        let field = format!("metadata.labels.{SERVICE_NAME}");
+        let mut finding = subject.warning(Code::OrphanEndpoints, &field, message);
         finding.help = findings.did_you_mean(name, services.names_in(&key.namespace));
         findings.push(finding);
     }

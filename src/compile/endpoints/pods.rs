@@ -127,10 +127,7 @@ impl<'a> PodIndex<'a> {
         let labels = labels.join(", ");
         let namespace = &service.key.namespace;
         if !selected.is_empty() {
-            let message = format!(
-                "{labels} selects {} Pods, none of which has an address and still runs",
-                selected.len()
-            );
+            let message = format!("{labels} selects no Pod that has an address and still runs");
             let finding = service.subject().warning(Code::EmptySelection, "spec.selector", message);
             findings.push(finding.help("a Pod gets its address in status.podIP"));
             return;
@@ -183,11 +180,7 @@ impl<'a> PortsOfPods<'a> {
             if selected.iter().any(|pod| find_port(pod, name, port.transport).is_some()) {
                 continue;
             }
-            let message = format!(
-                "none of the {} selected Pods has a {} port named {name}",
-                selected.len(),
-                port.transport
-            );
+            let message = format!("no selected Pod has a {} port named {name}", port.transport);
             let field = format!("{}.targetPort", port.field);
             let mut finding = service.subject().error(Code::MissingTargetPort, &field, message);
             let declared = selected.iter().take(1).flat_map(|pod| containers(pod));

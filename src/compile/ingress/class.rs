@@ -48,7 +48,7 @@ impl<'a, 'b> Classes<'a, 'b> {
         }
         let (name, place) = match (field, annotation) {
             (Some(name), _) => (name, "spec.ingressClassName"),
-            (None, Some(name)) => (name, "metadata.annotations"),
+            (None, Some(name)) => (name, "metadata.annotations.kubernetes.io/ingress.class"),
             (None, None) => return self.default.is_none_or(|name| self.names_us(name)),
         };
         if self.references.ingress_class(name).is_none() && name != self.own {

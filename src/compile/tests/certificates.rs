@@ -96,19 +96,19 @@ fn a_certificate_that_cannot_be_used_leaves_its_host_to_the_default() {
             "stringData": {"tls.crt": certificate, "tls.key": key}})
     };
     let rows = [
-        (secret("bad", &mixed), Code::KeyMismatch, "data[tls.key]"),
-        (text("", &good.key), Code::BadCertificate, "data[tls.crt]"),
-        (text("x", &good.key), Code::BadCertificate, "data[tls.crt]"),
-        (text(&good.certificate, "x"), Code::BadCertificate, "data[tls.key]"),
+        (secret("bad", &mixed), Code::KeyMismatch, "stringData.tls.key"),
+        (text("", &good.key), Code::BadCertificate, "stringData.tls.crt"),
+        (text("x", &good.key), Code::BadCertificate, "stringData.tls.crt"),
+        (text(&good.certificate, "x"), Code::BadCertificate, "stringData.tls.key"),
         (
             json!({"kind": "Secret", "metadata": {"name": "bad"}, "data": {"tls.crt": "*"}}),
             Code::BadCertificate,
-            "data[tls.crt]",
+            "data.tls.crt",
         ),
         (
             json!({"kind": "Secret", "metadata": {"name": "bad"}}),
             Code::BadCertificate,
-            "data[tls.crt]",
+            "data.tls.crt",
         ),
         (
             json!({"kind": "Secret", "metadata": {"name": "bda"}}),
@@ -134,8 +134,8 @@ fn a_certificate_that_cannot_be_used_leaves_its_host_to_the_default() {
 #[test]
 fn what_the_client_may_judge_is_served_and_found() {
     for (names, years, code, field) in [
-        (["a.test"], (2020, 2021), Code::ExpiredCertificate, "data[tls.crt]"),
-        (["a.test"], (2030, 2031), Code::ExpiredCertificate, "data[tls.crt]"),
+        (["a.test"], (2020, 2021), Code::ExpiredCertificate, "stringData.tls.crt"),
+        (["a.test"], (2030, 2031), Code::ExpiredCertificate, "stringData.tls.crt"),
         (["b.test"], (2020, 2030), Code::UncoveredHost, "spec.tls[0].hosts[0]"),
     ] {
         let compiled = compiled([
@@ -164,7 +164,7 @@ fn a_kept_reading_gives_what_a_new_one_gives_and_still_expires() {
     let years_later = now() + Duration::from_secs(3 * 365 * 86_400);
     let later = compile(&objects, &settings, &first.allocations, years_later);
     assert_eq!(later.snapshot, first.snapshot);
-    assert!(codes(&later).contains(&(Code::ExpiredCertificate, "data[tls.crt]")));
+    assert!(codes(&later).contains(&(Code::ExpiredCertificate, "stringData.tls.crt")));
 }
 
 #[test]

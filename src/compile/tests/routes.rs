@@ -243,7 +243,7 @@ fn classes_decide_whose_an_ingress_is() {
             vec![],
             with(None, Some("nginx")),
             false,
-            missing("metadata.annotations"),
+            missing("metadata.annotations.kubernetes.io/ingress.class"),
         ),
         ("ours by controller", vec![class("x", ours, false)], with(Some("x"), None), true, vec![]),
         ("foreign", vec![class("x", "x/y", false)], with(Some("x"), None), false, vec![]),

@@ -395,6 +395,7 @@ fn endpoints_without_a_service_are_found() {
     unlabelled["metadata"]["labels"] = json!({});
     let endpoints = json!({"kind": "Endpoints", "metadata": {"name": "wbe"}});
     let compiled = compiled([slice("a", json!([])), unlabelled, endpoints]);
-    let expected = ["metadata.labels", "metadata.labels", "metadata.name"];
+    let expected =
+        ["metadata.labels.kubernetes.io/service-name", "metadata.labels", "metadata.name"];
     assert_eq!(codes(&compiled), expected.map(|field| (Code::OrphanEndpoints, field)));
 }

@@ -64,7 +64,11 @@ impl Reading {
             return None;
         };
         let subject = Subject::new(Kind::Secret, &certificate.secret, &self.secret);
-        let finding = subject.error(Code::ExpiredCertificate, &field(CERTIFICATE), message);
+        let finding = subject.error(
+            Code::ExpiredCertificate,
+            &field(&self.secret.object, CERTIFICATE),
+            message,
+        );
         Some(finding.help("renew it; until then it is served as it is"))
     }
 }
@@ -76,15 +80,16 @@ fn day(seconds: i64) -> String {
 }
 
 /// Where a key of a Secret is written.
-fn field(key: &str) -> String {
-    format!("data[{key}]")
+fn field(secret: &Secret, key: &str) -> String {
+    let map = if secret.string_data.contains_key(key) { "stringData" } else { "data" };
+    format!("{map}.{key}")
 }
 
 fn read(key: &ObjectKey, stored: &Stored<Secret>) -> Result<Readable, Box<Finding>> {
     let secret = &*stored.object;
     let subject = Subject::new(Kind::Secret, key, stored);
     let bad = |key: &str, message: String| {
-        Box::new(subject.error(Code::BadCertificate, &field(key), message))
+        Box::new(subject.error(Code::BadCertificate, &field(secret, key), message))
     };
     let pem = |key| value(secret, key).map_err(|message| bad(key, message));
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem(CERTIFICATE)?)
@@ -96,7 +101,7 @@ fn read(key: &ObjectKey, stored: &Stored<Secret>) -> Result<Readable, Box<Findin
     let (names, validity) = read_leaf(leaf).map_err(|message| bad(CERTIFICATE, message))?;
     let private = PrivateKeyDer::from_pem_slice(&pem(KEY)?)
         .map_err(|error| bad(KEY, format!("the private key is not PEM: {error}")))?;
-    check_pair(&chain, &private, subject)?;
+    check_pair(secret, &chain, &private, subject)?;
     let chain: Vec<Vec<u8>> = chain.into_iter().map(|it| it.to_vec()).collect();
     let private = private.secret_der().to_vec();
     let certificate = Arc::new(Certificate {
@@ -113,12 +118,14 @@ fn read(key: &ObjectKey, stored: &Stored<Secret>) -> Result<Readable, Box<Findin
 
 /// Whether the key is one that rustls signs with, and the certificate's.
 fn check_pair(
+    secret: &Secret,
     chain: &[CertificateDer<'static>],
     private: &PrivateKeyDer<'_>,
     subject: Subject<'_>,
 ) -> Result<(), Box<Finding>> {
-    let error =
-        |code, key: &str, message: String| Err(Box::new(subject.error(code, &field(key), message)));
+    let error = |code, key: &str, message: String| {
+        Err(Box::new(subject.error(code, &field(secret, key), message)))
+    };
     let signing = match any_supported_type(private) {
         Ok(signing) => signing,
         Err(why) => {
