@@ -181,26 +181,12 @@ fn load(port: u16, connections: u32, seconds: u32) -> Outcome<u64> {
     Ok(count.ok_or("wrk printed no count")?.parse()?)
 }
 
-/// User and system time of a process and its children, in ticks (proc(5), fields 14 and 15).
+/// User and system time of a process, in ticks (proc(5), fields 14 and 15).
 fn cpu_ticks(pid: u32) -> Outcome<u64> {
-    let mut total = 0;
-    for pid in family(pid)? {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields: Vec<&str> =
-            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        total += fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    }
-    Ok(total)
-}
-
-/// A process and its direct children (nginx works in a child).
-fn family(pid: u32) -> Outcome<Vec<u32>> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-    let mut pids = vec![pid];
-    for child in children.split_whitespace() {
-        pids.push(child.parse()?);
-    }
-    Ok(pids)
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
 /// Prints the medians and gives the ratio of rutter to HAProxy.
@@ -308,7 +294,7 @@ frontend stats
 
 const NGINX: &str = "
 daemon off;
-worker_processes 1;
+master_process off;
 pid DIR/nginx.pid;
 error_log DIR/nginx-error.log;
 events { worker_connections 4096; }

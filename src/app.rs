@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
+use crate::admin::Admin;
 use crate::config::{Config, DnsListen};
 use crate::life::{Drain, DrainSignal, Phase, Signal, Signals, drain, spawn_local};
 use crate::net::{ReusePort, bind_udp, listen_tcp, raise_limit};
@@ -67,8 +68,7 @@ pub struct App {
     status: watch::Sender<Status>,
     phase: watch::Sender<Phase>,
     terminate: watch::Sender<u32>,
-    admin: Option<TcpListener>,
-    metrics: Arc<Metrics>,
+    admin: Option<(TcpListener, Admin)>,
     workers: Workers,
     reconciler: Reconciler,
     signal: DrainSignal,
@@ -158,6 +158,18 @@ impl App {
             dns: dns_addr,
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
+        let admin = admin.zip(handle.admin).map(|(listener, addr)| {
+            let admin = Admin {
+                snapshot: handle.snapshot(),
+                status: handle.status(),
+                phase: handle.phase(),
+                applied: workers.applied(),
+                unbound: workers.unbound(),
+                metrics,
+                addr,
+            };
+            (listener, admin)
+        });
         Ok(Self {
             config,
             objects,
@@ -166,7 +178,6 @@ impl App {
             phase,
             terminate,
             admin,
-            metrics,
             workers,
             reconciler,
             signal,
@@ -217,8 +228,11 @@ impl App {
         spawn_local("driver", driver);
         spawn_local("listeners", self.reconciler.run(self.handle.snapshot(), self.drain.clone()));
         spawn_local("phases", phases(self.phase.clone(), self.handle.clone(), self.drain.clone()));
+        // the admin API tells of the drain, so it outlives it
         let (admin_signal, admin_drain) = drain();
-        drop((self.admin, admin_drain));
+        if let Some((listener, admin)) = self.admin {
+            spawn_local("admin", admin.run(listener, admin_drain));
+        }
 
         let mut terminations = Terminations { signals, count: self.terminate.subscribe(), source };
         terminations.next().await;

@@ -10,7 +10,7 @@ use hyper::Uri;
 
 use super::address::address;
 use super::exit;
-use crate::app::{App, Objects};
+use crate::app::Objects;
 use crate::config::{Args as Options, Config};
 use crate::manifest::endpoints::{EndpointPort, EndpointSlice, SliceEndpoint};
 use crate::manifest::ingress::{
@@ -47,14 +47,9 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let objects = Objects::Listed(objects(&config.settings.ingress_class, &backends));
-    let announce = |app| {
-        eprintln!("rutter proxy: http://{} → {}", args.from, args.to.join(", "));
-        app
-    };
-    match App::build(config, objects).map(announce).and_then(App::run_until_signal) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(&error),
-    }
+    super::run::serve(config, objects, |_| {
+        eprintln!("rutter proxy: serving http://{} → {}", args.from, args.to.join(", "));
+    })
 }
 
 fn options(args: &Args) -> Options {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::{App, Objects};
 use crate::config::{Args, Config};
+use crate::observe::log;
 
 use super::exit;
 
@@ -17,7 +18,19 @@ pub fn run(args: &Args) -> ExitCode {
         return exit::usage(&"nothing to serve: name manifests with -m PATH");
     }
     let objects = Objects::Directory(config.manifests.clone());
-    match App::build(config, objects).and_then(App::run_until_signal) {
+    serve(config, objects, |_| {})
+}
+
+/// Logs, builds and serves until a signal; `announce` says what is there once it is bound.
+pub(super) fn serve(config: Config, objects: Objects, announce: impl FnOnce(&App)) -> ExitCode {
+    if let Err(error) = log::init(&config.log) {
+        return exit::usage(&error);
+    }
+    let served = App::build(config, objects).and_then(|app| {
+        announce(&app);
+        app.run_until_signal()
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),
     }

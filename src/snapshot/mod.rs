@@ -17,7 +17,7 @@ mod listener;
 pub mod matching;
 mod reason;
 mod tls;
-mod zone;
+pub mod zone;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use anyhow::Context;
 
 use self::pods::Pods;
 use super::exit;
-use crate::app::{App, Objects};
+use crate::app::Objects;
 use crate::config::{Args as Options, Config};
 use crate::net::{ReusePort, bind_udp, listen_tcp};
 
@@ -51,13 +51,18 @@ pub struct Args {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: &Args) -> ExitCode {
-    match serve(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(error.as_ref()),
-    }
+    let (config, dir) = match prepare(args) {
+        Ok(prepared) => prepared,
+        Err(error) => return exit::failure(error.as_ref()),
+    };
+    let objects = Objects::Directory(config.manifests.clone());
+    super::run::serve(config, objects, |_| {
+        print!("{}", lines::page(&lines::Places::new(args, &dir)));
+    })
 }
 
-fn serve(args: &Args) -> anyhow::Result<()> {
+/// Writes the manifests and starts their pods.
+fn prepare(args: &Args) -> anyhow::Result<(Config, PathBuf)> {
     check_ports(args)?;
     let dir = match &args.dir {
         Some(dir) => dir.clone(),
@@ -66,12 +71,7 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     files::write(&dir).with_context(|| format!("cannot write to {}", dir.display()))?;
     // the pods first: a route should never lead to a pod that does not listen yet
     Pods::bind(&dir)?.spawn()?;
-    let config = Config::new(&options(args, &dir))?;
-    let objects = Objects::Directory(config.manifests.clone());
-    let app = App::build(config, objects)?;
-    print!("{}", lines::page(&lines::Places::new(args, &dir)));
-    app.run_until_signal()?;
-    Ok(())
+    Ok((Config::new(&options(args, &dir))?, dir))
 }
 
 /// The options of `rutter run` that make the same process.

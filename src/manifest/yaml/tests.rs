@@ -359,7 +359,7 @@ fn keys_with_dots_are_found() {
 /// Not a test of behaviour: prints what `cargo test --release -- --ignored --nocapture` measures.
 #[test]
 #[ignore = "measurement"]
-fn measure_decoding() {
+fn measure_decoding_of_many_objects() {
     let service = |i: usize| SERVICE.replace("cart", &format!("cart-{i}"));
     let pod = |i: usize| {
         format!(

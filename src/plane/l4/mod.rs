@@ -6,8 +6,7 @@
 //! Invariant: an established session survives every change of the snapshot; only new work goes
 //! elsewhere.
 
+mod flows;
+
 pub mod tcp;
 pub mod udp;
-
-#[cfg(test)]
-mod tests;

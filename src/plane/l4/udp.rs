@@ -1,12 +1,219 @@
-//! UDP flows.
+//! UDP flows: the socket shell around the [flow table](super::flows).
 
-use std::net::UdpSocket;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
 
+use socket2::SockRef;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+use super::flows::FlowTable;
+use crate::balance::{InFlight, pick};
+use crate::life::spawn_local;
+use crate::observe::ConnectionRecord;
 use crate::plane::Local;
-use crate::snapshot::SocketKey;
+use crate::snapshot::{Backend, Frontend, Reason, Serve, SocketKey};
 
-/// Carries the flows of one socket.
-pub async fn serve(_local: Rc<Local>, _socket: UdpSocket, _key: SocketKey) {
-    std::future::pending().await
+/// Carries the flows of one socket until it is dropped.
+///
+/// Answers leave by the socket that the client sent to, so that they come from the address it
+/// used; for a node port on the wildcard address, from the one that the route to it has.
+///
+/// Without a usable endpoint datagrams are dropped and counted: from userspace no ICMP can be sent.
+pub async fn serve(local: Rc<Local>, socket: std::net::UdpSocket, key: SocketKey) {
+    let socket = match UdpSocket::from_std(socket) {
+        Ok(socket) => Rc::new(socket),
+        Err(error) => return tracing::error!(%key, %error, "cannot receive"),
+    };
+    let flows = Rc::new(RefCell::new(FlowTable::new(MAX_FLOWS, IDLE)));
+    let listener = Listener { local, socket, key, flows };
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    let mut due = None;
+    loop {
+        let readable = tokio::select! {
+            readable = listener.socket.readable() => readable,
+            () = until(due) => Ok(()),
+        };
+        if readable.is_ok() {
+            listener.receive(&mut buffer);
+        }
+        due = listener.flows.borrow_mut().expire(Instant::now());
+    }
 }
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+type Flows = Rc<RefCell<FlowTable<Rc<Flow>>>>;
+
+/// One socket of clients.
+struct Listener {
+    local: Rc<Local>,
+    socket: Rc<UdpSocket>,
+    key: SocketKey,
+    flows: Flows,
+}
+
+/// The way of one client: a connected socket of its own, so that answers find back.
+struct Flow {
+    upstream: UdpSocket,
+    record: RefCell<ConnectionRecord>,
+    /// Whether the endpoint refused the last datagram (ICMP port unreachable).
+    refused: Cell<bool>,
+    _in_flight: InFlight,
+}
+
+impl Listener {
+    /// Takes in what is there, up to a batch, with one snapshot.
+    fn receive(&self, buffer: &mut [u8]) {
+        let snapshot = self.local.snapshot.load();
+        let Some(Serve::Frontend(frontend)) = snapshot.listeners.get(&self.key).map(|it| &it.serve)
+        else {
+            return;
+        };
+        for _ in 0..BATCH {
+            let Ok((length, client)) = self.socket.try_recv_from(buffer) else { return };
+            self.forward(frontend, client, buffer.get(..length).unwrap_or_default());
+        }
+    }
+
+    fn forward(&self, frontend: &Arc<Frontend>, client: SocketAddr, datagram: &[u8]) {
+        let now = Instant::now();
+        let backend = &frontend.backend;
+        let is_usable = |endpoint| backend.usable.iter().any(|it| it.id == endpoint);
+        let known = self.flows.borrow_mut().send(client, now, is_usable).cloned();
+        let flow = known.filter(|flow| !flow.refused.get());
+        let Some(flow) = flow.or_else(|| self.begin(frontend, client, now)) else { return };
+        // not through tokio, which knows nothing of a fresh socket's readiness yet; a full queue
+        // drops datagrams, here as anywhere
+        if let Ok(length) = SockRef::from(&flow.upstream).send(datagram) {
+            flow.record.borrow_mut().received_bytes += length as u64;
+        }
+    }
+
+    fn begin(
+        &self,
+        frontend: &Arc<Frontend>,
+        client: SocketAddr,
+        now: Instant,
+    ) -> Option<Rc<Flow>> {
+        let mut record = self.record(frontend, client, now);
+        let picked = self.pick(&frontend.backend);
+        let Some(endpoint) = picked else {
+            record.reason = Some(Reason::NoReadyEndpoint);
+            return None;
+        };
+        record.endpoint = Some(endpoint);
+        let upstream = match connect(endpoint.addr()) {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                tracing::debug!(%endpoint, %error, "cannot reach the endpoint");
+                record.reason = Some(Reason::ConnectRefused);
+                return None;
+            }
+        };
+        let flow = Rc::new(Flow {
+            upstream,
+            record: RefCell::new(record),
+            refused: Cell::new(false),
+            _in_flight: self.local.loads.begin(endpoint),
+        });
+        self.flows.borrow_mut().begin(client, endpoint, flow.clone(), now);
+        let answers =
+            answers(Rc::downgrade(&flow), self.socket.clone(), self.flows.clone(), client);
+        spawn_local("udp flow", answers);
+        Some(flow)
+    }
+
+    fn pick(&self, backend: &Backend) -> Option<crate::snapshot::EndpointId> {
+        let mut rng = self.local.rng.borrow_mut();
+        pick(&backend.usable, &[], &self.local.loads, &mut rng).map(|endpoint| endpoint.id)
+    }
+
+    fn record(
+        &self,
+        frontend: &Arc<Frontend>,
+        client: SocketAddr,
+        started: Instant,
+    ) -> ConnectionRecord {
+        ConnectionRecord {
+            observer: self.local.observer.clone(),
+            started,
+            transport: self.key.transport,
+            client,
+            frontend: self.key.addr,
+            exposure: frontend.exposure,
+            backend: frontend.backend.clone(),
+            endpoint: None,
+            reason: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
+}
+
+/// Passes answers back as long as the flow is in the table: the table alone keeps it alive.
+async fn answers(flow: Weak<Flow>, socket: Rc<UdpSocket>, flows: Flows, client: SocketAddr) {
+    let mut buffer = Vec::new();
+    loop {
+        // a flow without answers must still be let go, so nothing is held across the wait
+        let waited = {
+            let Some(flow) = flow.upgrade() else { return };
+            tokio::time::timeout(LOOK, flow.upstream.readable()).await
+        };
+        let Some(flow) = flow.upgrade() else { return };
+        if waited.is_err() {
+            continue;
+        }
+        buffer.resize(MAX_DATAGRAM, 0);
+        match flow.upstream.try_recv(&mut buffer) {
+            Ok(length) => {
+                let answer = buffer.get(..length).unwrap_or_default();
+                if let Ok(sent) = socket.try_send_to(answer, client) {
+                    flow.record.borrow_mut().sent_bytes += sent as u64;
+                }
+                flows.borrow_mut().answer(client, Instant::now());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                flow.record.borrow_mut().reason = Some(Reason::ConnectRefused);
+                flow.refused.set(true);
+                return;
+            }
+        }
+        // an idle flow keeps no buffer
+        buffer = Vec::new();
+    }
+}
+
+/// A socket for one flow: connected, so that it receives from this endpoint only and learns of
+/// refusals.
+fn connect(endpoint: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match endpoint {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(endpoint)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+/// How long a flow lives without a datagram either way.
+const IDLE: Duration = Duration::from_secs(60);
+/// Flows of one socket; each takes a descriptor.
+const MAX_FLOWS: usize = 4096;
+/// Datagrams taken in before others of the worker have a turn.
+const BATCH: usize = 64;
+/// The largest datagram there is.
+const MAX_DATAGRAM: usize = 65_535;
+/// How often a silent flow is looked at, to see whether the table still has it.
+const LOOK: Duration = Duration::from_secs(5);

@@ -75,11 +75,18 @@ impl Buffer {
         self.start = self.start.saturating_add(length).min(self.end);
     }
 
+    /// Takes everything out, and leaves it empty.
+    pub(super) fn take(&mut self) -> Self {
+        let empty = Self::new(self.home.clone());
+        std::mem::replace(self, empty)
+    }
+
     /// Adds bytes that were read elsewhere.
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        while self.room() < bytes.len() {
-            self.make_room();
+        if bytes.is_empty() {
+            return;
         }
+        self.make_room(bytes.len());
         let end = self.end.saturating_add(bytes.len());
         if let Some(free) = self.bytes.get_mut(self.end..end) {
             free.copy_from_slice(bytes);
@@ -93,7 +100,7 @@ impl Buffer {
         cx: &mut Context<'_>,
         mut io: impl AsyncRead + Unpin,
     ) -> Poll<io::Result<usize>> {
-        self.make_room();
+        self.make_room(LEAST_READ);
         let mut free = ReadBuf::new(self.bytes.get_mut(self.end..).unwrap_or_default());
         let polled = Pin::new(&mut io).poll_read(cx, &mut free);
         let length = free.filled().len();
@@ -108,23 +115,21 @@ impl Buffer {
         self.bytes.len().saturating_sub(self.end)
     }
 
-    /// Leaves room for at least one byte: begins anew, moves to the front, or grows.
-    fn make_room(&mut self) {
+    /// Makes room for `wanted` bytes: begins anew, moves what there is to the front, or grows.
+    fn make_room(&mut self, wanted: usize) {
         if self.bytes.is_empty() {
             self.bytes = self.home.take_read();
         }
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
         }
-        if self.room() >= READ_BYTES / 4 {
-            return;
-        }
-        if self.start > 0 {
+        if self.room() < wanted && self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         }
-        if self.room() < READ_BYTES / 4 {
-            self.bytes.resize(self.bytes.len().saturating_add(READ_BYTES), 0);
+        if self.room() < wanted {
+            let longer = self.end.saturating_add(wanted).next_multiple_of(READ_BYTES);
+            self.bytes.resize(longer, 0);
         }
     }
 
@@ -143,6 +148,28 @@ impl Drop for Buffer {
 
 /// Size of a read buffer: a head fits nearly always, and a small body with it.
 pub(super) const READ_BYTES: usize = 16 * 1024;
+/// A read with less room than this is not worth its system call.
+const LEAST_READ: usize = READ_BYTES / 4;
 const WRITE_BYTES: usize = 4 * 1024;
 /// Spare buffers kept by a worker; more are freed.
 const SPARE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_takes_any_amount_and_keeps_the_order() {
+        let mut buffer = Buffer::new(Rc::default());
+        let bytes: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+        let (first, rest) = bytes.split_at(11_000);
+        buffer.append(first);
+        buffer.consume(10);
+        for piece in rest.chunks(9_000) {
+            buffer.append(piece);
+        }
+        assert!(buffer.filled() == &bytes[10..]);
+        buffer.consume(usize::MAX);
+        assert!(buffer.is_empty());
+    }
+}

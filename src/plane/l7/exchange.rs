@@ -55,8 +55,8 @@ pub(super) struct Exchange {
     failed: Option<Reason>,
     /// Connections used or tried so far.
     attempts: u32,
-    /// Whether an interim response came: then it is not sent again.
-    interim: bool,
+    /// Interim responses that came: after one, nothing is sent again.
+    interim: u32,
 }
 
 /// An upstream connection in use.
@@ -64,7 +64,8 @@ pub(super) struct Exchange {
 pub(super) struct Carrier {
     /// The connection.
     pub(super) connection: Connection,
-    _in_flight: InFlight,
+    /// Counts it at the endpoint.
+    pub(super) in_flight: InFlight,
 }
 
 /// The state of a request's body.
@@ -101,9 +102,7 @@ impl Exchange {
     where
         F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
     {
-        record.method = request.method.to_owned();
         record.host = request.host.to_owned();
-        record.target = [&request.target.path, request.target.query].concat();
         record.request_id = match request.options.request_id {
             Some(id) => id.to_owned(),
             None => new_request_id(&mut server.local.rng.borrow_mut()),
@@ -128,7 +127,7 @@ impl Exchange {
             tried: Vec::new(),
             failed: None,
             attempts: 0,
-            interim: false,
+            interim: 0,
         })
     }
 
@@ -149,7 +148,7 @@ impl Exchange {
         client: &mut impl Client,
         record: &mut RequestRecord,
     ) -> Result<ResponseHead, Reason> {
-        let now = if self.interim { Instant::now() } else { record.started };
+        let now = if self.interim > 0 { Instant::now() } else { record.started };
         self.expect_progress(client, now);
         loop {
             if self.upstream.is_none() {
@@ -158,8 +157,9 @@ impl Exchange {
             }
             match poll_fn(|cx| self.poll_answer(cx, client)).await {
                 Ok(head) => {
-                    self.interim |= head.is_interim();
-                    return Ok(head);
+                    self.interim = self.interim.saturating_add(head.is_interim().into());
+                    let endless = self.interim > MAX_INTERIM;
+                    return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
                 Err(Ended::Upstream(error)) => self.fail_attempt(&error)?,
@@ -180,9 +180,11 @@ impl Exchange {
                 self.upload = Upload::Refused { gathered: self.upload == Upload::Gathered };
             } else if self.upload == Upload::Gathered {
                 self.upload = Upload::Done;
-                self.expect_progress(client, Instant::now());
             } else {
-                self.request.clear();
+                if self.request.unsent() == 0 && !self.request.bytes.is_empty() {
+                    self.request.clear();
+                    self.expect_progress(client, Instant::now());
+                }
                 if ready!(client.poll_body(cx, &mut self.request))? {
                     self.upload = Upload::Gathered;
                 }
@@ -201,14 +203,17 @@ impl Exchange {
         }
     }
 
-    /// Which stall counts now: that of a client that owes us its body, or of the endpoint.
+    /// Which stall counts now: that of a client that owes us its body, or of an endpoint that
+    /// owes us a response or does not take the request.
     fn expect_progress(&self, client: &mut impl Client, now: Instant) {
         let limits = &self.server.limits;
-        let wait = match self.upload {
-            Upload::Going => limits.client_stall,
-            Upload::Gathered | Upload::Done | Upload::Refused { .. } => limits.upstream_stall,
-        };
+        let wait =
+            if self.waits_for_client() { limits.client_stall } else { limits.upstream_stall };
         client.deadline().set(now, wait);
+    }
+
+    fn waits_for_client(&self) -> bool {
+        self.upload == Upload::Going && self.request.unsent() == 0
     }
 
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
@@ -224,13 +229,13 @@ impl Exchange {
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
-        let _in_flight = local.loads.begin(endpoint);
+        let in_flight = local.loads.begin(endpoint);
         if let Some(connection) = server.pool.take(endpoint, !self.verb.is_idempotent()) {
-            return Ok(Some(Carrier { connection, _in_flight }));
+            return Ok(Some(Carrier { connection, in_flight }));
         }
         let connecting = upstream::connect(endpoint, &server.limits, &server.buffers);
         match Box::pin(connecting).await {
-            Ok(connection) => Ok(Some(Carrier { connection, _in_flight })),
+            Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
             Err(error) => self.retry_elsewhere(endpoint, error.reason()).map(|()| None),
         }
     }
@@ -250,11 +255,9 @@ impl Exchange {
             return Poll::Ready(Err(Ended::Client(Reason::ClientClosed)));
         }
         ready!(client.deadline().poll_passed(cx));
-        Poll::Ready(Err(match self.upload {
-            Upload::Going => Ended::Client(Reason::RequestTimeout),
-            Upload::Gathered | Upload::Done | Upload::Refused { .. } => {
-                Ended::Upstream(UpstreamError::Silent)
-            }
+        Poll::Ready(Err(match self.waits_for_client() {
+            true => Ended::Client(Reason::RequestTimeout),
+            false => Ended::Upstream(UpstreamError::Silent),
         }))
     }
 
@@ -267,7 +270,7 @@ impl Exchange {
         let reason = error.reason();
         let Some(carrier) = self.upstream.take() else { return Err(reason) };
         let Connection { endpoint, reused, .. } = carrier.connection;
-        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && !self.interim;
+        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && self.interim == 0;
         let repeatable = self.verb.is_idempotent() || self.request.is_untouched();
         if !unanswered || !repeatable || !self.request.rewind() {
             return Err(reason);
@@ -326,3 +329,6 @@ fn decide<F>(
         }
     }
 }
+
+/// Interim responses to one request; an endpoint that sends more never comes to the point.
+const MAX_INTERIM: u32 = 16;

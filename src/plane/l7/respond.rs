@@ -27,18 +27,15 @@ pub(super) fn write_response(
     response: &ResponseHead,
     head: &[u8],
     length: BodyLength,
+    options: &Options<'_>,
     delivery: &mut Delivery,
     clock: &Clock,
 ) {
     let framing = Framing::of(response, length, delivery);
     write_status(out, response.status, response.phrase(head));
-    write_fields(out, response, head, framing, clock);
-    match (framing, length) {
-        (Framing::Length, BodyLength::Exact(length)) => {
-            out.line(format_args!("Content-Length: {length}"));
-        }
-        (Framing::Chunked, _) => out.field(b"Transfer-Encoding", b"chunked"),
-        (Framing::Length | Framing::AsSent | Framing::None | Framing::Close, _) => {}
+    write_fields(out, response, head, options, framing, clock);
+    if framing == Framing::Chunked {
+        out.field(b"Transfer-Encoding", b"chunked");
     }
     write_persistence(out, delivery);
     out.bytes.extend_from_slice(b"\r\n");
@@ -50,10 +47,8 @@ pub(super) fn write_response(
 enum Framing {
     /// There is no body, and no length (1xx, 204).
     None,
-    /// There is no body; what the endpoint says is the length of the one there would be (HEAD,
-    /// 304).
-    AsSent,
-    /// By `Content-Length`.
+    /// As the endpoint tells it, which was checked to be one number: the length of the body, or
+    /// of the one there would be (HEAD, 304).
     Length,
     /// In chunks.
     Chunked,
@@ -65,9 +60,6 @@ impl Framing {
     fn of(response: &ResponseHead, length: BodyLength, delivery: &mut Delivery) -> Self {
         match length {
             BodyLength::Exact(_) if response.status < 200 || response.status == 204 => Self::None,
-            BodyLength::Exact(_) if delivery.verb == Verb::Head || response.status == 304 => {
-                Self::AsSent
-            }
             BodyLength::Exact(_) => Self::Length,
             BodyLength::Chunked | BodyLength::UntilClose if delivery.minor > 0 => Self::Chunked,
             BodyLength::Chunked | BodyLength::UntilClose => {
@@ -157,11 +149,11 @@ fn write_fields(
     out: &mut Outgoing,
     response: &ResponseHead,
     head: &[u8],
+    options: &Options<'_>,
     framing: Framing,
     clock: &Clock,
 ) {
     let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
-    let options = Options::of(fields.clone());
     let (mut server, mut date) = (false, false);
     for (known, name, value) in fields.clone() {
         match known {
@@ -170,7 +162,7 @@ fn write_fields(
             | Name::Te
             | Name::TransferEncoding
             | Name::Upgrade => continue,
-            Name::ContentLength if framing != Framing::AsSent => continue,
+            Name::ContentLength if framing != Framing::Length => continue,
             Name::Server => server = true,
             Name::Date => date = true,
             Name::ContentLength

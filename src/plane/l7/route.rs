@@ -90,12 +90,39 @@ fn is_host(host: &str) -> bool {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
     let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    !host.is_empty() && host.len() <= 253 && host.bytes().all(name) && !host.starts_with('.')
+    let labels = !host.is_empty() && !host.starts_with('.') && !host.contains("..");
+    labels && host.len() <= 253 && host.bytes().all(name)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::plane::l7::forwarded::Options;
+    use crate::plane::l7::h1::Name;
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_taken_or_refused(text in "\\PC{0,30}", bytes: Vec<u8>) {
+            let _ = canonical_host(&text);
+            for method in ["GET", "OPTIONS"] {
+                let _ = Target::parse(&text, method);
+                let _ = Target::parse(&format!("http://{text}"), method);
+                let _ = Target::parse(&format!("/{text}"), method);
+            }
+            let names = [Name::Connection, Name::Upgrade, Name::Te, Name::RequestId];
+            let _ = Options::of(names.into_iter().map(|name| (name, &b""[..], &*bytes)));
+        }
+
+        #[test]
+        fn a_host_stays_what_it_is(text in "[A-Za-z0-9.:_\\[\\]-]{1,20}") {
+            if let Some(host) = canonical_host(&text) {
+                let again = canonical_host(&host);
+                prop_assert_eq!(again.as_deref(), Some(&*host));
+            }
+        }
+    }
 
     #[test]
     fn hosts_are_lower_case_without_port_and_final_dot() {
@@ -117,6 +144,9 @@ mod tests {
             ("a:99999", None),
             ("a:", None),
             (".a", None),
+            ("a..", None),
+            ("a..b", None),
+            (".", None),
             ("[::1", None),
             ("[::1]x", None),
             ("[x]", None),

@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,27 +13,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Server;
 use super::buffer::Buffer;
 use super::connection::Stream;
-use super::exchange::Exchange;
+use super::exchange::Carrier;
+use super::upstream::Connection;
 use crate::observe::RequestRecord;
 
-/// Copies both ways until both sides have ended, or one has failed.
+/// Copies both ways until both sides have ended, or one has failed. `ahead` is what the client
+/// sent before 101.
 pub(super) async fn run(
-    server: &Rc<Server>,
-    mut client: Stream,
-    sent_ahead: Buffer,
-    upgraded: (Exchange, RequestRecord),
+    server: &Server,
+    client: &mut Stream,
+    ahead: Buffer,
+    carrier: Carrier,
+    record: &mut RequestRecord,
 ) {
-    let (mut exchange, mut record) = upgraded;
-    let Some(carrier) = &mut exchange.upstream else { return };
-    let endpoint = &mut carrier.connection.stream;
-    let mut up = Direction::new(sent_ahead.filled());
-    let mut down = Direction::new(carrier.connection.buffer.filled());
-    drop(sent_ahead);
+    let Carrier { connection, in_flight: _in_flight } = carrier;
+    let Connection { mut stream, buffer, .. } = connection;
+    let mut up = Direction::new(ahead);
+    let mut down = Direction::new(buffer);
     let _ = poll_fn(|cx| {
         let mut scratch = server.scratch.borrow_mut();
-        let up = up.poll_copy(cx, &mut client, endpoint, &mut scratch)?;
-        let down = down.poll_copy(cx, endpoint, &mut client, &mut scratch)?;
-        if up.is_ready() && down.is_ready() {
+        let ended = [
+            up.poll_copy(cx, client, &mut stream, &mut scratch)?,
+            down.poll_copy(cx, &mut stream, client, &mut scratch)?,
+        ];
+        if ended.iter().all(Poll::is_ready) {
             Poll::Ready(io::Result::Ok(()))
         } else {
             Poll::Pending
@@ -56,8 +58,9 @@ struct Direction {
 }
 
 impl Direction {
-    fn new(ahead: &[u8]) -> Self {
-        Self { waiting: ahead.to_vec(), bytes: ahead.len() as u64, ..Self::default() }
+    fn new(ahead: Buffer) -> Self {
+        let waiting = ahead.filled().to_vec();
+        Self { bytes: waiting.len() as u64, waiting, ..Self::default() }
     }
 
     /// Copies until nothing moves, through a buffer that all connections of the worker share;

@@ -5,4 +5,3 @@
 
 pub(super) mod h1;
 pub(super) mod h2;
-mod relay;

@@ -48,6 +48,17 @@ impl Decoder {
         }
     }
 
+    /// The part of `space` that may be read into without going beyond the body, where its length
+    /// is known.
+    pub(crate) fn within<'a>(&self, space: &'a mut [u8]) -> &'a mut [u8] {
+        let left = match self {
+            Self::Exact(left) => usize::try_from(*left).unwrap_or(usize::MAX),
+            Self::Chunked(_) | Self::UntilClose { .. } => usize::MAX,
+        };
+        let length = left.min(space.len());
+        space.get_mut(..length).unwrap_or_default()
+    }
+
     /// Takes the next data out of `input`: how much of the input was used, and where in it the
     /// data is. Call it again with the rest until it uses nothing.
     pub(crate) fn decode(&mut self, input: &[u8]) -> Result<(usize, Range<usize>), ProtocolError> {

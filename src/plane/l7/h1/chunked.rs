@@ -70,17 +70,17 @@ impl Chunks {
     pub(super) fn decode(&mut self, input: &[u8]) -> Result<(usize, Range<usize>), ProtocolError> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
-            match self.state {
-                State::Data => {
-                    let length = self.take_data(input.len() - at);
-                    return Ok((at + length, at..at + length));
-                }
-                State::Trailer => at += self.read_trailer(input.get(at..).unwrap_or_default())?,
-                State::Done => break,
-                state => {
-                    self.state = self.step(state, byte).ok_or(ProtocolError::Chunk)?;
-                    at += 1;
-                }
+            if self.state == State::Data {
+                let length = self.take_data(input.len() - at);
+                return Ok((at + length, at..at + length));
+            }
+            if self.state == State::Trailer {
+                at += self.read_trailer(input.get(at..).unwrap_or_default())?;
+            } else if self.state == State::Done {
+                break;
+            } else {
+                self.state = self.step(self.state, byte).ok_or(ProtocolError::Chunk)?;
+                at += 1;
             }
         }
         Ok((at, at..at))

@@ -239,3 +239,54 @@ fn bytes_sent_ahead_of_a_refused_upgrade_go_nowhere() {
         assert!(origin.is_untouched());
     });
 }
+
+#[test]
+fn endless_interim_responses_come_to_an_end() {
+    run(async {
+        let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(100);
+        let seen = answered_with(GET, &many).await;
+        assert!(seen.ends_with("rutter: 502 upstream_protocol\n"), "{seen:?}");
+    });
+}
+
+#[test]
+fn an_upgrade_in_http_1_0_is_no_upgrade() {
+    run(async {
+        let origin = Canned::ok().await;
+        let world = World::to(&[origin.addr]).await;
+        world.ask("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        assert!(!origin.heads()[0].to_lowercase().contains("upgrade"));
+    });
+}
+
+#[test]
+fn an_upgrade_to_h2c_is_not_passed_on() {
+    run(async {
+        let origin = Canned::ok().await;
+        let world = World::to(&[origin.addr]).await;
+        let fields = "Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+        world.ask(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
+        let head = origin.heads().remove(0).to_lowercase();
+        assert!(!head.contains("upgrade") && !head.contains("http2-settings"), "{head}");
+    });
+}
+
+#[test]
+fn a_request_that_comes_behind_a_large_chunked_body_is_kept() {
+    run(async {
+        let origin = Manual::new().await;
+        let world = World::to(&[origin.addr]).await;
+        let mut client = world.client().await;
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        let mut upstream = origin.accept().await;
+        upstream.head().await;
+        let filler = "z".repeat(20_000);
+        let next = format!("GET /next HTTP/1.1\r\nHost: h\r\nX-Long: {filler}\r\n\r\n");
+        client.send(format!("5\r\nhello\r\n0\r\n\r\n{next}")).await;
+        upstream.until("5\r\nhello\r\n0\r\n\r\n").await;
+        upstream.send(OK).await;
+        client.until("ok").await;
+        let head = upstream.head().await;
+        assert!(head.starts_with("GET /next ") && head.contains(&filler));
+    });
+}

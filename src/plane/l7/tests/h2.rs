@@ -80,7 +80,7 @@ fn http2_takes_the_same_way_with_and_without_tls() {
         world.publish(rules, Some(Arc::new(table(&certificate(1, "h.test")))));
         let stream = connect(&world, "h.test", &["h2", "http/1.1"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let mut sender = client(stream).await;
+        let mut sender = Box::pin(client(stream)).await;
         let response = ask(&mut sender, request("GET", "https://h.test/", empty())).await;
         assert_eq!(text(response).await, "ok");
     });

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::world::*;
-use crate::plane::l7::Limits;
+use crate::plane::Accepted;
+use crate::plane::l7::{Limits, Server};
 use crate::snapshot::{EndpointId, HostMatch, Snapshot};
 
 #[test]
@@ -89,5 +90,17 @@ fn connections_to_endpoints_that_are_gone_are_closed() {
         assert_eq!(world.local.loads.of(EndpointId(origin.addr)), 0);
         world.publish(Vec::new(), None);
         assert_eq!(upstream.rest().await, "");
+    });
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    run(async {
+        let world = World::new().await;
+        let server = Server::new(world.local.clone(), Limits::default());
+        let stream = tokio::net::TcpStream::connect(world.addr).await.expect("it must accept");
+        let accepted = Accepted { stream, client: world.addr, key: world.key };
+        let size = size_of_val(&server.serve(accepted));
+        assert!(size <= 1200, "{size}");
     });
 }

@@ -1,18 +1,44 @@
 use super::world::*;
 
-/// Every request that two implementations could read differently is refused, and nothing of it
-/// reaches an endpoint (`limits-and-threats` S1 to S13).
+/// Sends each request and expects its status, a closed connection, and an endpoint that was never
+/// connected to (`limits-and-threats` S1 to S13).
+fn refused(rows: &[(&str, String, u16)]) {
+    run(async move {
+        let origin = Manual::new().await;
+        let mut world = World::new().await;
+        let to = forward("web", &[origin.addr]);
+        let host = crate::snapshot::HostMatch::Exact("h".into());
+        world.publish(vec![rule(host, "", to)], None);
+        for (name, request, status) in rows {
+            let response = world.ask(request).await;
+            let last = response.rfind("HTTP/1.1 ").and_then(|at| response.get(at..));
+            let last = last.unwrap_or_default();
+            assert!(last.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {response:?}");
+            assert!(last.contains("Connection: close\r\n"), "{name}: {response:?}");
+        }
+        assert!(origin.is_untouched());
+    });
+}
+
+fn post(fields: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}")
+}
+
+fn chunked(body: &str) -> String {
+    post("Transfer-Encoding: chunked\r\n", body)
+}
+
+fn host(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\n{host}\r\n")
+}
+
+fn path(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
 #[test]
-fn ambiguous_requests_are_refused_and_never_forwarded() {
-    let long = "x".repeat(9 * 1024);
-    let cookie = format!("X-Big: {}\r\n", "y".repeat(33 * 1024));
-    let many = "A: b\r\n".repeat(101);
-    let post =
-        |fields: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}");
-    let chunked = |body: &str| post("Transfer-Encoding: chunked\r\n", body);
-    let host = |host: &str| format!("GET / HTTP/1.1\r\n{host}\r\n");
-    let path = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
-    let rows: Vec<(&str, String, u16)> = vec![
+fn a_body_whose_length_is_said_in_two_ways_is_refused() {
+    refused(&[
         (
             "CL and TE",
             post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
@@ -43,6 +69,12 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
         ("CL twice", post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 400),
         ("CL differ", post("Content-Length: 3\r\nContent-Length: 4\r\n", "abc"), 400),
         ("CL huge", post("Content-Length: 9223372036854775808\r\n", "abc"), 400),
+    ]);
+}
+
+#[test]
+fn chunks_that_are_not_chunks_are_refused() {
+    refused(&[
         ("chunk size hex prefix", chunked("0x3\r\nabc\r\n0\r\n\r\n"), 400),
         ("chunk size sign", chunked("-3\r\nabc\r\n0\r\n\r\n"), 400),
         ("chunk size underscore", chunked("0_3\r\nabc\r\n0\r\n\r\n"), 400),
@@ -54,6 +86,12 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
         ("chunk spill", chunked("3\r\nabcd\r\n0\r\n\r\n"), 400),
         ("chunk extension LF", chunked("3;a\nb\r\nabc\r\n0\r\n\r\n"), 400),
         ("chunk extension CR", chunked("3;a=\"\r\n\"\r\nabc\r\n0\r\n\r\n"), 400),
+    ]);
+}
+
+#[test]
+fn heads_that_break_the_grammar_are_refused() {
+    refused(&[
         ("bare LF lines", "GET / HTTP/1.1\nHost: h\n\n".into(), 400),
         ("bare LF in fields", "GET / HTTP/1.1\r\nHost: h\nA: b\r\n\r\n".into(), 400),
         ("bare CR in value", post("A: b\rc\r\n", ""), 400),
@@ -65,6 +103,12 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
         ("first line space", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
         ("version", "GET / HTTP/1.2\r\nHost: h\r\n\r\n".into(), 400),
         ("version 0.9", "GET /\r\n\r\n".into(), 400),
+    ]);
+}
+
+#[test]
+fn a_request_without_exactly_one_host_is_refused() {
+    refused(&[
         ("host missing", host(""), 400),
         ("host empty", host("Host: \r\n"), 400),
         ("host twice", host("Host: h\r\nHost: h\r\n"), 400),
@@ -74,6 +118,13 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
         ("host port", host("Host: h:x\r\n"), 400),
         ("absolute bad host", "GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
         ("absolute no host", "GET http://h/ HTTP/1.1\r\n\r\n".into(), 400),
+    ]);
+}
+
+#[test]
+fn targets_that_can_be_read_in_two_ways_are_refused() {
+    let long = "x".repeat(9 * 1024);
+    refused(&[
         ("asterisk", path("*"), 400),
         ("fragment", path("/a#b"), 400),
         ("encoded slash", path("/a%2fb"), 400),
@@ -84,9 +135,17 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
         ("not ASCII", path("/é"), 400),
         ("long target", path(&format!("/{long}")), 414),
         ("long first line", format!("GET /{long}{long}"), 414),
+        ("CONNECT", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n".into(), 405),
+    ]);
+}
+
+#[test]
+fn limits_and_misplaced_protocols_are_refused() {
+    let cookie = format!("X-Big: {}\r\n", "y".repeat(33 * 1024));
+    let many = "A: b\r\n".repeat(101);
+    refused(&[
         ("large head", post(&cookie, ""), 431),
         ("many fields", post(&many, ""), 431),
-        ("CONNECT", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n".into(), 405),
         (
             "upgrade with a body",
             post("Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n", "abc"),
@@ -97,22 +156,7 @@ fn ambiguous_requests_are_refused_and_never_forwarded() {
             "GET / HTTP/1.1\r\nHost: other\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
             400,
         ),
-    ];
-    run(async move {
-        let origin = Manual::new().await;
-        let mut world = World::new().await;
-        let to = forward("web", &[origin.addr]);
-        let host = crate::snapshot::HostMatch::Exact("h".into());
-        world.publish(vec![rule(host, "", to)], None);
-        for (name, request, status) in rows {
-            let response = world.ask(&request).await;
-            let last = response.rfind("HTTP/1.1 ").and_then(|at| response.get(at..));
-            let last = last.unwrap_or_default();
-            assert!(last.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {response:?}");
-            assert!(last.contains("Connection: close\r\n"), "{name}: {response:?}");
-        }
-        assert!(origin.is_untouched());
-    });
+    ]);
 }
 
 #[test]

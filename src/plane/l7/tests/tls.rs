@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::{ClientConfig, HandshakeKind};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -33,6 +33,20 @@ pub(super) fn table(default: &Arc<Certificate>) -> TlsTable {
 
 /// Shakes hands with a client that trusts everybody and says what it was shown.
 pub(super) async fn connect(world: &World, name: &str, alpn: &[&str]) -> TlsStream<TcpStream> {
+    connect_with(world, name, client_config(alpn)).await
+}
+
+async fn connect_with(
+    world: &World,
+    name: &str,
+    config: Arc<ClientConfig>,
+) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(world.addr).await.expect("the server must accept");
+    let name = ServerName::try_from(name.to_owned()).expect("a name must be given");
+    TlsConnector::from(config).connect(name, stream).await.expect("the handshake must work")
+}
+
+fn client_config(alpn: &[&str]) -> Arc<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider must do TLS")
@@ -40,10 +54,7 @@ pub(super) async fn connect(world: &World, name: &str, alpn: &[&str]) -> TlsStre
         .with_custom_certificate_verifier(Arc::new(Trusting))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|it| it.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(world.addr).await.expect("the server must accept");
-    let name = ServerName::try_from(name.to_owned()).expect("a name must be given");
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    connecting.await.expect("the handshake must work")
+    Arc::new(config)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -120,6 +131,44 @@ fn a_certificate_that_cannot_be_used_fails_its_own_handshakes_only() {
         client.send("GET / HTTP/1.1\r\n\r\n").await;
         client.rest().await;
         assert_eq!(shown(&connect(&world, "good", &[]).await), good.chain[0]);
+    });
+}
+
+#[test]
+fn draining_ends_tls_connections_with_a_goodbye() {
+    run(async {
+        let origin = Canned::ok().await;
+        let mut world = World::new().await;
+        let rules = vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))];
+        world.publish(rules, Some(Arc::new(table(&certificate(1, "h")))));
+        let mut stream = connect(&world, "h", &["http/1.1"]).await;
+        get(&mut stream).await;
+        world.drain.take().expect("the drain must not have started").start();
+        let mut rest = Vec::new();
+        // rustls reports an end without close_notify as an error
+        assert_eq!(stream.read_buf(&mut rest).await.expect("it must end in order"), 0);
+    });
+}
+
+#[test]
+fn a_session_is_resumed_for_its_own_certificate_only() {
+    run(async {
+        let mut world = World::new().await;
+        let (first, second) = (certificate(1, "h"), certificate(2, "h"));
+        world.publish(Vec::new(), Some(Arc::new(table(&first))));
+        let config = client_config(&[]);
+        let mut kinds = Vec::new();
+        for change in [false, false, true, false] {
+            if change {
+                world.publish(Vec::new(), Some(Arc::new(table(&second))));
+            }
+            let mut stream = connect_with(&world, "h", config.clone()).await;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("it must be open");
+            // the ticket comes before the answer
+            assert!(stream.read_buf(&mut Vec::new()).await.expect("it must be open") > 0);
+            kinds.push(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
+        }
+        assert_eq!(kinds, [false, true, false, true]);
     });
 }
 

@@ -40,7 +40,7 @@ pub(super) struct World {
     pub(super) publisher: Publisher,
     pub(super) drain: Option<DrainSignal>,
     pub(super) local: Rc<Local>,
-    key: SocketKey,
+    pub(super) key: SocketKey,
 }
 
 impl World {

@@ -111,7 +111,7 @@ impl Connection {
     ///
     /// `certain` asks the kernel (one system call); otherwise only what the runtime has been told
     /// is looked at, which misses a close that has just arrived.
-    pub(super) fn is_quiet(&mut self, certain: bool) -> bool {
+    pub(super) fn is_quiet(&self, certain: bool) -> bool {
         let told = if certain {
             let mut byte = [std::mem::MaybeUninit::uninit()];
             SockRef::from(&self.stream).peek(&mut byte)

@@ -70,7 +70,7 @@ impl Pool {
     /// from the snapshot.
     pub(crate) fn purge(&self, snapshot: &Snapshot, now: Instant) {
         self.endpoints.borrow_mut().retain(|endpoint, waiting| {
-            waiting.connections.retain_mut(|(since, connection)| {
+            waiting.connections.retain(|(since, connection)| {
                 now.duration_since(*since) < self.idle_time && connection.is_quiet(false)
             });
             !waiting.connections.is_empty() && exists(snapshot, &waiting.backend, *endpoint)

@@ -1,8 +1,22 @@
 //! Names: what the DNS plane answers from (Kubernetes DNS specification 1.1.0).
+//!
+//! In: built by `compile`. Out: [`Zone::lookup`], which `plane::dns` puts on the wire and
+//! `explain` prints.
+//!
+//! Invariant: a lookup is pure; it knows no wire format, clock or socket.
+//! Deliberately absent: other zones, wildcards (`*.svc.…`; dropped by CoreDNS 1.9.0), names of the
+//! endpoints of Services that have virtual addresses (not in the specification).
+
+mod decision;
+mod lookup;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+pub use decision::Decision;
+pub use record::{Lookup, Outcome, Query, Record, RecordData};
 
 use super::Transport;
 

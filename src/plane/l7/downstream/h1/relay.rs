@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::h1::{After, Session};
+use super::{After, Session};
 use crate::observe::RequestRecord;
 use crate::plane::l7::exchange::{Client, Exchange, Upload};
 use crate::plane::l7::forwarded::Options;
@@ -48,9 +48,10 @@ impl Relay {
             .map_err(ProtocolError::response_reason)?;
         let server = &session.server;
         let mut out = Outgoing::new(server.buffers.take());
-        write_response(&mut out, response, head, length, &mut delivery, &server.clock);
         let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
         let options = Options::of(fields);
+        let clock = &server.clock;
+        write_response(&mut out, response, head, length, &options, &mut delivery, clock);
         let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
         buffer.consume(response.len);
         Ok(Self {
@@ -68,13 +69,13 @@ impl Relay {
     /// Carries the response to its end, gives the upstream connection back and completes the
     /// record.
     pub(super) async fn run(
-        mut self,
-        mut exchange: Exchange,
+        &mut self,
+        exchange: &mut Exchange,
         session: &mut Session,
-        mut record: RequestRecord,
+        record: &mut RequestRecord,
     ) -> After {
         record.status = self.status;
-        let ended = poll_fn(|cx| self.poll(cx, &mut exchange, session)).await;
+        let ended = poll_fn(|cx| self.poll(cx, exchange, session)).await;
         record.request_bytes = session.body_bytes;
         record.response_bytes = self.bytes;
         if let Err(reason) = ended {
@@ -86,7 +87,7 @@ impl Relay {
         }
         let uploaded = exchange.upload == Upload::Done;
         exchange.release(self.persistent, &self.body);
-        session.server.buffers.give_back(self.out.bytes);
+        session.server.buffers.give_back(std::mem::take(&mut self.out.bytes));
         if self.delivery.keep && uploaded { After::Keep } else { After::Close }
     }
 

@@ -1,0 +1,43 @@
+//! What clients may use up, for each worker.
+
+use std::time::Duration;
+
+/// Limits of DNS over TCP. UDP needs none: a datagram is answered or dropped at once.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time from one address.
+    pub connections_per_client: usize,
+    /// Queries on one connection, which is then closed.
+    pub queries: usize,
+    /// How long the next whole query may take to arrive.
+    pub idle: Duration,
+    /// How long the client may take to accept an answer.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 2_000,
+            connections_per_client: 20,
+            queries: 128,
+            idle: Duration::from_secs(5),
+            write: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The largest answer over UDP, in bytes: fits every path unfragmented (DNS flag day 2020), and
+/// bounds amplification.
+pub(super) const UDP_ANSWER: u16 = 1232;
+
+/// The largest answer over UDP without EDNS, in bytes (RFC 1035 section 2.3.4).
+pub(super) const PLAIN_UDP_ANSWER: u16 = 512;
+
+/// The largest query, in bytes. A question with a full name has 271; the rest is room for options.
+pub(super) const QUERY: usize = 4096;
+
+/// How many datagrams are answered before other tasks of the worker have their turn.
+pub(super) const BATCH: usize = 64;

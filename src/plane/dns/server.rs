@@ -1,0 +1,153 @@
+//! The sockets of one worker, and what clients may use of them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::Instant;
+
+use super::answer::answer;
+use super::connection;
+use super::limits::{BATCH, Limits, QUERY};
+use crate::life::spawn_local;
+use crate::observe::DnsRecord;
+use crate::plane::Local;
+use crate::snapshot::Transport;
+
+/// Serves the names of the snapshot on one worker.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) local: Rc<Local>,
+    pub(super) limits: Limits,
+    /// Open connections by client; never one with 0.
+    connections: RefCell<HashMap<IpAddr, usize>>,
+}
+
+impl Server {
+    /// Makes a server without sockets.
+    pub fn new(local: Rc<Local>, limits: Limits) -> Rc<Self> {
+        Rc::new(Self { local, limits, connections: RefCell::default() })
+    }
+
+    /// Serves both sockets, which must be non-blocking, until the drain starts. Connections then
+    /// finish the query they are at.
+    pub async fn run(self: Rc<Self>, udp: std::net::UdpSocket, tcp: std::net::TcpListener) {
+        let sockets =
+            UdpSocket::from_std(udp).and_then(|udp| Ok((udp, TcpListener::from_std(tcp)?)));
+        let (udp, tcp) = match sockets {
+            Ok(sockets) => sockets,
+            Err(error) => return tracing::error!(%error, "cannot serve DNS"),
+        };
+        tokio::select! {
+            biased;
+            () = self.local.drain.started() => {}
+            () = self.serve_datagrams(&udp) => {}
+            () = self.accept(&tcp) => {}
+        }
+    }
+
+    /// Answers one query into `out`; `false`: there is nothing to send.
+    pub(super) fn answer(&self, request: &[u8], transport: Transport, out: &mut Vec<u8>) -> bool {
+        let started = Instant::now();
+        let rotate = self.local.rng.borrow_mut().next_u64();
+        let snapshot = self.local.snapshot.load();
+        let Some(answered) = answer(request, &snapshot, transport, rotate, out) else {
+            return false;
+        };
+        drop(DnsRecord {
+            observer: self.local.observer.clone(),
+            started,
+            transport,
+            query_type: answered.query_type,
+            rcode: answered.rcode,
+        });
+        true
+    }
+
+    async fn serve_datagrams(&self, socket: &UdpSocket) {
+        let mut request = vec![0; QUERY];
+        let mut out = Vec::new();
+        loop {
+            if let Err(error) = socket.readable().await {
+                tracing::warn!(%error, "cannot read DNS queries");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+            self.answer_batch(socket, &mut request, &mut out);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Answers what has arrived. What the socket does not take at once is dropped: clients of DNS
+    /// over UDP ask again.
+    fn answer_batch(&self, socket: &UdpSocket, request: &mut [u8], out: &mut Vec<u8>) {
+        for _ in 0..BATCH {
+            let (length, client) = match socket.try_recv_from(request) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // of an earlier answer that did not arrive
+                Err(_) => continue,
+            };
+            let request = request.get(..length).unwrap_or_default();
+            if self.answer(request, Transport::Udp, out) {
+                let _ = socket.try_send_to(out, client);
+            }
+        }
+    }
+
+    async fn accept(self: &Rc<Self>, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, client)) => {
+                    // over the limit: closed at once, which costs no more than a refusal
+                    let Some(slot) = Slot::take(self, client) else { continue };
+                    let server = self.clone();
+                    spawn_local("dns connection", async move {
+                        connection::serve(&server, stream).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept DNS connections");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+/// The place of one connection among those allowed; given back when it is dropped.
+struct Slot {
+    server: Rc<Server>,
+    client: IpAddr,
+}
+
+impl Slot {
+    fn take(server: &Rc<Server>, client: SocketAddr) -> Option<Self> {
+        let client = client.ip();
+        let mut connections = server.connections.borrow_mut();
+        let of_client = connections.get(&client).copied().unwrap_or_default();
+        let all: usize = connections.values().sum();
+        if all >= server.limits.connections || of_client >= server.limits.connections_per_client {
+            return None;
+        }
+        connections.insert(client, of_client + 1);
+        Some(Self { server: server.clone(), client })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut connections = self.server.connections.borrow_mut();
+        match connections.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(connections.remove(&self.client)),
+        }
+    }
+}
+
+/// How long to wait after an error that only time and others can mend.
+const BACK_OFF: Duration = Duration::from_millis(100);

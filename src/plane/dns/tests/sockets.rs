@@ -1,0 +1,220 @@
+use std::cell::RefCell;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::{bytes, parse, query, snapshot};
+use crate::balance::{Loads, Rng};
+use crate::life::{self, DrainSignal};
+use crate::net::{ReusePort, bind_udp, listen_tcp};
+use crate::observe::Observer;
+use crate::plane::Local;
+use crate::plane::dns::{Limits, Server};
+use crate::snapshot::cell::{self, Publisher};
+
+/// A server on loopback.
+struct Site {
+    udp: SocketAddr,
+    tcp: SocketAddr,
+    signal: DrainSignal,
+    running: JoinHandle<()>,
+    publisher: Publisher,
+}
+
+impl Site {
+    fn start(limits: Limits) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let udp = bind_udp(any, ReusePort::No).expect("port 0 must be free");
+        let tcp = listen_tcp(any, ReusePort::No).expect("port 0 must be free");
+        let udp_addr = udp.local_addr().expect("a bound socket must have an address");
+        let tcp_addr = tcp.local_addr().expect("a bound socket must have an address");
+        let (mut publisher, reader) = cell::new();
+        publisher.publish(snapshot());
+        let (signal, drain) = life::drain();
+        let local = Rc::new(Local {
+            worker: 0,
+            snapshot: reader.cached(),
+            loads: Loads::default(),
+            rng: RefCell::new(Rng::new(1)),
+            observer: Rc::new(Observer::default()),
+            drain,
+        });
+        let running = life::spawn_local("dns", Server::new(local, limits).run(udp, tcp));
+        Self { udp: udp_addr, tcp: tcp_addr, signal, running, publisher }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.tcp).await.expect("the server must accept")
+    }
+}
+
+fn framed(message: &Message) -> Vec<u8> {
+    let message = bytes(message);
+    let length = u16::try_from(message.len()).expect("a query must be short");
+    [length.to_be_bytes().as_slice(), &message].concat()
+}
+
+async fn receive(stream: &mut TcpStream) -> io::Result<Message> {
+    let length = stream.read_u16().await?;
+    let mut message = vec![0; usize::from(length)];
+    stream.read_exact(&mut message).await?;
+    Ok(parse(&message))
+}
+
+/// Whether the server has closed; also by a reset.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    receive(stream).await.is_err()
+}
+
+fn numbered(id: u16) -> Message {
+    let mut message = query("web.shop", RecordType::A);
+    message.metadata.id = id;
+    message
+}
+
+#[tokio::test]
+async fn datagrams_are_answered_by_what_is_published_now() {
+    let steps = async {
+        let mut site = Site::start(Limits::default());
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        client.connect(site.udp).await.expect("a route");
+        let mut buffer = vec![0; 2048];
+        for expected in [1, 0] {
+            client.send(&bytes(&numbered(1))).await.expect("a datagram must be sent");
+            let length = client.recv(&mut buffer).await.expect("an answer");
+            assert_eq!(parse(&buffer[..length]).answers.len(), expected);
+            site.publisher.publish(crate::snapshot::Snapshot::default());
+        }
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn datagrams_that_are_no_query_are_dropped_and_the_next_is_answered() {
+    let steps = async {
+        let site = Site::start(Limits::default());
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        client.connect(site.udp).await.expect("a route");
+        let mut response = numbered(1);
+        response.metadata.message_type = hickory_proto::op::MessageType::Response;
+        for datagram in [vec![], vec![0; 5], bytes(&response), bytes(&numbered(2))] {
+            client.send(&datagram).await.expect("a datagram must be sent");
+        }
+        let mut buffer = vec![0; 2048];
+        let length = client.recv(&mut buffer).await.expect("an answer");
+        assert_eq!(parse(&buffer[..length]).metadata.id, 2);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn queries_in_one_write_are_answered_in_order() {
+    let steps = async {
+        let site = Site::start(Limits::default());
+        let mut stream = site.connect().await;
+        let all: Vec<u8> = (0..20).flat_map(|id| framed(&numbered(id))).collect();
+        // cut within a length and within a message
+        for part in [&all[..1], &all[1..30], &all[30..]] {
+            stream.write_all(part).await.expect("the server must read");
+        }
+        for id in 0..20 {
+            let response = receive(&mut stream).await.expect("an answer");
+            assert_eq!((response.metadata.id, response.answers.len()), (id, 1));
+        }
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_after_its_share_of_queries() {
+    let steps = async {
+        let site = Site::start(Limits { queries: 3, ..Limits::default() });
+        let mut stream = site.connect().await;
+        for id in 0..3 {
+            stream.write_all(&framed(&numbered(id))).await.expect("the server must read");
+            assert_eq!(receive(&mut stream).await.expect("an answer").metadata.id, id);
+        }
+        assert!(is_closed(&mut stream).await);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn a_client_has_its_share_of_connections_and_gets_it_back() {
+    let steps = async {
+        let site = Site::start(Limits { connections_per_client: 2, ..Limits::default() });
+        let mut held = [site.connect().await, site.connect().await];
+        for stream in &mut held {
+            stream.write_all(&framed(&numbered(1))).await.expect("the server must read");
+            receive(stream).await.expect("an answer");
+        }
+        assert!(is_closed(&mut site.connect().await).await);
+        let [mut first, _second] = held;
+        first.shutdown().await.expect("it must close");
+        assert!(is_closed(&mut first).await);
+        let mut again = site.connect().await;
+        again.write_all(&framed(&numbered(2))).await.expect("the server must read");
+        assert_eq!(receive(&mut again).await.expect("an answer").metadata.id, 2);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn all_clients_together_have_a_limit() {
+    let steps = async {
+        let site = Site::start(Limits { connections: 1, ..Limits::default() });
+        let _held = site.connect().await;
+        assert!(is_closed(&mut site.connect().await).await);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_idle_or_stops_within_a_query_is_closed() {
+    let steps = async {
+        let site = Site::start(Limits::default());
+        for sent in [&[][..], &[0], &[0, 40, 1, 2]] {
+            let before = tokio::time::Instant::now();
+            let mut stream = site.connect().await;
+            stream.write_all(sent).await.expect("the server must read");
+            assert!(is_closed(&mut stream).await);
+            assert_eq!(before.elapsed().as_secs(), Duration::from_secs(5).as_secs());
+        }
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_is_too_long_ends_the_connection_at_once() {
+    let steps = async {
+        let site = Site::start(Limits { idle: Duration::from_secs(1000), ..Limits::default() });
+        let before = tokio::time::Instant::now();
+        let mut stream = site.connect().await;
+        stream.write_all(&[0xff, 0xff]).await.expect("the server must read");
+        assert!(is_closed(&mut stream).await);
+        assert!(before.elapsed() < Duration::from_secs(1000));
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn a_drain_ends_the_server_and_idle_connections() {
+    let steps = async {
+        let site = Site::start(Limits::default());
+        let mut stream = site.connect().await;
+        stream.write_all(&framed(&numbered(1))).await.expect("the server must read");
+        receive(&mut stream).await.expect("an answer");
+        site.signal.start();
+        assert!(is_closed(&mut stream).await);
+        site.running.await.expect("the server must end");
+        assert!(site.signal.finished(Duration::from_secs(5)).await);
+    };
+    LocalSet::new().run_until(steps).await;
+}

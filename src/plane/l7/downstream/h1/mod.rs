@@ -1,0 +1,235 @@
+//! A client that speaks HTTP/1.
+//!
+//! Requests one after the other, pipelined or not. The bytes behind a head stay in the buffer:
+//! they are the body, the next request, or (after 101) the first bytes of another protocol.
+
+mod relay;
+mod reply;
+mod request;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
+
+use self::relay::Relay;
+use super::h2;
+use crate::observe::RequestRecord;
+use crate::plane::l7::buffer::Buffer;
+use crate::plane::l7::connection::Stream;
+use crate::plane::l7::deadline::Deadline;
+use crate::plane::l7::exchange::Exchange;
+use crate::plane::l7::h1::{Decoder, HeadEnd, ProtocolError, RequestHead};
+use crate::plane::l7::respond::Delivery;
+use crate::plane::l7::{Identity, Server, http_listener};
+use crate::snapshot::Reason;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identity) {
+    let mut session = Session::new(server, stream, identity);
+    let mut drained = pin!(server.drained.notified());
+    loop {
+        let next = poll_fn(|cx| session.poll_next(cx, drained.as_mut())).await;
+        let after = match next {
+            // boxed, so that an idle connection takes no more memory than waiting needs
+            Next::Request(head) => Box::pin(session.exchange(head)).await,
+            Next::Preface => return Box::pin(session.go_on_with_h2()).await,
+            Next::Refused(reason) => Box::pin(session.refuse(reason)).await,
+            // TLS says goodbye, so that nobody takes the end for an attack
+            Next::Closed => After::Close,
+        };
+        match after {
+            After::Keep => session.wait_for_next(),
+            After::Close => return Box::pin(session.linger()).await,
+            After::Abort => return,
+        }
+    }
+}
+
+/// A connection and where it is in its requests.
+struct Session {
+    server: Rc<Server>,
+    stream: Stream,
+    deadline: Deadline,
+    identity: Identity,
+    buffer: Buffer,
+    head_end: HeadEnd,
+    /// Whether the deadline is that of a head that has begun.
+    head_timed: bool,
+    /// Whether nothing but the first head may still come: only then can it be HTTP/2.
+    first: bool,
+    /// The body of the current request, and how much of it there was.
+    body: Decoder,
+    body_bytes: u64,
+    trailers: bool,
+}
+
+/// What a client sends next.
+enum Next {
+    Request(RequestHead),
+    /// HTTP/2 with prior knowledge (RFC 9113 section 3.3).
+    Preface,
+    Refused(Reason),
+    Closed,
+}
+
+/// What becomes of the connection after an exchange.
+enum After {
+    /// It takes the next request.
+    Keep,
+    /// It is closed once the client has had its answer.
+    Close,
+    /// It is closed at once: the response was cut short, or the client is gone.
+    Abort,
+}
+
+impl Session {
+    fn new(server: &Rc<Server>, stream: Stream, identity: Identity) -> Self {
+        Self {
+            stream,
+            identity,
+            buffer: Buffer::new(server.buffers.clone()),
+            deadline: Deadline::after(server.limits.head_time),
+            head_end: HeadEnd::default(),
+            head_timed: false,
+            first: true,
+            body: Decoder::Exact(0),
+            body_bytes: 0,
+            trailers: false,
+            server: server.clone(),
+        }
+    }
+
+    /// Reads the next head; the only place where a connection is idle.
+    fn poll_next(&mut self, cx: &mut Context<'_>, drained: Pin<&mut Notified<'_>>) -> Poll<Next> {
+        loop {
+            match self.parse_head() {
+                Ok(Some(next)) => return Poll::Ready(next),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Next::Refused(error.request_reason())),
+            }
+            let begun = !self.buffer.is_empty();
+            match self.buffer.poll_fill(cx, &mut self.stream) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::Closed),
+                Poll::Pending if begun => {
+                    self.time_head();
+                    ready!(self.deadline.poll_passed(cx));
+                    return Poll::Ready(Next::Refused(Reason::RequestTimeout));
+                }
+                Poll::Pending if self.server.draining.get() => return Poll::Ready(Next::Closed),
+                Poll::Pending => {
+                    if drained.poll(cx).is_pending() {
+                        ready!(self.deadline.poll_passed(cx));
+                    }
+                    return Poll::Ready(Next::Closed);
+                }
+            }
+        }
+    }
+
+    /// The first bytes of a request are there: the rest of its head has to come in time.
+    fn time_head(&mut self) {
+        if !std::mem::replace(&mut self.head_timed, true) {
+            self.deadline.set(Instant::now(), self.server.limits.head_time);
+        }
+    }
+
+    /// The next head, if all of it is there.
+    fn parse_head(&mut self) -> Result<Option<Next>, ProtocolError> {
+        if self.head_end.is_new() && self.buffer.filled().starts_with(b"\r\n") {
+            // one empty line in front is left over from an old client's body (RFC 9112 2.2)
+            self.buffer.consume(2);
+        }
+        let limits = &self.server.limits;
+        let filled = self.buffer.filled();
+        let Some(end) = self.head_end.find(filled)? else {
+            if self.head_end.in_first_line() && filled.len() > limits.target_bytes + METHOD_BYTES {
+                return Err(ProtocolError::TargetTooLong);
+            }
+            let full = filled.len() >= limits.head_bytes;
+            return if full { Err(ProtocolError::HeadTooLarge) } else { Ok(None) };
+        };
+        let head = filled.get(..end).unwrap_or_default();
+        if std::mem::take(&mut self.first) && head == PREFACE_HEAD {
+            return Ok(Some(Next::Preface));
+        }
+        if end > limits.head_bytes {
+            return Err(ProtocolError::HeadTooLarge);
+        }
+        self.head_end = HeadEnd::default();
+        self.head_timed = false;
+        RequestHead::parse(head, limits.target_bytes).map(|head| Some(Next::Request(head)))
+    }
+
+    /// One request and its response.
+    async fn exchange(&mut self, head: RequestHead) -> After {
+        let snapshot = self.server.local.snapshot.load();
+        let listener = http_listener(&snapshot, self.identity.key).cloned();
+        drop(snapshot);
+        let name = listener.as_ref().map(|listener| listener.name.clone()).unwrap_or_default();
+        let protocol = if head.minor == 0 { "HTTP/1.0" } else { "HTTP/1.1" };
+        let mut record = self.server.record(&self.identity, name, protocol);
+        let mut delivery = Delivery::of(&head);
+        let begun = match &listener {
+            Some(listener) => self.begin(&head, listener, &mut delivery, &mut record),
+            None => Err(Reason::Draining),
+        };
+        drop((head, listener));
+        match begun {
+            Ok(mut exchange) => self.forward(&mut exchange, delivery, &mut record).await,
+            Err(reason) => Box::pin(self.fail(reason, delivery, &mut record)).await,
+        }
+    }
+
+    /// Carries a request to an endpoint and the response back.
+    async fn forward(
+        &mut self,
+        exchange: &mut Exchange,
+        mut delivery: Delivery,
+        record: &mut RequestRecord,
+    ) -> After {
+        loop {
+            let response = match exchange.answer(self, record).await {
+                Ok(response) => response,
+                Err(reason) => return Box::pin(self.fail(reason, delivery, record)).await,
+            };
+            if response.status == 101 && delivery.upgrade {
+                return Box::pin(self.switch(exchange, response, record)).await;
+            }
+            if response.is_interim() {
+                if !Box::pin(self.pass_interim(exchange, &response, delivery)).await {
+                    return After::Abort;
+                }
+                continue;
+            }
+            // bytes sent ahead of a refused upgrade are no request: both sides are closed
+            delivery.keep &= !delivery.upgrade && !self.server.draining.get();
+            let relay = Relay::begin(exchange, &response, delivery, self);
+            drop(response);
+            return match relay {
+                Ok(mut relay) => relay.run(exchange, self, record).await,
+                Err(reason) => Box::pin(self.fail(reason, delivery, record)).await,
+            };
+        }
+    }
+
+    fn wait_for_next(&mut self) {
+        self.deadline.set(Instant::now(), self.server.limits.client_idle);
+    }
+
+    async fn go_on_with_h2(self) {
+        let Self { server, stream, buffer, identity, .. } = self;
+        let read = buffer.filled().to_vec();
+        drop(buffer);
+        Box::pin(h2::serve(&server, stream, read, identity)).await;
+    }
+}
+
+/// The head that HTTP/2 with prior knowledge begins with.
+const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+/// What a request line has beside its target.
+const METHOD_BYTES: usize = 64;

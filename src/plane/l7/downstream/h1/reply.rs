@@ -1,0 +1,151 @@
+//! What is sent to the client beside the responses of endpoints.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::{After, Session};
+use crate::observe::RequestRecord;
+use crate::plane::l7::connection::Stream;
+use crate::plane::l7::exchange::Exchange;
+use crate::plane::l7::h1::{Outgoing, ResponseHead, Verb};
+use crate::plane::l7::respond::{Delivery, write_failure, write_interim};
+use crate::plane::l7::{http_listener, upgrade};
+use crate::snapshot::Reason;
+
+impl Session {
+    /// Answers in the place of an endpoint.
+    pub(super) async fn fail(
+        &mut self,
+        reason: Reason,
+        mut delivery: Delivery,
+        record: &mut RequestRecord,
+    ) -> After {
+        record.reason = Some(reason);
+        record.request_bytes = self.body_bytes;
+        if reason == Reason::ClientClosed {
+            return After::Abort;
+        }
+        // what is left of a body is not read as a request
+        let whole = self.body.is_done() && !delivery.upgrade;
+        delivery.keep &= whole && !closes(reason) && !self.server.draining.get();
+        let mut out = Outgoing::new(self.server.buffers.take());
+        write_failure(&mut out, reason, &delivery, &self.server.clock);
+        record.status = reason.status();
+        match self.send(out).await {
+            true if delivery.keep => After::Keep,
+            true => After::Close,
+            false => After::Abort,
+        }
+    }
+
+    /// Answers what is no request.
+    pub(super) async fn refuse(&mut self, reason: Reason) -> After {
+        let snapshot = self.server.local.snapshot.load();
+        let listener = http_listener(&snapshot, self.identity.key);
+        let name = listener.map(|listener| listener.name.clone()).unwrap_or_default();
+        drop(snapshot);
+        let mut record = self.server.record(&self.identity, name, "HTTP/1.1");
+        let delivery = Delivery { verb: Verb::Other, minor: 1, keep: false, upgrade: false };
+        self.fail(reason, delivery, &mut record).await
+    }
+
+    /// Passes an interim response on; clients of HTTP/1.0 do not know them. `false`: the client
+    /// is gone.
+    pub(super) async fn pass_interim(
+        &mut self,
+        exchange: &mut Exchange,
+        response: &ResponseHead,
+        delivery: Delivery,
+    ) -> bool {
+        let out = self.interim_head(exchange, response);
+        delivery.minor == 0 || self.send(out).await
+    }
+
+    /// Tells the client that the protocol changes, and carries the other one to its end.
+    pub(super) async fn switch(
+        &mut self,
+        exchange: &mut Exchange,
+        response: ResponseHead,
+        record: &mut RequestRecord,
+    ) -> After {
+        record.status = response.status;
+        let out = self.interim_head(exchange, &response);
+        let Some(carrier) = exchange.upstream.take() else { return After::Abort };
+        if self.send(out).await {
+            let ahead = self.buffer.take();
+            upgrade::run(&self.server, &mut self.stream, ahead, carrier, record).await;
+        }
+        After::Abort
+    }
+
+    fn interim_head(&self, exchange: &mut Exchange, response: &ResponseHead) -> Outgoing {
+        let mut out = Outgoing::new(self.server.buffers.take());
+        if let Some(carrier) = &mut exchange.upstream {
+            let buffer = &mut carrier.connection.buffer;
+            let head = buffer.filled().get(..response.len).unwrap_or_default();
+            write_interim(&mut out, response, head);
+            buffer.consume(response.len);
+        }
+        out
+    }
+
+    /// Sends all of it; `false` if the client is gone or takes too long.
+    async fn send(&mut self, mut out: Outgoing) -> bool {
+        self.deadline.set(Instant::now(), self.server.limits.client_stall);
+        let sent = poll_fn(|cx| {
+            if let Poll::Ready(sent) = out.poll_flush(cx, &mut self.stream) {
+                return Poll::Ready(sent.is_ok());
+            }
+            self.deadline.poll_passed(cx).map(|()| false)
+        });
+        let sent = sent.await;
+        self.server.buffers.give_back(std::mem::take(&mut out.bytes));
+        sent
+    }
+
+    /// Closes so that the client gets to read the answer: our side first, then what it is still
+    /// sending is read and dropped, up to a limit. To close with unread bytes would reset the
+    /// connection and take the answer back.
+    pub(super) async fn linger(mut self) {
+        if self.body.is_done() && self.buffer.is_empty() && matches!(self.stream, Stream::Plain(_))
+        {
+            // nothing is left to read, as far as anybody knows: spare the system calls
+            return;
+        }
+        let limits = &self.server.limits;
+        self.deadline.set(Instant::now(), limits.linger_time);
+        let mut left = limits.linger_bytes;
+        let mut shut = false;
+        poll_fn(|cx| {
+            if !shut {
+                shut = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+            }
+            loop {
+                self.buffer.consume(usize::MAX);
+                match self.buffer.poll_fill(cx, &mut self.stream) {
+                    Poll::Ready(Ok(length @ 1..)) if length <= left => left -= length,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.deadline.poll_passed(cx),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Whether a connection ends with this answer: nobody knows where the next request begins.
+fn closes(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadRequest
+            | Reason::UriTooLong
+            | Reason::HeadersTooLarge
+            | Reason::MethodNotAllowed
+            | Reason::RequestTimeout
+            | Reason::Draining
+    )
+}

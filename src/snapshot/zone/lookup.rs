@@ -1,0 +1,399 @@
+//! The lookup: from a name and a type to records, row by row of the specification.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::snapshot::Transport;
+
+use super::{Decision, Lookup, Outcome, Query, Record, RecordData, Zone, ZonePort, ZoneService};
+
+#[cfg(test)]
+mod tests;
+
+impl Zone {
+    /// Answers one question. The name is in any case, without the trailing dot; owners in the
+    /// answer are lower-case.
+    pub fn lookup(&self, name: &str, query: Query) -> Lookup {
+        let name: Arc<str> = name.to_ascii_lowercase().into();
+        match self.find(&name, query) {
+            Found::Outside => Lookup {
+                decision: Decision::OutOfZone,
+                outcome: Outcome::OutOfZone,
+                authority: None,
+                additional: Vec::new(),
+            },
+            Found::Missing(decision) => self.negative(decision, Outcome::NxDomain, &name),
+            Found::Here(here) => self.positive(&name, here, query),
+        }
+    }
+
+    fn positive(&self, name: &Arc<str>, here: Here, query: Query) -> Lookup {
+        let Here { decision, data, mut additional } = here;
+        let data = if query == Query::Any { vec![RecordData::Hinfo] } else { data };
+        if data.is_empty() {
+            return self.negative(decision, Outcome::NoData, name);
+        }
+        let mut records = self.records(name, decision, data);
+        if query != Query::Cname {
+            self.follow(&mut records, &mut additional, query);
+        }
+        let outcome = Outcome::Records(records);
+        Lookup { decision, outcome, authority: None, additional }
+    }
+
+    fn negative(&self, decision: Decision, outcome: Outcome, name: &Arc<str>) -> Lookup {
+        // of a reverse zone we know single names only: each is a zone of its own
+        let apex = if decision == Decision::Reverse { name } else { &self.domain };
+        let authority = Some(self.record(apex, self.start_of_authority()));
+        Lookup { decision, outcome, authority, additional: Vec::new() }
+    }
+
+    /// Adds what the alias at the end leads to, as far as it is in the zone. What is outside, or
+    /// does not exist, or leads back, ends the chain where it is, as with CoreDNS.
+    fn follow(&self, records: &mut Vec<Record>, additional: &mut Vec<Record>, query: Query) {
+        for _ in 0..LONGEST_CHAIN {
+            let Some(RecordData::Cname(target)) = records.last().map(|last| &last.data) else {
+                return;
+            };
+            let target = target.clone();
+            if records.iter().any(|record| record.name == target) {
+                return;
+            }
+            let Found::Here(here) = self.find(&target, query) else { return };
+            records.extend(self.records(&target, here.decision, here.data));
+            additional.extend(here.additional);
+        }
+    }
+
+    fn find(&self, name: &str, query: Query) -> Found {
+        if name.ends_with(".arpa") {
+            return self.reverse(name, query);
+        }
+        let Some(inner) = self.inner(name) else { return Found::Outside };
+        let labels: Vec<&str> = inner.rsplit('.').collect();
+        match labels.as_slice() {
+            [""] => self.apex(query),
+            ["dns-version"] => {
+                let version = RecordData::Txt(SCHEMA_VERSION.into());
+                Found::here(Decision::DnsVersion, only(query == Query::Txt, version))
+            }
+            ["svc" | "pod" | "dns"] => Found::here(Decision::InnerName, Vec::new()),
+            ["dns", "ns"] => {
+                Found::here(Decision::NameServer, addresses(self.own_addresses(), query))
+            }
+            ["svc", namespace, below @ ..] => self.in_namespace(namespace, below, query),
+            ["pod", namespace, below @ ..] => self.pod(namespace, below, query),
+            _ => Found::Missing(Decision::UnknownName),
+        }
+    }
+
+    /// The part of a name before the zone's; empty at the apex.
+    fn inner<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let inner = name.strip_suffix(&*self.domain)?;
+        if inner.is_empty() { Some(inner) } else { inner.strip_suffix('.') }
+    }
+
+    fn apex(&self, query: Query) -> Found {
+        let server = self.name_server();
+        let mut here = Here { decision: Decision::Apex, data: Vec::new(), additional: Vec::new() };
+        if query == Query::Soa {
+            here.data = vec![self.start_of_authority()];
+        }
+        if query == Query::Ns {
+            here.additional = self.addresses_of(&server, self.own_addresses());
+            here.data = vec![RecordData::Ns(server)];
+        }
+        Found::Here(here)
+    }
+
+    fn in_namespace(&self, namespace: &str, below: &[&str], query: Query) -> Found {
+        if !self.namespaces.contains(namespace) {
+            return Found::Missing(Decision::NoSuchNamespace);
+        }
+        let [name, below @ ..] = below else {
+            return Found::here(Decision::InnerName, Vec::new());
+        };
+        let service = self.services.get(namespace).and_then(|services| services.get(*name));
+        let owner = || format!("{name}.{namespace}.svc.{}", self.domain);
+        match service {
+            None => Found::Missing(Decision::NoSuchService),
+            Some(ZoneService::External { name }) if below.is_empty() => {
+                let alias = RecordData::Cname(name.clone());
+                Found::here(Decision::ExternalName, only(query != Query::Any, alias))
+            }
+            Some(ZoneService::External { .. }) => Found::Missing(Decision::BelowExternalName),
+            Some(ZoneService::Headless { endpoints }) if endpoints.is_empty() => {
+                Found::Missing(Decision::NoReadyEndpoint)
+            }
+            Some(service) => self.in_service(&targets(service), below, query, owner),
+        }
+    }
+
+    fn in_service(
+        &self,
+        targets: &[Target<'_>],
+        below: &[&str],
+        query: Query,
+        owner: impl Fn() -> String,
+    ) -> Found {
+        match below {
+            [] => {
+                let is_headless = targets.iter().any(|target| target.hostname.is_some());
+                let decision = if is_headless {
+                    Decision::HeadlessEndpoints
+                } else {
+                    Decision::ServiceAddress
+                };
+                self.answer(decision, targets, query, owner)
+            }
+            [protocol] if has_protocol(targets, protocol) => {
+                Found::here(Decision::InnerName, Vec::new())
+            }
+            [hostname] => {
+                let mut named = targets.to_vec();
+                named.retain(|target| target.hostname == Some(hostname));
+                if named.is_empty() {
+                    return Found::Missing(Decision::NoSuchEndpoint);
+                }
+                self.answer(Decision::EndpointHostname, &named, query, owner)
+            }
+            [protocol, port] => {
+                let ports = ports(targets, |offered| is_port(offered, port, protocol));
+                if ports.is_empty() {
+                    return Found::Missing(Decision::NoSuchPort);
+                }
+                let ports = if query == Query::Srv { ports } else { BTreeSet::new() };
+                self.service_records(Decision::ServicePort, &ports, targets, owner)
+            }
+            _ => Found::Missing(Decision::TooManyLabels),
+        }
+    }
+
+    /// Addresses of the targets, or all their named ports (SRV at the bare name, as CoreDNS).
+    fn answer(
+        &self,
+        decision: Decision,
+        targets: &[Target<'_>],
+        query: Query,
+        owner: impl Fn() -> String,
+    ) -> Found {
+        if query == Query::Srv {
+            return self.service_records(decision, &ports(targets, |_| true), targets, owner);
+        }
+        let each = targets.iter().flat_map(|target| target.addresses);
+        Found::here(decision, addresses(each, query))
+    }
+
+    /// One SRV record for each target name and port.
+    fn service_records(
+        &self,
+        decision: Decision,
+        ports: &BTreeSet<(Option<&str>, u16)>,
+        targets: &[Target<'_>],
+        owner: impl Fn() -> String,
+    ) -> Found {
+        let share = 100 / u16::try_from(ports.len().max(1)).unwrap_or(u16::MAX);
+        let (mut data, mut additional) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for (hostname, port) in ports {
+            let name: Arc<str> = match hostname {
+                Some(hostname) => format!("{hostname}.{}", owner()).into(),
+                None => owner().into(),
+            };
+            if last.replace(hostname) != Some(hostname) {
+                let named = targets.iter().filter(|target| target.hostname == *hostname);
+                let each = named.flat_map(|target| target.addresses);
+                additional.extend(self.addresses_of(&name, each));
+            }
+            let (port, weight) = (*port, share.max(1));
+            data.push(RecordData::Srv { priority: 0, weight, port, target: name });
+        }
+        Found::Here(Here { decision, data, additional })
+    }
+
+    /// `1-2-3-4.<namespace>.pod.<zone>`: not in the specification since 2019, but relied on
+    /// (CoreDNS `pods insecure`). Whether a Pod has the address is not asked.
+    fn pod(&self, namespace: &str, below: &[&str], query: Query) -> Found {
+        if !self.namespaces.contains(namespace) {
+            return Found::Missing(Decision::NoSuchNamespace);
+        }
+        match below {
+            [] => Found::here(Decision::InnerName, Vec::new()),
+            [label] => match undashed(label) {
+                Some(ip) => Found::here(Decision::PodName, addresses([&ip], query)),
+                None => Found::Missing(Decision::NotAnAddress),
+            },
+            _ => Found::Missing(Decision::TooManyLabels),
+        }
+    }
+
+    fn reverse(&self, name: &str, query: Query) -> Found {
+        let Some(names) = reversed(name).and_then(|ip| self.reverse.get(&ip)) else {
+            return Found::Outside;
+        };
+        let names = names.iter().filter(|_| query == Query::Ptr);
+        Found::here(Decision::Reverse, names.cloned().map(RecordData::Ptr).collect())
+    }
+
+    /// Where this server is reached inside a cluster: the Service that every cluster has for it.
+    fn own_addresses(&self) -> &[IpAddr] {
+        let service = self.services.get("kube-system").and_then(|named| named.get("kube-dns"));
+        match service {
+            Some(ZoneService::ClusterIp { addresses, .. }) => addresses,
+            Some(ZoneService::Headless { .. } | ZoneService::External { .. }) | None => &[],
+        }
+    }
+
+    fn name_server(&self) -> Arc<str> {
+        format!("ns.dns.{}", self.domain).into()
+    }
+
+    fn start_of_authority(&self) -> RecordData {
+        let mailbox = format!("hostmaster.{}", self.domain).into();
+        RecordData::Soa { primary: self.name_server(), mailbox, minimum: self.ttl }
+    }
+
+    fn addresses_of<'i>(
+        &self,
+        name: &Arc<str>,
+        ips: impl IntoIterator<Item = &'i IpAddr>,
+    ) -> Vec<Record> {
+        ips.into_iter().map(|ip| self.record(name, address(*ip))).collect()
+    }
+
+    fn records(&self, name: &Arc<str>, decision: Decision, data: Vec<RecordData>) -> Vec<Record> {
+        let ttl = if decision == Decision::DnsVersion { VERSION_TTL } else { self.ttl };
+        data.into_iter().map(|data| Record { name: name.clone(), ttl, data }).collect()
+    }
+
+    fn record(&self, name: &Arc<str>, data: RecordData) -> Record {
+        Record { name: name.clone(), ttl: self.ttl, data }
+    }
+}
+
+/// What is at a name.
+enum Found {
+    Outside,
+    Missing(Decision),
+    Here(Here),
+}
+
+/// A name that exists; without data of the type, if `data` is empty.
+struct Here {
+    decision: Decision,
+    data: Vec<RecordData>,
+    additional: Vec<Record>,
+}
+
+impl Found {
+    fn here(decision: Decision, data: Vec<RecordData>) -> Self {
+        Self::Here(Here { decision, data, additional: Vec::new() })
+    }
+}
+
+/// A name with addresses and ports: the Service itself, or one endpoint below it.
+#[derive(Clone, Copy)]
+struct Target<'z> {
+    hostname: Option<&'z str>,
+    addresses: &'z [IpAddr],
+    ports: &'z [ZonePort],
+}
+
+fn targets(service: &ZoneService) -> Vec<Target<'_>> {
+    match service {
+        ZoneService::ClusterIp { addresses, ports } => {
+            vec![Target { hostname: None, addresses, ports }]
+        }
+        ZoneService::Headless { endpoints } => {
+            let each = endpoints.iter().map(|endpoint| Target {
+                hostname: Some(&endpoint.hostname),
+                addresses: std::slice::from_ref(&endpoint.address),
+                ports: &endpoint.ports,
+            });
+            each.collect()
+        }
+        ZoneService::External { .. } => Vec::new(),
+    }
+}
+
+/// Names and numbers of the ports that are wanted, each pair once.
+fn ports<'z>(
+    targets: &[Target<'z>],
+    is_wanted: impl Fn(&ZonePort) -> bool,
+) -> BTreeSet<(Option<&'z str>, u16)> {
+    let of_target = |target: &Target<'z>| {
+        let wanted = target.ports.iter().filter(|port| is_wanted(port));
+        let hostname = target.hostname;
+        wanted.map(|port| (hostname, port.port)).collect::<Vec<_>>()
+    };
+    targets.iter().flat_map(of_target).collect()
+}
+
+/// Labels are taken with and without the underscore, as by CoreDNS.
+fn is_port(offered: &ZonePort, port: &str, protocol: &str) -> bool {
+    let bare = |label| str::strip_prefix(label, '_').unwrap_or(label);
+    *offered.name == *bare(port) && protocol_of(offered) == bare(protocol)
+}
+
+fn protocol_of(port: &ZonePort) -> &'static str {
+    match port.transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    }
+}
+
+/// Whether `_tcp` or `_udp` has names below it, and so exists itself (RFC 8020).
+fn has_protocol(targets: &[Target<'_>], label: &str) -> bool {
+    let Some(protocol) = label.strip_prefix('_') else { return false };
+    let mut ports = targets.iter().flat_map(|target| target.ports);
+    ports.any(|port| protocol_of(port) == protocol)
+}
+
+fn addresses<'i>(ips: impl IntoIterator<Item = &'i IpAddr>, query: Query) -> Vec<RecordData> {
+    let is_wanted = |ip: &&IpAddr| match ip {
+        IpAddr::V4(_) => query == Query::A,
+        IpAddr::V6(_) => query == Query::Aaaa,
+    };
+    ips.into_iter().filter(is_wanted).map(|ip| address(*ip)).collect()
+}
+
+fn address(ip: IpAddr) -> RecordData {
+    match ip {
+        IpAddr::V4(ip) => RecordData::A(ip),
+        IpAddr::V6(ip) => RecordData::Aaaa(ip),
+    }
+}
+
+fn only(is_wanted: bool, data: RecordData) -> Vec<RecordData> {
+    if is_wanted { vec![data] } else { Vec::new() }
+}
+
+/// `1-2-3-4` and `fd00--1` as addresses.
+fn undashed(label: &str) -> Option<IpAddr> {
+    let v4 = label.replace('-', ".").parse::<Ipv4Addr>();
+    v4.map(IpAddr::V4).or_else(|_| label.replace('-', ":").parse().map(IpAddr::V6)).ok()
+}
+
+/// The address of `4.3.2.1.in-addr.arpa` (RFC 1035) or of 32 digits in `ip6.arpa` (RFC 3596).
+fn reversed(name: &str) -> Option<IpAddr> {
+    if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
+        let forwards: Vec<&str> = octets.rsplit('.').collect();
+        return forwards.join(".").parse().map(IpAddr::V4).ok();
+    }
+    let digits = name.strip_suffix(".ip6.arpa")?;
+    let digits: Vec<&str> = digits.rsplit('.').collect();
+    if digits.len() != 32 || digits.iter().any(|digit| digit.len() != 1) {
+        return None;
+    }
+    u128::from_str_radix(&digits.concat(), 16).map(|bits| Ipv6Addr::from_bits(bits).into()).ok()
+}
+
+/// Of the specification that the names follow.
+const SCHEMA_VERSION: &str = "1.1.0";
+
+/// Seconds; the specification's own.
+const VERSION_TTL: u32 = 28_800;
+
+/// How many aliases are followed, as by CoreDNS.
+const LONGEST_CHAIN: usize = 10;

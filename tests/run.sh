@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Every check of the project, on a Debian machine with Rust: `tests/run.sh`.
+# `tests/run.sh quick` leaves out what takes minutes: for the loop of writing.
+#
+# Installs what the tests use and the machine lacks: Debian packages (as root or through sudo) and
+# cargo-deny (into target/tools). Stops at the first failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly CARGO_DENY=0.20.2
+quick=${1:-}
+summary=()
+heading=""
+started=$SECONDS
+
+section() {
+    finish
+    heading=$1
+    started=$SECONDS
+    printf '\n== %s\n' "$heading"
+}
+
+finish() {
+    if [ -n "$heading" ]; then
+        summary+=("$(printf '%5ss  %s' "$((SECONDS - started))" "$heading")")
+        heading=""
+    fi
+}
+
+on_exit() {
+    local code=$?
+    if [ "$code" -ne 0 ]; then
+        printf '\ntests/run.sh: FAILED in "%s" (exit %s)\n' "$heading" "$code" >&2
+        return
+    fi
+    finish
+    printf '\n'
+    printf '%s\n' "${summary[@]}"
+    printf 'tests/run.sh: every check passed\n'
+}
+trap on_exit EXIT
+
+need_component() {
+    if ! cargo "$1" --version >/dev/null 2>&1; then
+        printf 'the toolchain lacks %s: rustup component add %s\n' "$1" "$2" >&2
+        exit 1
+    fi
+}
+
+need_package() {
+    command -v "$1" >/dev/null 2>&1 && return
+    printf 'installing %s for %s\n' "$2" "$1"
+    local root=()
+    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    if [ -z "${apt_updated:-}" ]; then
+        "${root[@]}" apt-get update -q >/dev/null
+        apt_updated=1
+    fi
+    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -yq "$2" >/dev/null
+}
+
+section "tools"
+need_component fmt rustfmt
+need_component clippy clippy
+need_package cc gcc
+need_package curl curl
+need_package dig dnsutils
+# thousands of connections are held open at once
+ulimit -n "$(ulimit -Hn)"
+
+section "format"
+cargo fmt --check
+
+section "lints"
+cargo clippy --locked --all-targets -- -D warnings
+
+if [ "$quick" = quick ]; then
+    section "unit tests and tidiness"
+    cargo test --locked --lib --bins --test tidy
+    exit 0
+fi
+
+section "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+section "tests"
+cargo test --locked --no-fail-fast
+
+section "control plane, a tenth of its size"
+cargo bench --locked --bench control -- --quick
+
+section "dependencies: bans, licences, sources"
+# advisories are left out: their database is a git repository, and the tests use no network
+if [ "$(target/tools/bin/cargo-deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY" ]; then
+    cargo install --locked --debug --root target/tools --version "$CARGO_DENY" cargo-deny
+fi
+target/tools/bin/cargo-deny check bans licenses sources
