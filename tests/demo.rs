@@ -18,8 +18,9 @@ impl Drop for Demo {
 
 /// Different free ports, as free as they can be before somebody binds them.
 fn free_ports() -> [u16; 4] {
-    let sockets: [_; 4] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
+    let sockets: [_; 4] =
+        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("it must be there"));
+    sockets.map(|socket| socket.local_addr().expect("it must be there").port())
 }
 
 /// Starts the demo and waits for the end of its page.
@@ -30,17 +31,20 @@ fn start(places: &Places) -> Demo {
         .args(["--dns-port", &places.dns.to_string(), "--admin-port", &places.admin.to_string()])
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
+        .expect("it must be there");
+    let output = BufReader::new(child.stdout.take().expect("it must be there"));
     let demo = Demo(child);
-    let last = all(places).pop().unwrap().command;
-    assert!(output.lines().any(|line| line.unwrap() == last), "the page must be printed");
+    let last = all(places).pop().expect("it must be there").command;
+    assert!(
+        output.lines().any(|line| line.expect("it must be there") == last),
+        "the page must be printed"
+    );
     demo
 }
 
 #[test]
 fn every_printed_line_works() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("it must be there");
     let [http, https, dns, admin] = free_ports();
     let places = Places {
         dir: dir.path().display().to_string(),
@@ -52,7 +56,8 @@ fn every_printed_line_works() {
     };
     let _demo = start(&places);
     for line in all(&places) {
-        let output = Command::new("bash").args(["-c", &line.command]).output().unwrap();
+        let output =
+            Command::new("bash").args(["-c", &line.command]).output().expect("it must be there");
         let printed = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}: {output:?}", line.command);
         assert!(printed.contains(line.expected), "{}: {printed}", line.command);

@@ -51,6 +51,7 @@ fn dig(site: &Site, arguments: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn dig_gets_every_kind_of_record_over_udp_and_tcp() {
     let site = Site::start(MANIFESTS);
     let net = site.block.prefix();

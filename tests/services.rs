@@ -175,11 +175,9 @@ fn a_virtual_address_is_stable_between_runs_and_unmoved_by_others() {
     let site = Site::start_in(block, &web, |_| {});
     let address = |site: &Site| {
         let snapshot = site.handle.snapshot().load();
-        let addr = |listener: &rutter::snapshot::ListenerSpec| match &listener.serve {
-            rutter::snapshot::Serve::Frontend(frontend) if &*frontend.service.name == "web" => {
-                Some(listener.key.addr)
-            }
-            _ => None,
+        let addr = |listener: &rutter::snapshot::ListenerSpec| {
+            let rutter::snapshot::Serve::Frontend(frontend) = &listener.serve else { return None };
+            (&*frontend.service.name == "web").then_some(listener.key.addr)
         };
         snapshot.listeners.values().find_map(|listener| addr(listener)).expect("an address")
     };

@@ -34,7 +34,6 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "parsed once, moved never")]
 enum Command {
     /// Serve the manifests of files and directories, and follow their changes
     #[command(before_help = RUN)]

@@ -117,8 +117,11 @@ pub(super) fn github(finding: &Finding) -> String {
         Severity::Warning => "warning",
         Severity::Note => "notice",
     };
-    let span =
-        finding.span.unwrap_or(Span { line: finding.origin.line.max(1), column: 1, length: 1 });
+    let span = finding.span.unwrap_or_else(|| Span {
+        line: finding.origin.line.max(1),
+        column: 1,
+        length: 1,
+    });
     let help = finding.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
     format!(
         "::{command} file={},line={},col={},title={}::{}\n",

@@ -1,260 +1,249 @@
-//! Ingress v1 → rules, certificates and the two listeners.
+//! Ingress → rules.
 //!
-//! A default backend takes what no rule takes: for the hosts of its own Ingress, and, that of the
-//! oldest Ingress which has one, for every other request.
+//! Rules stand in the order of their Ingresses (creation time, then namespace/name), then as
+//! written: of two rules for the same host and path the first one wins. An invalid host or path
+//! costs that rule or path only. A path whose backend cannot be resolved stays a rule, which
+//! fails with the reason: a less specific rule must not get its requests.
+//!
+//! A default backend takes what no rule of any Ingress takes. If there are several, a request
+//! goes to that of the Ingress that has a rule for its host, else to the oldest: the API leaves
+//! this open, and so nobody gets the requests of another one's host.
 
+mod class;
+mod values;
+
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::class::Classes;
-use super::findings::{Findings, Subject};
-use super::listeners::Listeners;
-use super::order::precedence;
-use super::path;
-use super::references::References;
-use super::services::one_of;
-use super::settings::Settings;
-use super::tls::Certificates;
-use crate::manifest::ingress::{HttpIngressPath, Ingress, IngressBackend};
-use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
-use crate::snapshot::{
-    Action, HostMatch, HttpListener, MatchPath, Reason, RouteTable, Rule, Serve, SocketKey,
-    TlsTable, Transport, WeightedBackend,
+use foldhash::fast::RandomState;
+
+use crate::manifest::ingress::{
+    HttpIngressPath, Ingress, IngressBackend, IngressRule, IngressSpec,
 };
-use crate::store::Objects;
+use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
+use crate::snapshot::{Action, HostMatch, MatchPath, RouteTable, Rule, WeightedBackend};
+use crate::store::{Objects, Stored};
 
-/// Adds what the Ingresses of our class publish.
-pub(super) fn add(
-    listeners: &mut Listeners,
-    objects: &Objects,
-    references: &References<'_>,
-    settings: &Settings,
-    now: SystemTime,
-    findings: &mut Findings,
-) {
-    let ingresses = ours(objects, settings, findings);
-    let Some((_, first)) = ingresses.first() else { return };
-    let mut rules = Rules { references, findings, rules: Vec::new(), last: Vec::new() };
-    for (ingress, subject) in &ingresses {
-        rules.add(ingress, subject);
-    }
-    let routes = Arc::new(RouteTable::new(rules.finish()));
-    let mut certificates = Certificates::new(references, now, findings);
-    for (ingress, subject) in &ingresses {
-        certificates.add(ingress, subject);
-    }
-    let tls = certificates.finish();
-    add_listeners(listeners, settings, &routes, tls, first, findings);
+use super::order::Seniority;
+use super::references::References;
+use super::report::{Findings, Subject, named};
+use super::settings::Settings;
+
+pub(super) use values::{Refused, host};
+
+/// An Ingress that is ours to serve.
+#[derive(Debug)]
+pub(super) struct OwnIngress<'a> {
+    pub(super) key: &'a ObjectKey,
+    pub(super) stored: &'a Stored<Ingress>,
 }
 
-fn ours<'a>(
+impl<'a> OwnIngress<'a> {
+    pub(super) fn spec(&self) -> &'a IngressSpec {
+        &self.stored.object.spec
+    }
+
+    pub(super) fn subject(&self) -> Subject<'a> {
+        Subject::new(Kind::Ingress, self.key, self.stored)
+    }
+}
+
+/// The Ingresses of our class, the oldest first.
+pub(super) fn ours<'a>(
     objects: &'a Objects,
     settings: &Settings,
+    references: &References<'a>,
     findings: &mut Findings,
-) -> Vec<(&'a Ingress, Subject)> {
-    let classes = Classes::new(objects, settings);
+) -> Vec<OwnIngress<'a>> {
+    let classes = class::Classes::new(objects, settings, references);
     let mut ours: Vec<_> = objects
         .ingresses
         .iter()
-        .map(|(key, stored)| {
-            let object = ObjectRef::new(Kind::Ingress, key.clone());
-            (&*stored.object, Subject { object, origin: stored.origin.clone() })
-        })
-        .filter(|(ingress, subject)| classes.is_ours(ingress, subject, findings))
+        .map(|(key, stored)| OwnIngress { key, stored })
+        .filter(|ingress| classes.is_ours(ingress, findings))
         .collect();
-    ours.sort_by_cached_key(|(ingress, _)| precedence(&ingress.metadata));
+    ours.sort_by_cached_key(|it| Seniority::of(&it.stored.object.metadata, it.key));
     ours
 }
 
-/// Collects rules in order of precedence.
-struct Rules<'a> {
-    references: &'a References<'a>,
-    findings: &'a mut Findings,
-    rules: Vec<Arc<Rule>>,
-    /// Default backends, which come after every rule.
-    last: Vec<Arc<Rule>>,
+/// The rules of all of them.
+pub(super) fn routes(
+    ingresses: &[OwnIngress<'_>],
+    references: &References<'_>,
+    findings: &mut Findings,
+) -> RouteTable {
+    let mut routes = Routes { references, findings, rules: Vec::new(), claims: HashMap::default() };
+    let defaults: Vec<_> = ingresses.iter().map(|ingress| routes.add_rules(ingress)).collect();
+    for (ingress, hosts) in ingresses.iter().zip(defaults) {
+        routes.add_default(ingress, hosts);
+    }
+    RouteTable::new(routes.rules)
 }
 
-impl Rules<'_> {
-    fn add(&mut self, ingress: &Ingress, subject: &Subject) {
-        let spec = &ingress.spec;
-        if spec.default_backend.is_none() && spec.rules.is_empty() {
-            let message = "an Ingress needs rules or a defaultBackend";
-            self.findings.add(subject).error(Code::BadValue, "spec", message);
+struct Routes<'a, 'b> {
+    references: &'b References<'a>,
+    findings: &'b mut Findings,
+    rules: Vec<Arc<Rule>>,
+    /// Who has a host and path: place in `rules`.
+    claims: HashMap<(HostMatch, MatchPath), usize, RandomState>,
+}
+
+impl Routes<'_, '_> {
+    /// Adds the rules with a path, and gives the hosts that the Ingress is for.
+    fn add_rules(&mut self, ingress: &OwnIngress<'_>) -> Vec<HostMatch> {
+        let spec = ingress.spec();
+        if spec.rules.is_empty() && spec.default_backend.is_none() {
+            let message = "the Ingress has neither rules nor a default backend";
+            self.findings.push(ingress.subject().error(Code::BadValue, "spec", message));
         }
         let mut hosts = Vec::new();
-        for (index, rule) in spec.rules.iter().enumerate() {
-            let field = format!("spec.rules[{index}]");
-            let host = match path::host(rule.host.as_deref().unwrap_or_default()) {
-                Ok(host) => host,
-                Err(message) => {
-                    let field = format!("{field}.host");
-                    self.findings.add(subject).error(Code::BadValue, &field, message);
-                    continue;
-                }
-            };
-            hosts.push(host.clone());
-            let Some(http) = &rule.http else { continue };
-            if http.paths.is_empty() {
-                let message = "http needs at least one path";
-                let field = format!("{field}.http");
-                self.findings.add(subject).error(Code::BadValue, &field, message);
-            }
-            for (place, path) in http.paths.iter().enumerate() {
-                self.add_path(&host, path, &format!("{field}.http.paths[{place}]"), subject);
+        for (place, rule) in spec.rules.iter().enumerate() {
+            let field = format!("spec.rules[{place}]");
+            if let Some(host) = self.host(ingress, rule, &field) {
+                self.add_paths(ingress, rule, &host, &field);
+                hosts.push(host);
             }
         }
-        if let Some(backend) = &spec.default_backend {
-            self.add_default(backend, hosts, subject);
-        }
+        hosts
     }
 
-    fn add_path(
+    fn host(
         &mut self,
-        host: &HostMatch,
-        path: &HttpIngressPath,
+        ingress: &OwnIngress<'_>,
+        rule: &IngressRule,
         field: &str,
-        subject: &Subject,
-    ) {
-        let Some(matched) = self.check_path(path, field, subject) else { return };
-        let text = path.path.as_deref().unwrap_or_default();
-        if text.contains(['?', '#']) {
-            let message =
-                format!("path {text:?} never matches: queries and fragments are no part of it");
-            let field = format!("{field}.path");
-            self.findings.add(subject).warning(Code::NeverMatches, &field, message);
-        }
-        let twin = self.rules.iter().find(|rule| rule.host == *host && rule.path == matched);
-        if let Some(twin) = twin {
-            let message = format!("{host} {matched} belongs to {} ({})", twin.route, twin.origin);
-            let field = format!("{field}.path");
-            self.findings.add(subject).warning(Code::RouteConflict, &field, message);
-        }
-        let action = self.action(&path.backend, &format!("{field}.backend"), subject);
-        self.rules.push(rule(subject, host.clone(), matched, action, field));
-    }
-
-    fn check_path(
-        &mut self,
-        path: &HttpIngressPath,
-        field: &str,
-        subject: &Subject,
-    ) -> Option<MatchPath> {
-        let kind = path.path_type.as_deref().unwrap_or_default();
-        if !PATH_TYPES.contains(&kind) {
-            let (message, help) = match kind {
-                "" => ("pathType is required".to_owned(), "Prefix is what most mean".to_owned()),
-                other => (format!("pathType {other:?} is not known"), one_of(other, &PATH_TYPES)),
-            };
-            let field = format!("{field}.pathType");
-            self.findings.add(subject).error_help(Code::BadValue, &field, message, help);
-            return None;
-        }
-        match path::path(kind, path.path.as_deref().unwrap_or_default()) {
-            Ok(path) => Some(path),
-            Err(message) => {
-                let field = format!("{field}.path");
-                self.findings.add(subject).error(Code::BadValue, &field, message);
+    ) -> Option<HostMatch> {
+        match host(rule.host.as_deref().unwrap_or_default()) {
+            Ok(host) => Some(host),
+            Err(refused) => {
+                self.refuse(ingress, &format!("{field}.host"), refused);
                 None
             }
         }
     }
 
-    fn add_default(&mut self, backend: &IngressBackend, hosts: Vec<HostMatch>, subject: &Subject) {
-        let field = "spec.defaultBackend";
-        let action = self.action(backend, field, subject);
-        for host in hosts.into_iter().filter(|host| *host != HostMatch::Any) {
-            let everything = MatchPath::Prefix("".into());
-            self.last.push(rule(subject, host, everything, action.clone(), field));
+    fn add_paths(
+        &mut self,
+        ingress: &OwnIngress<'_>,
+        rule: &IngressRule,
+        host: &HostMatch,
+        field: &str,
+    ) {
+        // Without `http` the rule only names a host, whose requests go to the default backend.
+        let Some(http) = &rule.http else { return };
+        if http.paths.is_empty() {
+            let field = format!("{field}.http.paths");
+            self.refuse(ingress, &field, Refused::because("the rule has no path"));
         }
-        self.last.push(rule(subject, HostMatch::Any, MatchPath::Fallback, action, field));
+        for (place, path) in http.paths.iter().enumerate() {
+            let field = format!("{field}.http.paths[{place}]");
+            let Some(matched) = self.path(ingress, path, &field) else { continue };
+            let action = self.action(ingress, &path.backend, &format!("{field}.backend"));
+            self.claim(ingress, host, &matched, &field);
+            self.push(ingress, host.clone(), matched, action, &field);
+        }
     }
 
-    fn action(&mut self, backend: &IngressBackend, field: &str, subject: &Subject) -> Action {
-        let service = match (&backend.service, &backend.resource) {
-            (Some(service), None) => service,
-            (None, Some(resource)) => {
-                let message =
-                    format!("{} {:?} is no backend that is served", resource.kind, resource.name);
-                let field = format!("{field}.resource");
-                return self.fail(Code::UnsupportedBackend, &field, message, subject);
-            }
-            _ => {
-                let message = "a backend is exactly one of service and resource".to_owned();
-                return self.fail(Code::BadValue, field, message, subject);
-            }
-        };
-        if service.port.name.is_some() == service.port.number.is_some() {
-            let message = "a port is exactly one of name and number".to_owned();
-            return self.fail(Code::BadValue, &format!("{field}.service.port"), message, subject);
+    fn path(
+        &mut self,
+        ingress: &OwnIngress<'_>,
+        path: &HttpIngressPath,
+        field: &str,
+    ) -> Option<MatchPath> {
+        let subject = ingress.subject();
+        let written = path.path.as_deref().unwrap_or_default();
+        let kind = path.path_type.as_deref().unwrap_or_default();
+        if kind.is_empty() {
+            let refused = Refused::because("the path type is missing").or("pathType: Prefix");
+            self.refuse(ingress, &format!("{field}.pathType"), refused);
+            return None;
         }
-        let key = ObjectKey::new(subject.object.key.namespace.clone(), service.name.clone());
-        match self.references.service_port(&key, &service.port) {
+        let kind_field = format!("{field}.pathType");
+        if !subject.one_of(self.findings, &kind_field, kind, &values::PATH_TYPES) {
+            return None;
+        }
+        let field = format!("{field}.path");
+        match values::path(kind, written) {
+            Ok(matched) => {
+                if let Some(message) = values::never_matches(written) {
+                    self.findings.push(subject.warning(Code::NeverMatches, &field, message));
+                }
+                Some(matched)
+            }
+            Err(refused) => {
+                self.refuse(ingress, &field, refused);
+                None
+            }
+        }
+    }
+
+    fn action(
+        &mut self,
+        ingress: &OwnIngress<'_>,
+        backend: &IngressBackend,
+        field: &str,
+    ) -> Action {
+        match self.references.backend(&ingress.key.namespace, backend, self.findings) {
             Ok(backend) => Action::Forward(vec![WeightedBackend { backend, weight: 1 }]),
             Err(unresolved) => {
-                let field = format!("{field}.service{}", unresolved.part);
-                let (message, help) = (unresolved.message, unresolved.help);
-                let detail = message.as_str().into();
-                let severity = crate::manifest::Severity::Error;
-                self.findings.add(subject).push(severity, unresolved.code, &field, message, help);
-                Action::Fail { reason: unresolved.reason, detail }
+                self.findings.push(unresolved.finding(ingress.subject(), field));
+                Action::Fail { reason: unresolved.reason, detail: unresolved.message.into() }
             }
         }
     }
 
-    fn fail(&mut self, code: Code, field: &str, message: String, subject: &Subject) -> Action {
-        let detail = message.as_str().into();
-        self.findings.add(subject).error(code, field, message);
-        Action::Fail { reason: Reason::UnsupportedBackend, detail }
+    /// Says who has the host and path already.
+    fn claim(&mut self, ingress: &OwnIngress<'_>, host: &HostMatch, path: &MatchPath, field: &str) {
+        let claim = (host.clone(), path.clone());
+        let place = *self.claims.entry(claim).or_insert(self.rules.len());
+        let Some(first) = self.rules.get(place) else { return };
+        let who = named(Kind::Ingress, &first.route.key, &first.origin);
+        let message = format!("{path} of host {host} is routed by {who} at {}", first.field);
+        let finding = ingress.subject().warning(Code::RouteConflict, field, message);
+        let help = "the older Ingress wins, then the first by namespace and name";
+        self.findings.push(finding.help(help));
     }
 
-    fn finish(self) -> Vec<Arc<Rule>> {
-        let mut rules = self.rules;
-        rules.extend(self.last);
-        rules
-    }
-}
-
-const PATH_TYPES: [&str; 3] = ["Exact", "Prefix", "ImplementationSpecific"];
-
-fn rule(
-    subject: &Subject,
-    host: HostMatch,
-    path: MatchPath,
-    action: Action,
-    field: &str,
-) -> Arc<Rule> {
-    Arc::new(Rule {
-        route: subject.object.clone(),
-        label: subject.object.key.to_string().into(),
-        host,
-        path,
-        action,
-        origin: subject.origin.clone(),
-        field: field.into(),
-    })
-}
-
-/// HTTP and HTTPS on every address of `--ingress-address`; HTTPS only once there is a certificate.
-fn add_listeners(
-    listeners: &mut Listeners,
-    settings: &Settings,
-    routes: &Arc<RouteTable>,
-    tls: TlsTable,
-    first: &Subject,
-    findings: &mut Findings,
-) {
-    let tls = (tls != TlsTable::default()).then(|| Arc::new(tls));
-    let listener =
-        |name: &str, tls| HttpListener { name: name.into(), tls, routes: routes.clone() };
-    let http = settings.http_port.map(|port| (port, Arc::new(listener("http", None))));
-    let https = settings.https_port.zip(tls);
-    let https = https.map(|(port, tls)| (port, Arc::new(listener("https", Some(tls)))));
-    for (port, listener) in http.into_iter().chain(https) {
-        for ip in &settings.ingress_addresses {
-            let key = SocketKey { transport: Transport::Tcp, addr: (*ip, port).into() };
-            let serve = Serve::Http(listener.clone());
-            listeners.add(key, serve, first, "", findings);
+    /// Adds the default backend: for the hosts of the Ingress, and for every host.
+    fn add_default(&mut self, ingress: &OwnIngress<'_>, hosts: Vec<HostMatch>) {
+        let Some(backend) = &ingress.spec().default_backend else { return };
+        let field = "spec.defaultBackend";
+        let action = self.action(ingress, backend, field);
+        let everything = (HostMatch::Any, MatchPath::Prefix("".into()));
+        if let Some(first) = self.claims.get(&everything).and_then(|it| self.rules.get(*it)) {
+            let who = named(Kind::Ingress, &first.route.key, &first.origin);
+            let message = format!("{who} takes every path of every host at {}", first.field);
+            self.findings.push(ingress.subject().warning(Code::NeverMatches, field, message));
         }
+        let mut own = hosts;
+        own.push(HostMatch::Any);
+        own.sort();
+        own.dedup();
+        for host in own {
+            self.push(ingress, host, MatchPath::Fallback, action.clone(), field);
+        }
+    }
+
+    fn push(
+        &mut self,
+        ingress: &OwnIngress<'_>,
+        host: HostMatch,
+        path: MatchPath,
+        action: Action,
+        field: &str,
+    ) {
+        self.rules.push(Arc::new(Rule {
+            route: ObjectRef::new(Kind::Ingress, ingress.key.clone()),
+            label: ingress.key.to_string().into(),
+            host,
+            path,
+            action,
+            origin: ingress.stored.origin.clone(),
+            field: field.into(),
+        }));
+    }
+
+    fn refuse(&mut self, ingress: &OwnIngress<'_>, field: &str, refused: Refused) {
+        self.findings.push(refused.finding(ingress.subject(), field));
     }
 }

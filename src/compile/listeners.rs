@@ -1,58 +1,208 @@
-//! The sockets that should be open, each with one owner.
+//! Everything that listens: addresses of Services, and HTTP for Ingress.
+//!
+//! One socket serves one thing. HTTP comes first, since its ports are options of the operator;
+//! then the Services, the oldest first. A specific address beside a wildcard is no clash (the
+//! kernel prefers the specific one, and virtual addresses rely on it), unless it is an address of
+//! the node itself: then the wildcard would silently lose a part of what it is there for.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::findings::{Findings, Subject};
-use crate::manifest::{Code, ObjectRef};
-use crate::snapshot::{ListenerSpec, Serve, SocketKey};
+use crate::manifest::{Code, Kind};
+use crate::snapshot::{
+    Action, Backend, BackendId, Exposure, Frontend, HttpListener, ListenerSpec, RouteTable, Serve,
+    SocketKey, TlsTable, Transport,
+};
 
-/// Collects listeners; of two that want the same address and port the first stays.
-#[derive(Debug, Default)]
-pub(super) struct Listeners {
-    specs: BTreeMap<SocketKey, (Arc<ListenerSpec>, ObjectRef)>,
-}
+use super::address::{Family, parse_ip};
+use super::allocate::Allocations;
+use super::backends::{Backends, ServiceBackends};
+use super::ingress::OwnIngress;
+use super::report::{Findings, named};
+use super::services::{CheckedPort, CheckedService, Services};
+use super::settings::{NodePortAddresses, Settings};
 
-impl Listeners {
-    /// Adds a listener for an object, whose `field` asks for it.
-    pub(super) fn add(
-        &mut self,
-        key: SocketKey,
-        serve: Serve,
-        subject: &Subject,
-        field: &str,
-        findings: &mut Findings,
-    ) {
-        if let Some((_, owner)) = self.specs.get(&key) {
-            let message = format!("{key} belongs to {owner}");
-            findings.add(subject).error(Code::AddressClash, field, message);
-            return;
-        }
-        self.insert(key, serve, subject.object.clone());
+/// The listeners of Ingress: HTTP where there is an Ingress, HTTPS where one asks for TLS.
+pub(super) fn http(
+    settings: &Settings,
+    ingresses: &[OwnIngress<'_>],
+    routes: RouteTable,
+    tls: Option<TlsTable>,
+) -> Vec<ListenerSpec> {
+    if ingresses.is_empty() {
+        return Vec::new();
     }
-
-    fn insert(&mut self, key: SocketKey, serve: Serve, owner: ObjectRef) {
-        self.specs.insert(key, (Arc::new(ListenerSpec { key, serve }), owner));
-    }
-
-    /// Who has the address and port, itself or as part of every address.
-    pub(super) fn owner(&self, key: SocketKey) -> Option<&ObjectRef> {
-        let wildcard = SocketKey { addr: wildcard(key.addr), ..key };
-        let found = self.specs.get(&key).or_else(|| self.specs.get(&wildcard));
-        found.map(|(_, owner)| owner)
-    }
-
-    /// All of them, for the snapshot.
-    pub(super) fn finish(self) -> BTreeMap<SocketKey, Arc<ListenerSpec>> {
-        self.specs.into_iter().map(|(key, (spec, _))| (key, spec)).collect()
-    }
-}
-
-fn wildcard(addr: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = match addr {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    let routes = Arc::new(routes);
+    let plain = settings.http_port.map(|port| (port, "http", None));
+    let secure = settings.https_port.zip(tls).map(|(port, tls)| (port, "https", Some(tls)));
+    let listen = |(port, name, tls): (u16, &str, Option<TlsTable>)| {
+        let listener = Arc::new(HttpListener {
+            name: name.into(),
+            tls: tls.map(Arc::new),
+            routes: routes.clone(),
+        });
+        let addresses = settings.ingress_addresses.iter();
+        let spec = move |ip: &IpAddr| ListenerSpec {
+            key: SocketKey { transport: Transport::Tcp, addr: SocketAddr::new(*ip, port) },
+            serve: Serve::Http(listener.clone()),
+        };
+        addresses.map(spec).collect::<Vec<_>>()
     };
-    SocketAddr::new(ip, addr.port())
+    plain.into_iter().chain(secure).flat_map(listen).collect()
 }
+
+/// Opens `http` and every address of every Service, as far as they do not clash.
+pub(super) fn open(
+    services: &Services<'_>,
+    backends: &Backends,
+    allocations: &Allocations,
+    settings: &Settings,
+    http: Vec<ListenerSpec>,
+    findings: &mut Findings,
+) -> BTreeMap<SocketKey, Arc<ListenerSpec>> {
+    let mut opened = Opened { listeners: BTreeMap::new(), settings, findings };
+    for spec in http {
+        opened.listeners.entry(spec.key).or_insert_with(|| Arc::new(spec));
+    }
+    for (place, service) in services.by_age().filter(|(_, service)| service.is_proxied()) {
+        let Some(backends) = backends.of(place) else { continue };
+        for (exposure, ip) in addresses(service, allocations, settings) {
+            opened.expose(service, backends, exposure, ip, allocations);
+        }
+    }
+    opened.listeners
+}
+
+/// Every backend that a listener leads to.
+pub(super) fn reached(
+    listeners: &BTreeMap<SocketKey, Arc<ListenerSpec>>,
+) -> BTreeMap<BackendId, Arc<Backend>> {
+    let mut backends = BTreeMap::new();
+    let mut reach = |backend: &Arc<Backend>| {
+        backends.entry(backend.id.clone()).or_insert_with(|| backend.clone());
+    };
+    for listener in listeners.values() {
+        match &listener.serve {
+            Serve::Frontend(frontend) => reach(&frontend.backend),
+            Serve::Http(http) => http.routes.rules().iter().for_each(|rule| match &rule.action {
+                Action::Forward(backends) => backends.iter().for_each(|it| reach(&it.backend)),
+                Action::Fail { .. } => {}
+            }),
+        }
+    }
+    backends
+}
+
+/// Every address of a Service, with why it has it.
+fn addresses(
+    service: &CheckedService<'_>,
+    allocations: &Allocations,
+    settings: &Settings,
+) -> Vec<(Exposure, IpAddr)> {
+    let of = |addresses: Option<&Vec<IpAddr>>| addresses.cloned().unwrap_or_default();
+    let external = service.spec().external_ips.iter().filter_map(|text| parse_ip(text));
+    let every_node: Vec<IpAddr> = match &settings.nodeport_addresses {
+        NodePortAddresses::All => service.families.iter().map(|it| it.wildcard()).collect(),
+        NodePortAddresses::Only(addresses) => addresses.clone(),
+    };
+    let cluster_ips = of(allocations.cluster_ips.get(service.key));
+    let load_balancers = of(allocations.load_balancers.get(service.key));
+    let mut all: Vec<(Exposure, IpAddr)> = Vec::new();
+    all.extend(cluster_ips.into_iter().map(|ip| (Exposure::ClusterIp, ip)));
+    all.extend(every_node.into_iter().map(|ip| (Exposure::NodePort, ip)));
+    all.extend(load_balancers.into_iter().map(|ip| (Exposure::LoadBalancer, ip)));
+    all.extend(external.map(|ip| (Exposure::ExternalIp, ip)));
+    all
+}
+
+struct Opened<'a> {
+    listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
+    settings: &'a Settings,
+    findings: &'a mut Findings,
+}
+
+impl Opened<'_> {
+    fn expose(
+        &mut self,
+        service: &CheckedService<'_>,
+        backends: &ServiceBackends,
+        exposure: Exposure,
+        ip: IpAddr,
+        allocations: &Allocations,
+    ) {
+        for (place, port) in service.ports.iter().enumerate() {
+            let number = match exposure {
+                Exposure::NodePort => {
+                    allocations.node_ports.get(&port.backend_id(service.key)).copied()
+                }
+                Exposure::ClusterIp | Exposure::LoadBalancer | Exposure::ExternalIp => {
+                    Some(port.number)
+                }
+            };
+            let backend = backends.for_family(place, Family::of(ip));
+            let Some((number, backend)) = number.zip(backend) else { continue };
+            let key = SocketKey { transport: port.transport, addr: SocketAddr::new(ip, number) };
+            let frontend = Frontend {
+                service: service.key.clone(),
+                exposure,
+                backend: backend.clone(),
+                origin: service.stored.origin.clone(),
+                field: port.field.clone(),
+            };
+            self.listen(service, port, key, frontend);
+        }
+    }
+
+    fn listen(
+        &mut self,
+        service: &CheckedService<'_>,
+        port: &CheckedPort,
+        key: SocketKey,
+        frontend: Frontend,
+    ) {
+        let Some(other) = self.occupant(key, &frontend) else {
+            let spec = ListenerSpec { key, serve: Serve::Frontend(Arc::new(frontend)) };
+            self.listeners.insert(key, Arc::new(spec));
+            return;
+        };
+        let (who, help) = match &other.serve {
+            Serve::Frontend(other) => (named(Kind::Service, &other.service, &other.origin), None),
+            Serve::Http(http) => (format!("Ingress ({})", http.name), Some(ELSEWHERE)),
+        };
+        let part = if frontend.exposure == Exposure::NodePort { "nodePort" } else { "port" };
+        let message = format!("{key} ({}) is taken by {who}", frontend.exposure);
+        let field = format!("{}.{part}", port.field);
+        let mut finding = service.subject().error(Code::AddressClash, &field, message);
+        finding.help = help.map(str::to_owned);
+        self.findings.push(finding);
+    }
+
+    /// Who listens there already: on the socket, or on a wildcard that this would take a part of.
+    fn occupant(&self, key: SocketKey, wanted: &Frontend) -> Option<Arc<ListenerSpec>> {
+        let at = |ip: IpAddr| {
+            let addr = SocketAddr::new(ip, key.addr.port());
+            self.listeners.get(&SocketKey { addr, ..key })
+        };
+        let ip = key.addr.ip();
+        let node_ips = &self.settings.node_ips;
+        let mut others = vec![at(ip)];
+        if ip.is_unspecified() {
+            let same_family = node_ips.iter().filter(|it| it.is_ipv4() == ip.is_ipv4());
+            others.extend(same_family.map(|ip| at(*ip)));
+        } else if node_ips.contains(&ip) {
+            others.push(at(Family::of(ip).wildcard()));
+        }
+        // A Service that takes a part of its own wildcard takes nothing from anyone.
+        let is_own = |other: &&Arc<ListenerSpec>| match &other.serve {
+            Serve::Frontend(other) => {
+                other.service == wanted.service && other.backend == wanted.backend
+            }
+            Serve::Http(_) => false,
+        };
+        others.into_iter().flatten().find(|other| !is_own(other)).cloned()
+    }
+}
+
+const ELSEWHERE: &str = "give load balancers addresses of their own (--lb-pool), or move Ingress \
+                         (--ingress-address, --http-port, --https-port)";

@@ -5,23 +5,20 @@
 //!
 //! Invariant: [`compile`] returns no `Result`. A bad object becomes a value that fails with a
 //! reason, plus a finding; nothing else is touched by it.
-//! Invariant: a reference from one object to another is resolved in [`references`] only.
+//! Invariant: a reference from one object to another is resolved in `references` only.
 //! Invariant: what was allocated stays allocated as long as its Service exists and wants it.
-//! Invariant: wherever objects compete, the older one wins, then the first by namespace and name
-//! ([`order`]).
+//! Invariant: equal input gives equal output; no hash map decides an order.
+//! Deliberately absent: whether an endpoint is alive, who is leader, what a socket says.
 
+mod address;
 mod allocate;
 mod backends;
-mod class;
 mod endpoints;
-mod findings;
-mod frontends;
 mod ingress;
 mod listeners;
 mod order;
-mod path;
-mod pods;
 mod references;
+mod report;
 mod services;
 mod settings;
 mod tls;
@@ -30,27 +27,28 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::Serialize;
-
-use crate::manifest::{Finding, Kind};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Generation, Snapshot};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
-pub use settings::{AddressRange, INGRESS_CONTROLLER, NodePortAddresses, Settings};
+pub use report::Report;
+pub use settings::{
+    AddressRange, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses, Settings,
+};
 
-use findings::Findings;
-use listeners::Listeners;
+use backends::Backends;
+use endpoints::Sources;
 use references::References;
+use report::Findings;
+use services::Services;
 
 /// What a compilation gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
-    /// For the planes.
+    /// For the planes; the driver sets its generation and whether it is synced.
     pub snapshot: Snapshot,
     /// For people.
     pub report: Report,
@@ -58,18 +56,7 @@ pub struct Compiled {
     pub allocations: Allocations,
 }
 
-/// What is wrong, and what there is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Sorted: errors first, then by file and line.
-    pub findings: Vec<Finding>,
-    /// How many objects of each kind.
-    pub objects: BTreeMap<Kind, usize>,
-}
-
 /// Compiles everything.
-///
-/// `held` is what the compilation before this one gave; `now` decides which certificates are valid.
 pub fn compile(
     objects: &Objects,
     settings: &Settings,
@@ -77,31 +64,35 @@ pub fn compile(
     now: SystemTime,
 ) -> Compiled {
     let mut findings = Findings::default();
-    let services = services::read(objects, &mut findings);
-    let endpoints = endpoints::resolve(objects, &services, &mut findings);
-    let backends = backends::build(&services, &endpoints);
-    let (addresses, allocations) = allocate::allocate(&services, settings, held, &mut findings);
 
-    let mut listeners = Listeners::default();
-    frontends::add(&mut listeners, &services, &backends, &addresses, settings, &mut findings);
+    // L4: Services, who is behind them, and where they are reachable.
+    let services = Services::parse(objects, settings, &mut findings);
+    let sources = Sources::index(objects, &services, &mut findings);
+    let backends = Backends::build(&services, &sources, &mut findings);
+    let allocations = allocate::allocate(&services, settings, held, &mut findings);
+
+    // L7: whose requests go to them, under which names and certificates.
     let references = References::new(objects, &services, &backends);
-    ingress::add(&mut listeners, objects, &references, settings, now, &mut findings);
+    let ingresses = ingress::ours(objects, settings, &references, &mut findings);
+    let routes = ingress::routes(&ingresses, &references, &mut findings);
+    let (tls, certificates) =
+        tls::table(&ingresses, &references, &held.certificates, now, &mut findings);
 
-    let zone = zone::build(objects, &services, &endpoints, &addresses, settings);
+    // What the planes read.
+    let http = listeners::http(settings, &ingresses, routes, tls);
+    let listeners =
+        listeners::open(&services, &backends, &allocations, settings, http, &mut findings);
+    let zone = zone::build(objects, &services, &backends, &allocations, settings);
     let snapshot = Snapshot {
-        listeners: listeners.finish(),
-        backends: backends::by_id(backends),
+        generation: Generation::default(),
+        synced: false,
+        backends: listeners::reached(&listeners),
+        listeners,
         zone: Arc::new(zone),
-        ..Snapshot::default()
     };
-    let report = Report { findings: findings.sorted(), objects: count(objects) };
-    Compiled { snapshot, report, allocations }
-}
-
-fn count(objects: &Objects) -> BTreeMap<Kind, usize> {
-    Kind::ALL
-        .into_iter()
-        .map(|kind| (kind, objects.count(kind).all))
-        .filter(|(_, count)| *count > 0)
-        .collect()
+    Compiled {
+        snapshot,
+        report: findings.into_report(objects),
+        allocations: Allocations { certificates, ..allocations },
+    }
 }

@@ -1,161 +1,214 @@
-//! Resolves names to objects: the only place that does.
+//! From a name to an object: the only place where it happens.
 //!
-//! What does not resolve is kept as a value that says why, so that a rule with a missing backend
-//! still owns its requests and answers them with the reason.
+//! What cannot be resolved keeps its reason: the rule that named it still owns its requests and
+//! answers them with that reason.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::backends::Backends;
-use super::endpoints::is_tcp;
-use super::services::{CheckedService, ServiceType};
 use crate::manifest::core::Secret;
-use crate::manifest::ingress::ServiceBackendPort;
-use crate::manifest::{Code, ObjectKey, similar};
-use crate::snapshot::{Backend, Reason};
+use crate::manifest::ingress::{IngressBackend, IngressClass, IngressServiceBackend};
+use crate::manifest::{Code, Finding, Kind, ObjectKey};
+use crate::snapshot::{Backend, Reason, Transport};
 use crate::store::{Objects, Stored};
 
-/// Everything that can be referred to.
+use super::backends::Backends;
+use super::report::{Findings, Subject, named};
+use super::services::{CheckedPort, CheckedService, Exposed, Services, Target};
+
+/// Everything that can be named.
+#[derive(Debug)]
 pub(super) struct References<'a> {
     objects: &'a Objects,
-    services: BTreeMap<&'a ObjectKey, (&'a CheckedService<'a>, &'a [Arc<Backend>])>,
+    services: &'a Services<'a>,
+    backends: &'a Backends,
 }
 
-/// A reference that leads nowhere.
-#[derive(Clone, Debug)]
+/// Why a reference leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unresolved {
-    /// What a request that needs it is answered.
+    code: Code,
     pub(super) reason: Reason,
-    /// The finding's code.
-    pub(super) code: Code,
-    /// The part of the reference that is wrong, below its field: `.name`, `.port`.
-    pub(super) part: &'static str,
-    /// What is wrong.
+    /// Below the field of the reference.
+    field: &'static str,
     pub(super) message: String,
-    /// The remedy.
-    pub(super) help: Option<String>,
+    help: Option<String>,
+}
+
+impl Unresolved {
+    fn new(code: Code, reason: Reason, field: &'static str, message: String) -> Self {
+        Self { code, reason, field, message, help: None }
+    }
+
+    /// As a finding about the object that holds the reference at `field`.
+    pub(super) fn finding(&self, subject: Subject<'_>, field: &str) -> Finding {
+        let mut finding =
+            subject.error(self.code, &format!("{field}{}", self.field), self.message.as_str());
+        finding.help = self.help.clone();
+        finding
+    }
 }
 
 impl<'a> References<'a> {
-    /// Indexes the Services; the other kinds are looked up as they are.
     pub(super) fn new(
         objects: &'a Objects,
-        services: &'a [CheckedService<'a>],
+        services: &'a Services<'a>,
         backends: &'a Backends,
     ) -> Self {
-        let with_backends =
-            |(service, backends): (&'a CheckedService<'a>, &'a Vec<Arc<Backend>>)| {
-                (&service.key, (service, backends.as_slice()))
-            };
-        Self { objects, services: services.iter().zip(backends).map(with_backends).collect() }
+        Self { objects, services, backends }
     }
 
-    /// The backend of a Service port.
-    pub(super) fn service_port(
+    /// The Service port behind a path: of the same namespace, over TCP. Headless Services and
+    /// those without selector are as good as others, since requests go to endpoints.
+    pub(super) fn backend(
         &self,
-        key: &ObjectKey,
-        port: &ServiceBackendPort,
+        namespace: &Arc<str>,
+        wanted: &IngressBackend,
+        findings: &mut Findings,
     ) -> Result<Arc<Backend>, Unresolved> {
-        let (service, backends) = self.services.get(key).ok_or_else(|| self.no_service(key))?;
-        if service.exposure == ServiceType::ExternalName {
-            return Err(external_name(key));
-        }
-        let wanted = |(port_of_service, _): &(&super::services::Port, &Arc<Backend>)| {
-            let same_name =
-                port.name.is_some() && port.name.as_ref() == Some(&port_of_service.name);
-            let same_number = port.number == Some(i64::from(port_of_service.number));
-            is_tcp(port_of_service) && (same_name || (port.name.is_none() && same_number))
-        };
-        let found = service.ports.iter().zip(*backends).find(wanted);
-        found.map(|(_, backend)| backend.clone()).ok_or_else(|| no_port(service, port))
-    }
-
-    /// A Secret.
-    pub(super) fn secret(&self, key: &ObjectKey) -> Result<&'a Stored<Secret>, Unresolved> {
-        self.objects.secrets.get(key).ok_or_else(|| {
-            let message =
-                format!("Secret {:?} does not exist in namespace {}", key.name, key.namespace);
-            let help = suggestion(key, self.objects.secrets.keys());
-            Unresolved {
-                reason: Reason::Internal,
-                code: Code::MissingSecret,
-                part: "",
-                message,
-                help,
+        let service = match (&wanted.service, &wanted.resource) {
+            (Some(service), None) => service,
+            (None, Some(resource)) => {
+                let message = format!("a backend of kind {} is not served", resource.kind);
+                let reason = Reason::UnsupportedBackend;
+                return Err(Unresolved::new(
+                    Code::UnsupportedBackend,
+                    reason,
+                    ".resource",
+                    message,
+                ));
             }
+            (Some(_), Some(_)) => {
+                return Err(bad(".resource", "both service and resource are set"));
+            }
+            (None, None) => return Err(bad("", "the backend names no service")),
+        };
+        let key = ObjectKey { namespace: namespace.clone(), name: service.name.clone() };
+        let Some((place, checked)) = self.services.find(&key) else {
+            return Err(self.no_service(&key, findings));
+        };
+        if checked.exposed == Exposed::ExternalName {
+            return Err(external(checked));
+        }
+        let port = self.port(checked, service, findings)?;
+        let backend = self.backends.of(place).and_then(|backends| backends.for_rule(port));
+        backend.cloned().ok_or_else(|| bad(".service", "the Service has no such port"))
+    }
+
+    /// The TCP port that is named, by its place.
+    fn port(
+        &self,
+        service: &CheckedService<'_>,
+        wanted: &IngressServiceBackend,
+        findings: &mut Findings,
+    ) -> Result<usize, Unresolved> {
+        let name = wanted.port.name.as_deref().filter(|name| !name.is_empty());
+        let number = wanted.port.number.filter(|number| *number != 0);
+        let is_wanted = |port: &CheckedPort| match (name, number) {
+            (Some(name), _) => *port.name == *name,
+            (None, number) => number == Some(port.number.into()),
+        };
+        let what = match (name, number) {
+            (Some(_), Some(_)) => {
+                return Err(bad(
+                    ".service.port",
+                    "both the name and the number of the port are set",
+                ));
+            }
+            (None, None) => return Err(bad(".service.port", "the port is missing")),
+            (Some(name), None) => format!("named {name:?}"),
+            (None, Some(number)) => number.to_string(),
+        };
+        let mut ports = service.ports.iter();
+        let found = ports.position(|it| it.transport == Transport::Tcp && is_wanted(it));
+        found.ok_or_else(|| {
+            let who = named(Kind::Service, service.key, &service.stored.origin);
+            let message = format!("{who} has no TCP port {what}");
+            let field = if name.is_some() { ".service.port.name" } else { ".service.port.number" };
+            let mut missing = Unresolved::new(Code::MissingPort, Reason::NoService, field, message);
+            missing.help = other_port(service, name, number, findings);
+            missing
         })
     }
 
-    fn no_service(&self, key: &ObjectKey) -> Unresolved {
-        let message =
-            format!("Service {:?} does not exist in namespace {}", key.name, key.namespace);
-        let help = suggestion(key, self.services.keys().copied());
-        Unresolved {
-            reason: Reason::NoService,
-            code: Code::MissingService,
-            part: ".name",
-            message,
-            help,
-        }
+    fn no_service(&self, key: &ObjectKey, findings: &mut Findings) -> Unresolved {
+        let ObjectKey { namespace, name } = key;
+        let message = format!("Service {name:?} does not exist in namespace {namespace}");
+        let mut missing =
+            Unresolved::new(Code::MissingService, Reason::NoService, ".service.name", message);
+        missing.help = findings.did_you_mean(name, self.services.names_in(namespace));
+        missing
     }
-}
 
-/// A near name in the same namespace, or the same name elsewhere.
-fn suggestion<'a>(key: &ObjectKey, known: impl Iterator<Item = &'a ObjectKey>) -> Option<String> {
-    let (mut near, mut elsewhere) = (Vec::new(), BTreeSet::new());
-    for candidate in known {
-        if candidate.namespace == key.namespace {
-            near.push(&*candidate.name);
-        } else if candidate.name == key.name {
-            elsewhere.insert(&*candidate.namespace);
-        }
-    }
-    if let Some(meant) = similar::closest(&key.name, near) {
-        return Some(format!("did you mean {meant:?}?"));
-    }
-    let namespace = elsewhere.first()?;
-    Some(format!("there is one in namespace {namespace}; the reference cannot leave its own"))
-}
-
-fn external_name(key: &ObjectKey) -> Unresolved {
-    Unresolved {
-        reason: Reason::UnsupportedBackend,
-        code: Code::UnsupportedBackend,
-        part: ".name",
-        message: format!(
-            "Service {key} is an ExternalName: requests are not sent to names outside"
-        ),
-        help: Some(
-            "use a Service without selector and an EndpointSlice (CVE-2021-25740)".to_owned(),
-        ),
-    }
-}
-
-fn no_port(service: &CheckedService<'_>, port: &ServiceBackendPort) -> Unresolved {
-    let wanted = match (&port.name, port.number) {
-        (Some(name), _) => format!("named {name:?}"),
-        (None, Some(number)) => number.to_string(),
-        (None, None) => "without name or number".to_owned(),
-    };
-    let ports = service.ports.iter().filter(|port| is_tcp(port));
-    let known: Vec<String> = ports
-        .map(|port| match &*port.name {
-            "" => port.number.to_string(),
-            name => format!("{} ({name})", port.number),
+    /// A Secret of the same namespace.
+    pub(super) fn secret(
+        &self,
+        namespace: &Arc<str>,
+        name: &Arc<str>,
+        findings: &mut Findings,
+    ) -> Result<(&'a ObjectKey, &'a Stored<Secret>), Unresolved> {
+        let key = ObjectKey { namespace: namespace.clone(), name: name.clone() };
+        self.objects.secrets.get_key_value(&key).ok_or_else(|| {
+            let message = format!("Secret {name:?} does not exist in namespace {namespace}");
+            let mut missing = Unresolved::new(Code::MissingSecret, Reason::NoService, "", message);
+            let from = ObjectKey::new(namespace.clone(), "");
+            let names = self.objects.secrets.range(from..).map(|(key, _)| key);
+            let names = names.take_while(|key| key.namespace == *namespace);
+            missing.help = findings.did_you_mean(name, names.map(|key| &*key.name));
+            missing
         })
-        .collect();
-    let names = service.ports.iter().map(|port| &*port.name);
-    let meant = port.name.as_deref().and_then(|name| similar::closest(name, names));
-    let help = match meant {
-        Some(meant) => format!("did you mean {meant:?}?"),
-        None if known.is_empty() => "the Service has no usable TCP port".to_owned(),
-        None => format!("it has {}", known.join(", ")),
-    };
-    Unresolved {
-        reason: Reason::NoService,
-        code: Code::MissingPort,
-        part: ".port",
-        message: format!("Service {} has no TCP port {wanted}", service.key),
-        help: Some(help),
     }
+
+    /// An IngressClass, which belongs to the cluster.
+    pub(super) fn ingress_class(&self, name: &str) -> Option<&'a Stored<IngressClass>> {
+        self.objects.ingress_classes.get(&ObjectKey::cluster(name))
+    }
+}
+
+/// A reference that the API server would refuse.
+fn bad(field: &'static str, message: &str) -> Unresolved {
+    Unresolved::new(Code::BadValue, Reason::NoService, field, message.to_owned())
+}
+
+/// Whoever may write a Service could reach any address of the proxy's network through it
+/// (CVE-2021-25740).
+fn external(service: &CheckedService<'_>) -> Unresolved {
+    let who = named(Kind::Service, service.key, &service.stored.origin);
+    let message = format!("{who} is of type ExternalName, which Ingress does not follow");
+    let mut unresolved = Unresolved::new(
+        Code::UnsupportedBackend,
+        Reason::UnsupportedBackend,
+        ".service.name",
+        message,
+    );
+    unresolved.help =
+        Some("name a Service without selector and write its EndpointSlice".to_owned());
+    unresolved
+}
+
+/// The port that was probably meant: the one whose target was named, or one of a similar name;
+/// else all there are.
+fn other_port(
+    service: &CheckedService<'_>,
+    name: Option<&str>,
+    number: Option<i64>,
+    findings: &mut Findings,
+) -> Option<String> {
+    let is_target = |port: &&CheckedPort| match &port.target {
+        Target::Number(target) => number == Some((*target).into()),
+        Target::Name(target) => name == Some(target),
+    };
+    let ports = || service.ports.iter().filter(|port| port.transport == Transport::Tcp);
+    if let Some(port) = ports().find(is_target) {
+        return Some(format!("that is the target port; the Service port is {}", port.number));
+    }
+    let names = ports().map(|port| &*port.name);
+    if let Some(help) = name.and_then(|name| findings.did_you_mean(name, names)) {
+        return Some(help);
+    }
+    let all = ports().map(|port| match &*port.name {
+        "" => port.number.to_string(),
+        name => format!("{} ({name})", port.number),
+    });
+    let all: Vec<_> = all.collect();
+    (!all.is_empty()).then(|| format!("its TCP ports: {}", all.join(", ")))
 }

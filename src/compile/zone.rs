@@ -1,123 +1,168 @@
-//! Names of Services and endpoints (Kubernetes DNS specification 1.1.0).
+//! Services → names (Kubernetes DNS specification 1.1.0).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::allocate::Addresses;
-use super::endpoints::ServiceEndpoint;
-use super::services::{CheckedService, ServiceType};
-use super::settings::Settings;
+use crate::manifest::ObjectKey;
 use crate::snapshot::{Zone, ZoneEndpoint, ZonePort, ZoneService};
-use crate::store::Objects;
+use crate::store::{Objects, Stored};
 
-/// Builds the zone.
+use super::address::parse_ip;
+use super::allocate::Allocations;
+use super::backends::Backends;
+use super::endpoints::Member;
+use super::services::{CheckedService, Exposed, Services};
+use super::settings::Settings;
+
 pub(super) fn build(
     objects: &Objects,
-    services: &[CheckedService<'_>],
-    endpoints: &[Vec<ServiceEndpoint>],
-    addresses: &[Addresses],
+    services: &Services<'_>,
+    backends: &Backends,
+    allocations: &Allocations,
     settings: &Settings,
 ) -> Zone {
     let mut zone = Zone {
         domain: settings.cluster_domain.clone(),
         ttl: settings.dns_ttl,
         namespaces: namespaces(objects),
-        ..Zone::default()
+        services: BTreeMap::new(),
+        reverse: BTreeMap::new(),
     };
-    for ((service, endpoints), addresses) in services.iter().zip(endpoints).zip(addresses) {
-        let Some(answer) = answer(service, endpoints, addresses) else { continue };
-        add_reverse(&mut zone, service, &answer);
-        let namespace = zone.services.entry(service.key.namespace.clone()).or_default();
-        namespace.insert(service.key.name.clone(), answer);
+    for (place, service) in services.iter().enumerate() {
+        let answer = match service.exposed {
+            Exposed::ExternalName => external(service),
+            Exposed::Headless => {
+                let members = backends.of(place).map_or(&[][..], |backends| &backends.members);
+                Some(ZoneService::Headless { endpoints: endpoints(members) })
+            }
+            Exposed::ClusterIp | Exposed::NodePort | Exposed::LoadBalancer => {
+                let addresses = allocations.cluster_ips.get(service.key);
+                let addresses = addresses.cloned().unwrap_or_default();
+                Some(ZoneService::ClusterIp { addresses, ports: named_ports(service) })
+            }
+        };
+        if let Some(answer) = answer {
+            add(&mut zone, service.key, answer);
+        }
     }
     zone
 }
 
-/// Namespaces that are written, and those that something is in.
-fn namespaces(objects: &Objects) -> BTreeSet<Arc<str>> {
-    let written = objects.namespaces.keys().map(|key| key.name.clone());
-    let of_services = objects.services.keys().map(|key| key.namespace.clone());
-    let of_pods = objects.pods.keys().map(|key| key.namespace.clone());
-    written.chain(of_services).chain(of_pods).collect()
-}
-
-fn answer(
-    service: &CheckedService<'_>,
-    endpoints: &[ServiceEndpoint],
-    addresses: &Addresses,
-) -> Option<ZoneService> {
-    match service.exposure {
-        ServiceType::ExternalName => external(service),
-        ServiceType::Headless => {
-            Some(ZoneService::Headless { endpoints: headless(service, endpoints) })
-        }
-        ServiceType::ClusterIp | ServiceType::NodePort | ServiceType::LoadBalancer => {
-            let ports = service.ports.iter().filter(|port| !port.name.is_empty());
-            let ports = ports.map(|port| ZonePort {
-                name: port.name.to_ascii_lowercase().into(),
-                transport: port.transport,
-                port: port.number,
-            });
-            let addresses = addresses.cluster_ips.clone();
-            Some(ZoneService::ClusterIp { addresses, ports: ports.collect() })
-        }
-    }
-}
-
-/// A name that looks like an address gives no record.
-fn external(service: &CheckedService<'_>) -> Option<ZoneService> {
-    let name = service.object.spec.external_name.as_deref()?;
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let is_name = !name.is_empty() && name.parse::<IpAddr>().is_err();
-    is_name.then(|| ZoneService::External { name: name.into() })
-}
-
-/// The ready endpoints, by address; of an address that is there twice the first counts.
-fn headless(service: &CheckedService<'_>, endpoints: &[ServiceEndpoint]) -> Vec<ZoneEndpoint> {
-    let mut by_address: BTreeMap<IpAddr, ZoneEndpoint> = BTreeMap::new();
-    for endpoint in endpoints.iter().filter(|endpoint| endpoint.ready) {
-        by_address.entry(endpoint.ip).or_insert_with(|| zone_endpoint(service, endpoint));
-    }
-    by_address.into_values().collect()
-}
-
-fn zone_endpoint(service: &CheckedService<'_>, endpoint: &ServiceEndpoint) -> ZoneEndpoint {
-    let named = service.ports.iter().zip(&endpoint.ports).filter(|(port, _)| !port.name.is_empty());
-    let ports = named.filter_map(|(port, number)| {
-        let name = port.name.to_ascii_lowercase().into();
-        Some(ZonePort { name, transport: port.transport, port: (*number)? })
-    });
-    let hostname = endpoint.hostname.as_deref().map(str::to_ascii_lowercase);
-    ZoneEndpoint {
-        hostname: hostname.unwrap_or_else(|| dashed(endpoint.ip)).into(),
-        address: endpoint.ip,
-        ports: ports.collect(),
-    }
-}
-
-/// `1-2-3-4`; of IPv6 every `:` is a `-`, and a `0` follows a last one, because no label may end
-/// in a dash.
-fn dashed(ip: IpAddr) -> String {
-    let text = ip.to_string().replace(['.', ':'], "-");
-    if text.ends_with('-') { text + "0" } else { text }
-}
-
-fn add_reverse(zone: &mut Zone, service: &CheckedService<'_>, answer: &ZoneService) {
-    let name = format!("{}.{}.svc.{}", service.key.name, service.key.namespace, zone.domain);
-    match answer {
+fn add(zone: &mut Zone, key: &ObjectKey, answer: ZoneService) {
+    let (namespace, name) = (lower(&key.namespace), lower(&key.name));
+    let full = format!("{name}.{namespace}.svc.{}", zone.domain);
+    match &answer {
         ZoneService::ClusterIp { addresses, .. } => {
-            let name: Arc<str> = name.into();
+            let full: Arc<str> = full.into();
             for ip in addresses {
-                zone.reverse.entry(*ip).or_default().push(name.clone());
+                zone.reverse.entry(*ip).or_default().push(full.clone());
             }
         }
         ZoneService::Headless { endpoints } => {
             for endpoint in endpoints {
-                let name = format!("{}.{name}", endpoint.hostname).into();
-                zone.reverse.entry(endpoint.address).or_default().push(name);
+                let name = format!("{}.{full}", endpoint.hostname);
+                zone.reverse.entry(endpoint.address).or_default().push(name.into());
             }
         }
         ZoneService::External { .. } => {}
+    }
+    zone.services.entry(namespace).or_default().insert(name, answer);
+}
+
+/// An address is no name: such a Service has no record.
+fn external(service: &CheckedService<'_>) -> Option<ZoneService> {
+    let name = service.spec().external_name.as_deref()?.trim_end_matches('.');
+    let is_name = !name.is_empty() && parse_ip(name).is_none();
+    is_name.then(|| ZoneService::External { name: name.to_ascii_lowercase().into() })
+}
+
+fn named_ports(service: &CheckedService<'_>) -> Vec<ZonePort> {
+    let named = service.ports.iter().filter(|port| !port.name.is_empty());
+    let port = |port: &super::services::CheckedPort| ZonePort {
+        name: lower(&port.name),
+        transport: port.transport,
+        port: port.number,
+    };
+    named.map(port).collect()
+}
+
+/// The ready members by address and hostname; what several slices say of one is joined.
+fn endpoints(members: &[Member]) -> Vec<ZoneEndpoint> {
+    let mut ports = BTreeMap::<(IpAddr, Arc<str>), BTreeSet<ZonePort>>::new();
+    for member in members.iter().filter(|member| member.ready) {
+        let hostname = match &member.hostname {
+            Some(hostname) => lower(hostname),
+            None => dashed(member.address).into(),
+        };
+        let named = member.ports.iter().filter(|port| !port.name.is_empty());
+        let named = named.map(|port| ZonePort {
+            name: lower(&port.name),
+            transport: port.transport,
+            port: port.number,
+        });
+        ports.entry((member.address, hostname)).or_default().extend(named);
+    }
+    let endpoint = |((address, hostname), ports): (_, BTreeSet<ZonePort>)| ZoneEndpoint {
+        hostname,
+        address,
+        ports: ports.into_iter().collect(),
+    };
+    ports.into_iter().map(endpoint).collect()
+}
+
+/// `10-0-0-1`; `2001-db8--1`; an end in `-`, which no host name has, gets a `0` (CoreDNS).
+fn dashed(ip: IpAddr) -> String {
+    let mut name = ip.to_string().replace(['.', ':'], "-");
+    if name.ends_with('-') {
+        name.push('0');
+    }
+    name
+}
+
+/// Namespaces that are written as objects, and those of other objects.
+fn namespaces(objects: &Objects) -> BTreeSet<Arc<str>> {
+    let mut names: BTreeSet<Arc<str>> =
+        objects.namespaces.keys().map(|key| lower(&key.name)).collect();
+    add_namespaces(&objects.pods, &mut names);
+    add_namespaces(&objects.services, &mut names);
+    add_namespaces(&objects.endpoint_slices, &mut names);
+    add_namespaces(&objects.endpoints, &mut names);
+    add_namespaces(&objects.ingresses, &mut names);
+    add_namespaces(&objects.secrets, &mut names);
+    add_namespaces(&objects.config_maps, &mut names);
+    names
+}
+
+/// Objects are ordered by namespace, so each is added once.
+fn add_namespaces<T>(objects: &BTreeMap<ObjectKey, Stored<T>>, names: &mut BTreeSet<Arc<str>>) {
+    let mut last: Option<&Arc<str>> = None;
+    for key in objects.keys() {
+        if last != Some(&key.namespace) {
+            names.insert(lower(&key.namespace));
+            last = Some(&key.namespace);
+        }
+    }
+}
+
+/// Names are compared in lower case; almost always they are already.
+fn lower(name: &Arc<str>) -> Arc<str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        return name.to_ascii_lowercase().into();
+    }
+    name.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_labels_as_coredns_writes_them() {
+        for (ip, expected) in
+            [("1.2.3.4", "1-2-3-4"), ("2001:db8::1", "2001-db8--1"), ("2001:db8::", "2001-db8--0")]
+        {
+            assert_eq!(dashed(ip.parse().expect("an address")), expected);
+        }
     }
 }

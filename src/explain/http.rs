@@ -168,7 +168,9 @@ fn why(rule: &Rule, verdict: Verdict, best: Option<&Rule>, host: &str, path: &st
                 format!("{path} continues the last element of {prefix}")
             }
             MatchPath::Exact(exact) => format!("{path} is not exactly {exact}"),
-            other => format!("{path} is not below {other}"),
+            MatchPath::Prefix(_) | MatchPath::Fallback => {
+                format!("{path} is not below {}", rule.path)
+            }
         },
         Verdict::LessSpecific => match best {
             Some(best) if (&best.host, &best.path) == (&rule.host, &rule.path) => {

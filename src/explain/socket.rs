@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Candidate, Explanation, Place, SocketQuestion};
-use crate::snapshot::zone::{Outcome, Query, RecordData};
+use crate::snapshot::zone::{Outcome, Query};
 use crate::snapshot::{Frontend, ListenerSpec, Reason, Serve, Snapshot, SocketKey, Transport};
 
 pub(super) fn explain(
@@ -41,12 +41,7 @@ fn address(snapshot: &Snapshot, host: &str, explanation: &mut Explanation) -> Op
             let Outcome::Records(records) = snapshot.zone.lookup(&name, query).outcome else {
                 continue;
             };
-            let ip = records.iter().find_map(|record| match &record.data {
-                RecordData::A(ip) => Some(IpAddr::V4(*ip)),
-                RecordData::Aaaa(ip) => Some(IpAddr::V6(*ip)),
-                _ => None,
-            });
-            if let Some(ip) = ip {
+            if let Some(ip) = records.iter().find_map(|record| record.data.address()) {
                 explanation.step("name", format!("{name} is {ip}"));
                 return Some(ip);
             }

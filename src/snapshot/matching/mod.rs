@@ -10,7 +10,8 @@
 //!
 //! Precedence: host exact > wildcard > any; then exact path > longest prefix; then order. A host
 //! that matches but has no rule for the path falls through to the less specific host, as the
-//! Gateway API requires; fallback rules (default backends) come after all of them.
+//! Gateway API requires; fallback rules (default backends) come after all of them, again the
+//! most specific host first.
 
 mod canonical;
 mod path;
@@ -35,7 +36,6 @@ pub struct RouteTable {
     exact: Index,
     wildcard: Index,
     any: HostRules,
-    fallback: Option<u32>,
 }
 
 type Index = HashMap<Arc<str>, HostRules, RandomState>;
@@ -47,6 +47,7 @@ struct HostRules {
     exact: HashMap<Arc<str>, u32, RandomState>,
     prefix: HashMap<Arc<str>, u32, RandomState>,
     longest_prefix: usize,
+    fallback: Option<u32>,
 }
 
 impl RouteTable {
@@ -61,10 +62,6 @@ impl RouteTable {
     }
 
     fn insert(&mut self, place: u32, rule: &Rule) {
-        if rule.path == MatchPath::Fallback {
-            self.fallback.get_or_insert(place);
-            return;
-        }
         let host = match &rule.host {
             HostMatch::Exact(host) => self.exact.entry(host.clone()).or_default(),
             HostMatch::Wildcard(suffix) => self.wildcard.entry(suffix.clone()).or_default(),
@@ -82,13 +79,16 @@ impl RouteTable {
     /// query. Allocates nothing.
     pub fn select(&self, host: &str, path: &str) -> Option<&Arc<Rule>> {
         let place = self
-            .exact
-            .get(host)
-            .and_then(|rules| rules.find(path))
-            .or_else(|| self.wildcard.get(one_label_below(host)?)?.find(path))
-            .or_else(|| self.any.find(path))
-            .or(self.fallback)?;
+            .hosts(host)
+            .find_map(|rules| rules.find(path))
+            .or_else(|| self.hosts(host).find_map(|rules| rules.fallback))?;
         self.rules.get(place as usize)
+    }
+
+    /// The rules that a host may use, most specific host first.
+    fn hosts(&self, host: &str) -> impl Iterator<Item = &HostRules> {
+        let wildcard = one_label_below(host).and_then(|suffix| self.wildcard.get(suffix));
+        [self.exact.get(host), wildcard, Some(&self.any)].into_iter().flatten()
     }
 
     /// Whether any rule is written for this host (exactly, by wildcard, or for every host).
@@ -96,7 +96,6 @@ impl RouteTable {
         self.exact.contains_key(host)
             || one_label_below(host).is_some_and(|suffix| self.wildcard.contains_key(suffix))
             || self.any != HostRules::default()
-            || self.fallback.is_some()
     }
 
     /// Every rule with the reason why it does or does not take the request, in order: slow, for
@@ -132,7 +131,9 @@ impl HostRules {
                 self.longest_prefix = self.longest_prefix.max(path.len());
                 self.prefix.entry(path.clone()).or_insert(place);
             }
-            MatchPath::Fallback => {}
+            MatchPath::Fallback => {
+                self.fallback.get_or_insert(place);
+            }
         }
     }
 

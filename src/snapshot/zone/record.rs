@@ -1,7 +1,7 @@
 //! What a lookup is asked for, and what it finds.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -116,7 +116,22 @@ pub enum RecordData {
 impl RecordData {
     /// Whether it is an address of either family.
     pub fn is_address(&self) -> bool {
-        matches!(self, Self::A(_) | Self::Aaaa(_))
+        self.address().is_some()
+    }
+
+    /// The address, if it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::A(ip) => Some(IpAddr::V4(*ip)),
+            Self::Aaaa(ip) => Some(IpAddr::V6(*ip)),
+            Self::Srv { .. }
+            | Self::Ptr(_)
+            | Self::Cname(_)
+            | Self::Txt(_)
+            | Self::Soa { .. }
+            | Self::Ns(_)
+            | Self::Hinfo => None,
+        }
     }
 }
 

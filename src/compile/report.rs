@@ -1,0 +1,113 @@
+//! What `compile` says to people.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::manifest::{Code, Finding, Kind, ObjectKey, ObjectRef, Origin, finding, similar};
+use crate::store::{Objects, Stored};
+
+/// What is wrong, and what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Sorted: errors first, then by file and line.
+    pub findings: Vec<Finding>,
+    /// How many objects of each kind.
+    pub objects: BTreeMap<Kind, usize>,
+}
+
+/// Collects findings while a compilation runs.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    list: Vec<Finding>,
+    suggested: usize,
+}
+
+impl Findings {
+    pub(super) fn push(&mut self, finding: Finding) {
+        self.list.push(finding);
+    }
+
+    /// What a name that does not exist was probably meant to be, as a help text.
+    ///
+    /// Comparing names is slow, so a compilation does it for the first [`MOST_SUGGESTIONS`] only:
+    /// ten thousand wrong references must not make a change wait.
+    pub(super) fn did_you_mean<'a>(
+        &mut self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Option<String> {
+        if self.suggested >= MOST_SUGGESTIONS {
+            return None;
+        }
+        self.suggested += 1;
+        let closest = similar::closest(name, candidates.into_iter().take(MOST_CANDIDATES))?;
+        Some(format!("did you mean {closest}?"))
+    }
+
+    pub(super) fn into_report(mut self, objects: &Objects) -> Report {
+        finding::sort(&mut self.list);
+        let counts = Kind::ALL.into_iter().map(|kind| (kind, objects.count(kind).all));
+        Report { findings: self.list, objects: counts.filter(|(_, count)| *count > 0).collect() }
+    }
+}
+
+const MOST_SUGGESTIONS: usize = 100;
+
+const MOST_CANDIDATES: usize = 1_000;
+
+/// The object that findings are about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    kind: Kind,
+    key: &'a ObjectKey,
+    origin: &'a Origin,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new<T>(kind: Kind, key: &'a ObjectKey, stored: &'a Stored<T>) -> Self {
+        Self { kind, key, origin: &stored.origin }
+    }
+
+    pub(super) fn error(&self, code: Code, field: &str, message: impl Into<String>) -> Finding {
+        self.complete(Finding::error(code, self.origin, message), field)
+    }
+
+    pub(super) fn warning(&self, code: Code, field: &str, message: impl Into<String>) -> Finding {
+        self.complete(Finding::warning(code, self.origin, message), field)
+    }
+
+    pub(super) fn note(&self, code: Code, field: &str, message: impl Into<String>) -> Finding {
+        self.complete(Finding::note(code, self.origin, message), field)
+    }
+
+    fn complete(&self, finding: Finding, field: &str) -> Finding {
+        finding.about(ObjectRef::new(self.kind, self.key.clone())).at(field)
+    }
+
+    /// Checks an open enumeration. A value that the API server would refuse is a finding.
+    pub(super) fn one_of(
+        &self,
+        findings: &mut Findings,
+        field: &str,
+        value: &str,
+        allowed: &[&str],
+    ) -> bool {
+        if allowed.contains(&value) {
+            return true;
+        }
+        let message = format!("{value:?} is none of {}", allowed.join(", "));
+        let mut finding = self.error(Code::BadValue, field, message);
+        finding.help = findings.did_you_mean(value, allowed.iter().copied());
+        findings.push(finding);
+        false
+    }
+}
+
+/// How a message names an object that it is not about.
+pub(super) fn named(kind: Kind, key: &ObjectKey, origin: &Origin) -> String {
+    if origin.file.is_empty() {
+        return format!("{kind} {key}");
+    }
+    format!("{kind} {key} ({origin})")
+}

@@ -1,0 +1,180 @@
+//! Certificates by host, and what is wrong with them.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::snapshot::TlsTable;
+
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+/// A self-signed certificate for these names, valid for these years.
+fn pair(names: &[&str], years: (i32, i32)) -> Pair {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).expect("parameters");
+    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+    let certificate = params.self_signed(&key).expect("a certificate");
+    Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
+fn secret(name: &str, pair: &Pair) -> Value {
+    json!({"kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": pair.certificate, "tls.key": pair.key}})
+}
+
+fn with_tls(name: &str, tls: Value) -> Value {
+    ingress(name, json!({"defaultBackend": backend("web"), "tls": tls}))
+}
+
+fn web() -> Value {
+    service("web", json!({"ports": [{"port": 80}]}))
+}
+
+fn table(compiled: &Compiled) -> Arc<TlsTable> {
+    let mut listeners = compiled.snapshot.listeners.values();
+    let tls = listeners.find_map(|spec| match &spec.serve {
+        Serve::Http(http) => http.tls.clone(),
+        Serve::Frontend(_) => None,
+    });
+    tls.expect("a listener for HTTPS")
+}
+
+fn served(compiled: &Compiled, name: Option<&str>) -> Option<String> {
+    table(compiled).select(name).map(|certificate| certificate.secret.name.to_string())
+}
+
+#[test]
+fn exact_goes_before_wildcard_before_the_default() {
+    let years = (2020, 2030);
+    let compiled = compiled([
+        web(),
+        secret("exact", &pair(&["a.test"], years)),
+        secret("wild", &pair(&["*.test"], years)),
+        secret("default", &pair(&["other.example"], years)),
+        with_tls(
+            "1",
+            json!([{"hosts": ["A.test"], "secretName": "exact"},
+                   {"hosts": ["*.test"], "secretName": "wild"}]),
+        ),
+        with_tls("2", json!([{"secretName": "default"}])),
+    ]);
+    for (name, expected) in [
+        (Some("a.test"), "exact"),
+        (Some("A.TEST"), "exact"),
+        (Some("b.test"), "wild"),
+        (Some("b.b.test"), "default"),
+        (None, "default"),
+    ] {
+        assert_eq!(served(&compiled, name).as_deref(), Some(expected), "{name:?}");
+    }
+    assert_eq!(codes(&compiled), []);
+}
+
+#[test]
+fn without_a_default_the_first_certificate_is_it() {
+    let pair = pair(&["a.test", "b.test"], (2020, 2030));
+    let compiled = compiled([
+        web(),
+        secret("b", &pair),
+        secret("a", &pair),
+        with_tls("2", json!([{"hosts": ["a.test"], "secretName": "a"}])),
+        with_tls("1", json!([{"hosts": ["b.test"], "secretName": "b"}])),
+    ]);
+    assert_eq!(served(&compiled, None).as_deref(), Some("b"));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_leaves_its_host_to_the_default() {
+    let (good, other) = (pair(&["a.test"], (2020, 2030)), pair(&["a.test"], (2020, 2030)));
+    let mixed = Pair { certificate: good.certificate.clone(), key: other.key };
+    let text = |certificate: &str, key: &str| {
+        json!({"kind": "Secret", "metadata": {"name": "bad"},
+            "stringData": {"tls.crt": certificate, "tls.key": key}})
+    };
+    let rows = [
+        (secret("bad", &mixed), Code::KeyMismatch, "stringData.tls.key"),
+        (text("", &good.key), Code::BadCertificate, "stringData.tls.crt"),
+        (text("x", &good.key), Code::BadCertificate, "stringData.tls.crt"),
+        (text(&good.certificate, "x"), Code::BadCertificate, "stringData.tls.key"),
+        (
+            json!({"kind": "Secret", "metadata": {"name": "bad"}, "data": {"tls.crt": "*"}}),
+            Code::BadCertificate,
+            "data.tls.crt",
+        ),
+        (
+            json!({"kind": "Secret", "metadata": {"name": "bad"}}),
+            Code::BadCertificate,
+            "data.tls.crt",
+        ),
+        (
+            json!({"kind": "Secret", "metadata": {"name": "bda"}}),
+            Code::MissingSecret,
+            "spec.tls[0].secretName",
+        ),
+    ];
+    for (bad, code, field) in rows {
+        let compiled = compiled([
+            web(),
+            bad,
+            secret("good", &good),
+            with_tls(
+                "1",
+                json!([{"hosts": ["a.test"], "secretName": "bad"}, {"secretName": "good"}]),
+            ),
+        ]);
+        assert_eq!(codes(&compiled), [(code, field)]);
+        assert_eq!(served(&compiled, Some("a.test")).as_deref(), Some("good"));
+    }
+}
+
+#[test]
+fn what_the_client_may_judge_is_served_and_found() {
+    for (names, years, code, field) in [
+        (["a.test"], (2020, 2021), Code::ExpiredCertificate, "stringData.tls.crt"),
+        (["a.test"], (2030, 2031), Code::ExpiredCertificate, "stringData.tls.crt"),
+        (["b.test"], (2020, 2030), Code::UncoveredHost, "spec.tls[0].hosts[0]"),
+    ] {
+        let compiled = compiled([
+            web(),
+            secret("a", &pair(&names, years)),
+            with_tls("1", json!([{"hosts": ["a.test"], "secretName": "a"}])),
+        ]);
+        assert_eq!(codes(&compiled), [(code, field)]);
+        assert_eq!(served(&compiled, Some("a.test")).as_deref(), Some("a"));
+    }
+}
+
+#[test]
+fn a_kept_reading_gives_what_a_new_one_gives_and_still_expires() {
+    let good = pair(&["a.test"], (2020, 2027));
+    let bad = Pair { certificate: good.certificate.clone(), key: "x".to_owned() };
+    let objects = objects([
+        web(),
+        secret("good", &good),
+        secret("bad", &bad),
+        with_tls("1", json!([{"hosts": ["a.test"], "secretName": "good"}, {"secretName": "bad"}])),
+    ]);
+    let settings = Settings::default();
+    let first = compile(&objects, &settings, &Allocations::default(), now());
+    assert_eq!(compile(&objects, &settings, &first.allocations, now()), first);
+    let years_later = now() + Duration::from_secs(3 * 365 * 86_400);
+    let later = compile(&objects, &settings, &first.allocations, years_later);
+    assert_eq!(later.snapshot, first.snapshot);
+    assert!(codes(&later).contains(&(Code::ExpiredCertificate, "stringData.tls.crt")));
+}
+
+#[test]
+fn other_bytes_are_another_certificate() {
+    let compile = |pair: &Pair| {
+        let tls = json!([{"hosts": ["a.test"], "secretName": "a"}]);
+        let compiled = compiled([web(), secret("a", pair), with_tls("1", tls)]);
+        table(&compiled).select(None).expect("a certificate").id
+    };
+    let (one, two) = (pair(&["a.test"], (2020, 2030)), pair(&["a.test"], (2020, 2030)));
+    assert_eq!(compile(&one), compile(&one));
+    assert_ne!(compile(&one), compile(&two));
+}

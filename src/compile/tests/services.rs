@@ -1,0 +1,403 @@
+//! Services, their endpoints, addresses and names.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::snapshot::{ZoneEndpoint, ZoneService};
+
+fn web(extra: Value) -> Value {
+    let mut spec = json!({"clusterIP": "127.96.0.20", "selector": {"app": "web"},
+        "ports": [{"port": 80, "targetPort": 8080}]});
+    spec.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
+    service("web", spec)
+}
+
+#[track_caller]
+fn check_usable(values: Vec<Value>, expected: &[&str]) {
+    let compiled = compiled(values);
+    let all = frontends(&compiled);
+    let first = all.first().expect("a frontend");
+    let usable: Vec<_> = first.split("→ ").nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!(usable, expected, "{first}");
+}
+
+/// A Pod `web-0` with these changes by JSON pointer.
+fn changed(changes: &[(&str, Value)]) -> Value {
+    let mut pod = pod("web-0", "10.0.0.1");
+    for (pointer, value) in changes {
+        let (parent, field) = pointer.rsplit_once('/').expect("a pointer");
+        pod.pointer_mut(parent).expect("the parent")[field] = value.clone();
+    }
+    pod
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn selectors_choose_pods_by_the_rules_of_the_endpointslice_controller() {
+    let unready = json!([{"type": "Ready", "status": "False"}]);
+    let deleted = ("/metadata/deletionTimestamp", json!("2026-11-24T00:00:00Z"));
+    let rows: Vec<(&str, Value, Value, &[&str])> = vec![
+        ("ready", changed(&[]), json!({}), &["10.0.0.1:8080"]),
+        ("not ready", changed(&[("/status/conditions", unready.clone())]), json!({}), &[]),
+        ("no condition", changed(&[("/status/conditions", json!([]))]), json!({}), &[]),
+        ("ended", changed(&[("/status/phase", json!("Succeeded"))]), json!({}), &[]),
+        ("failed", changed(&[("/status/phase", json!("Failed"))]), json!({}), &[]),
+        ("no address", changed(&[("/status/podIP", json!(null))]), json!({}), &[]),
+        ("other label", changed(&[("/metadata/labels", json!({"app": "x"}))]), json!({}), &[]),
+        ("other namespace", changed(&[("/metadata/namespace", json!("x"))]), json!({}), &[]),
+        (
+            "only a terminating one serves",
+            changed(std::slice::from_ref(&deleted)),
+            json!({}),
+            &["10.0.0.1:8080"],
+        ),
+        (
+            "terminating and not serving",
+            changed(&[deleted, ("/status/conditions", unready.clone())]),
+            json!({}),
+            &[],
+        ),
+        (
+            "published though not ready",
+            changed(&[("/status/conditions", unready)]),
+            json!({"publishNotReadyAddresses": true}),
+            &["10.0.0.1:8080"],
+        ),
+        (
+            "the port equals the target where none is named",
+            changed(&[]),
+            json!({"ports": [{"port": 80}]}),
+            &["10.0.0.1:80"],
+        ),
+        (
+            "by name",
+            changed(&[]),
+            json!({"ports": [{"port": 80, "targetPort": "http"}]}),
+            &["10.0.0.1:8080"],
+        ),
+        (
+            "by the name of a sidecar's port",
+            changed(&[(
+                "/spec/initContainers",
+                json!([{"name": "s", "restartPolicy": "Always", "ports": [{"name": "side", "containerPort": 15}]}]),
+            )]),
+            json!({"ports": [{"port": 80, "targetPort": "side"}]}),
+            &["10.0.0.1:15"],
+        ),
+        (
+            "not by the name of an ended init container's port",
+            changed(&[(
+                "/spec/initContainers",
+                json!([{"name": "s", "ports": [{"name": "side", "containerPort": 15}]}]),
+            )]),
+            json!({"ports": [{"port": 80, "targetPort": "side"}]}),
+            &[],
+        ),
+        (
+            "a name of another protocol is another port",
+            changed(&[]),
+            json!({"ports": [{"port": 80, "protocol": "UDP", "targetPort": "http"}]}),
+            &[],
+        ),
+    ];
+    for (what, pod, extra, expected) in rows {
+        println!("{what}");
+        check_usable(vec![web(extra), pod], expected);
+    }
+}
+
+#[test]
+fn a_terminating_endpoint_gets_nothing_while_another_is_ready() {
+    let mut leaving = pod("web-1", "10.0.0.2");
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-11-24T00:00:00Z");
+    check_usable(vec![web(json!({})), pod("web-0", "10.0.0.1"), leaving], &["10.0.0.1:8080"]);
+}
+
+fn slice(name: &str, endpoints: Value) -> Value {
+    json!({
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "endpoints": endpoints,
+        "ports": [{"port": 8080}],
+    })
+}
+
+fn without_selector() -> Value {
+    web(json!({"selector": {}}))
+}
+
+#[test]
+fn slices_and_endpoints_are_joined_by_their_rules() {
+    let endpoints = json!({"kind": "Endpoints", "metadata": {"name": "web"},
+        "subsets": [{"addresses": [{"ip": "10.0.0.9"}], "notReadyAddresses": [{"ip": "10.0.0.8"}],
+                     "ports": [{"port": 8080}]}]});
+    let one = slice("a", json!([{"addresses": ["10.0.0.1", "10.0.0.77"]}]));
+    let mut named = slice("n", json!([{"addresses": ["10.0.0.3"]}]));
+    named["ports"] = json!([{"name": "other", "port": 8080}]);
+    let mut fqdn = slice("f", json!([{"addresses": ["example.org"]}]));
+    fqdn["addressType"] = json!("FQDN");
+    let mut headless = slice("h", json!([{"addresses": ["10.0.0.4"]}]));
+    headless["metadata"]["labels"]["service.kubernetes.io/headless"] = json!("");
+    let terminating = slice(
+        "t",
+        json!([{"addresses": ["10.0.0.1"], "conditions": {"ready": false, "terminating": true}}]),
+    );
+    let rows: Vec<(&str, Vec<Value>, &[&str])> = vec![
+        ("only the first address", vec![one.clone()], &["10.0.0.1:8080"]),
+        ("Endpoints alone", vec![endpoints.clone()], &["10.0.0.9:8080"]),
+        ("Endpoints beside a slice", vec![endpoints, one.clone()], &["10.0.0.1:8080"]),
+        ("another port name", vec![named], &[]),
+        ("FQDN", vec![fqdn], &[]),
+        ("headless label", vec![headless], &[]),
+        ("the one that is not terminating wins", vec![one, terminating], &["10.0.0.1:8080"]),
+        (
+            "absent conditions",
+            vec![slice("c", json!([{"addresses": ["010.0.0.1"], "conditions": {}}]))],
+            &["10.0.0.1:8080"],
+        ),
+    ];
+    for (what, mut values, expected) in rows {
+        println!("{what}");
+        values.push(without_selector());
+        check_usable(values, expected);
+    }
+}
+
+#[test]
+fn pods_and_slices_of_one_service_are_united() {
+    let slice = slice("a", json!([{"addresses": ["10.0.0.1"]}, {"addresses": ["10.0.0.2"]}]));
+    check_usable(
+        vec![web(json!({})), slice, pod("web-0", "10.0.0.1")],
+        &["10.0.0.1:8080", "10.0.0.2:8080"],
+    );
+}
+
+#[test]
+fn each_family_leads_to_its_own_endpoints() {
+    let mut dual = pod("web-0", "10.0.0.1");
+    dual["status"]["podIPs"] = json!([{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]);
+    let compiled = compiled([
+        web(
+            json!({"clusterIPs": ["127.96.0.20", "fd00:96::20"], "ipFamilyPolicy": "PreferDualStack"}),
+        ),
+        dual,
+    ]);
+    assert_eq!(
+        frontends(&compiled),
+        [
+            "tcp://127.96.0.20:80 default/web cluster-ip → 10.0.0.1:8080",
+            "tcp://[fd00:96::20]:80 default/web cluster-ip → [fd00::1]:8080",
+        ]
+    );
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn what_the_api_server_refuses_is_found_and_costs_that_port_only() {
+    let rows: Vec<(Value, Code, &str)> = vec![
+        (json!({"ports": []}), Code::BadValue, "spec.ports"),
+        (json!({"ports": [{"port": 0}]}), Code::BadValue, "spec.ports[0].port"),
+        (json!({"ports": [{"port": 65536}]}), Code::BadValue, "spec.ports[0].port"),
+        (
+            json!({"ports": [{"port": 80, "protocol": "tcp"}]}),
+            Code::BadValue,
+            "spec.ports[0].protocol",
+        ),
+        (
+            json!({"ports": [{"port": 80, "protocol": "SCTP"}]}),
+            Code::NotCarried,
+            "spec.ports[0].protocol",
+        ),
+        (json!({"ports": [{"port": 80, "name": "A"}]}), Code::BadValue, "spec.ports[0].name"),
+        (
+            json!({"ports": [{"port": 80, "targetPort": "a--b"}]}),
+            Code::BadValue,
+            "spec.ports[0].targetPort",
+        ),
+        (
+            json!({"ports": [{"port": 80, "nodePort": 30000}]}),
+            Code::BadValue,
+            "spec.ports[0].nodePort",
+        ),
+        (
+            json!({"ports": [{"name": "a", "port": 80}, {"port": 81}]}),
+            Code::BadValue,
+            "spec.ports[1].name",
+        ),
+        (
+            json!({"ports": [{"name": "a", "port": 80}, {"name": "a", "port": 81}]}),
+            Code::BadValue,
+            "spec.ports[1].name",
+        ),
+        (
+            json!({"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]}),
+            Code::BadValue,
+            "spec.ports[1].port",
+        ),
+        (json!({"type": "Loadbalancer"}), Code::BadValue, "spec.type"),
+        (json!({"type": "ExternalName"}), Code::BadValue, "spec.externalName"),
+        (json!({"type": "NodePort", "clusterIP": "None"}), Code::BadValue, "spec.clusterIP"),
+        (json!({"clusterIP": "127.96.0"}), Code::BadValue, "spec.clusterIP"),
+        (json!({"clusterIPs": ["127.96.0.21"]}), Code::BadValue, "spec.clusterIPs[0]"),
+        (json!({"ipFamilies": ["IPv5"]}), Code::BadValue, "spec.ipFamilies[0]"),
+        (json!({"ipFamilies": ["IPv6"], "clusterIP": ""}), Code::PoolExhausted, "spec"),
+        (json!({"sessionAffinity": "ClientIP"}), Code::NotCarried, "spec.sessionAffinity"),
+        (
+            json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}),
+            Code::NotCarried,
+            "spec.loadBalancerSourceRanges",
+        ),
+        (json!({"clusterIP": "10.96.0.20"}), Code::UnservedAddress, "spec.clusterIP"),
+        (json!({"selector": {"app": "wbe"}}), Code::EmptySelection, "spec.selector"),
+        (
+            json!({"ports": [{"port": 80, "targetPort": "htpp"}]}),
+            Code::MissingTargetPort,
+            "spec.ports[0].targetPort",
+        ),
+    ];
+    for (extra, code, field) in rows {
+        let compiled = compiled([web(extra.clone()), pod("web-0", "10.0.0.1")]);
+        assert_eq!(codes(&compiled), [(code, field)], "{extra}");
+    }
+}
+
+#[test]
+fn a_misspelt_word_is_followed_by_what_was_meant() {
+    for (extra, help) in [
+        (json!({"type": "Loadbalancer"}), "did you mean LoadBalancer?"),
+        (json!({"selector": {"app": "wbe"}}), "did you mean web? (the value of the label app)"),
+        (json!({"ports": [{"port": 80, "targetPort": "htpp"}]}), "did you mean http?"),
+    ] {
+        let compiled = compiled([web(extra), pod("web-0", "10.0.0.1")]);
+        let finding = compiled.report.findings.first().expect("a finding");
+        assert_eq!(finding.help.as_deref(), Some(help));
+    }
+}
+
+#[test]
+fn two_services_cannot_have_one_socket() {
+    let node = |name: &str| {
+        service(name, json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}))
+    };
+    let mut older = node("z");
+    older["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
+    let compiled = compiled([node("a"), older]);
+    assert_eq!(codes(&compiled), [(Code::AddressClash, "spec.ports[0].nodePort")]);
+    let finding = compiled.report.findings.first().expect("a finding");
+    assert_eq!(finding.object.as_ref().expect("an object").to_string(), "Service default/a");
+    assert!(finding.message.ends_with("is taken by Service default/z (in.yaml:2)"));
+    let listeners = frontends(&compiled);
+    assert!(listeners.iter().any(|it| it.starts_with("tcp://0.0.0.0:30080 default/z")));
+}
+
+#[test]
+fn a_load_balancer_at_the_nodes_address_does_not_take_ingress_its_port() {
+    let lb = |port: u16| service("lb", json!({"type": "LoadBalancer", "ports": [{"port": port}]}));
+    let ingress = ingress("web", json!({"defaultBackend": backend("lb")}));
+    let clash = compiled([lb(80), ingress]);
+    assert_eq!(codes(&clash), [(Code::AddressClash, "spec.ports[0].port")]);
+    assert!(!frontends(&clash).iter().any(|it| it.contains("load-balancer")));
+    let beside = compiled([lb(80)]);
+    assert!(frontends(&beside).iter().any(|it| it.starts_with("tcp://127.0.0.1:80 ")));
+}
+
+#[test]
+fn a_load_balancer_listens_where_its_status_says_else_at_its_wish_else_from_the_pool() {
+    let settings = Settings {
+        lb_pool: vec![super::super::AddressRange {
+            first: IpAddr::from([127, 1, 0, 1]),
+            last: IpAddr::from([127, 1, 0, 9]),
+        }],
+        ..Settings::default()
+    };
+    let rows = [
+        (json!({}), json!({"ingress": [{"ip": "127.2.0.1"}]}), Some("127.2.0.1")),
+        (json!({}), json!({"ingress": [{"ip": "127.2.0.1", "ipMode": "Proxy"}]}), None),
+        (json!({}), json!({"ingress": [{"hostname": "lb.example.com"}]}), None),
+        (json!({"loadBalancerIP": "127.1.0.3"}), json!({}), Some("127.1.0.3")),
+        (json!({"loadBalancerClass": "example.com/other"}), json!({}), None),
+        (json!({}), json!({}), Some("127.1.0.")),
+        (json!({"loadBalancerIP": "10.9.9.9"}), json!({}), Some("127.1.0.")),
+    ];
+    for (extra, status, expected) in rows {
+        let mut lb = service("lb", json!({"type": "LoadBalancer", "ports": [{"port": 80}]}));
+        let spec = lb["spec"].as_object_mut().expect("a map");
+        spec.extend(extra.as_object().expect("a map").clone());
+        lb["status"] = json!({"loadBalancer": status});
+        let compiled = compile(&objects([lb]), &settings, &Allocations::default(), now());
+        let listeners = frontends(&compiled);
+        let found = listeners.iter().find(|it| it.contains("load-balancer"));
+        match expected {
+            Some(ip) => assert!(found.expect("one").starts_with(&format!("tcp://{ip}")), "{extra}"),
+            None => assert_eq!(found, None, "{extra} {status}"),
+        }
+    }
+}
+
+#[test]
+fn services_of_another_proxy_and_external_names_have_no_listener() {
+    let mut other = web(json!({}));
+    other["metadata"]["labels"] = json!({"service.kubernetes.io/service-proxy-name": "x"});
+    let external = service(
+        "out",
+        json!({"type": "ExternalName", "externalName": "example.org", "clusterIP": "127.96.0.30",
+               "ports": [{"port": 80}]}),
+    );
+    let compiled = compiled([other, external, pod("web-0", "10.0.0.1")]);
+    assert!(compiled.snapshot.listeners.is_empty());
+    assert!(compiled.snapshot.backends.is_empty());
+}
+
+#[test]
+fn names_lead_to_addresses_endpoints_and_other_names() {
+    let mut member = pod("db-0", "10.0.0.1");
+    member["spec"]["hostname"] = json!("primary");
+    member["spec"]["subdomain"] = json!("db");
+    let mut unready = pod("db-2", "10.0.0.3");
+    unready["status"]["conditions"] = json!([]);
+    let compiled = compiled([
+        web(json!({})),
+        service(
+            "db",
+            json!({"clusterIP": "None", "selector": {"app": "db"},
+                             "ports": [{"name": "sql", "port": 5432, "targetPort": "http"}]}),
+        ),
+        service("out", json!({"type": "ExternalName", "externalName": "Example.org."})),
+        service("ip", json!({"type": "ExternalName", "externalName": "10.0.0.1"})),
+        pod("web-0", "10.0.0.7"),
+        member,
+        pod("db-1", "10.0.0.2"),
+        unready,
+    ]);
+    let zone = &compiled.snapshot.zone;
+    let services = zone.services.get("default").expect("the namespace");
+    assert_eq!(services.keys().map(|it| &**it).collect::<Vec<_>>(), ["db", "out", "web"]);
+    assert_eq!(services.get("out"), Some(&ZoneService::External { name: "example.org".into() }));
+    let Some(ZoneService::Headless { endpoints }) = services.get("db") else { panic!("headless") };
+    let names = |it: &ZoneEndpoint| (it.hostname.to_string(), it.ports.first().map(|it| it.port));
+    let names: Vec<_> = endpoints.iter().map(names).collect();
+    assert_eq!(names, [("primary".into(), Some(8080)), ("10-0-0-2".into(), Some(8080))]);
+    let reverse: Vec<_> = zone.reverse.values().flatten().map(|it| &**it).collect();
+    assert_eq!(
+        reverse,
+        [
+            "primary.db.default.svc.cluster.local",
+            "10-0-0-2.db.default.svc.cluster.local",
+            "web.default.svc.cluster.local",
+        ]
+    );
+}
+
+#[test]
+fn endpoints_without_a_service_are_found() {
+    let mut unlabelled = slice("b", json!([]));
+    unlabelled["metadata"]["labels"] = json!({});
+    let endpoints = json!({"kind": "Endpoints", "metadata": {"name": "wbe"}});
+    let compiled = compiled([slice("a", json!([])), unlabelled, endpoints]);
+    let expected =
+        ["metadata.labels.kubernetes.io/service-name", "metadata.labels", "metadata.name"];
+    assert_eq!(codes(&compiled), expected.map(|field| (Code::OrphanEndpoints, field)));
+}
