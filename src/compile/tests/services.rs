@@ -227,7 +227,7 @@ fn two_services_cannot_have_one_socket() {
 fn a_load_balancer_at_the_nodes_address_does_not_take_ingress_its_port() {
     let lb = |port: u16| service("lb", json!({"type": "LoadBalancer", "ports": [{"port": port}]}));
     let ingress = ingress("web", json!({"defaultBackend": backend("lb")}));
-    let clash = compiled([lb(80), ingress.clone()]);
+    let clash = compiled([lb(80), ingress]);
     assert_eq!(codes(&clash), [(Code::AddressClash, "spec.ports[0].port")]);
     assert!(!frontends(&clash).iter().any(|it| it.contains("load-balancer")));
     let beside = compiled([lb(80)]);
