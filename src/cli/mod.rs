@@ -86,11 +86,11 @@ impl Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  rutter demo                                             try everything, without root
-  rutter proxy --from :8080 --to http://127.0.0.1:3000    one reverse proxy, no file
-  rutter run -m ./manifests --http-port 8080              serve your manifests
-  rutter check ./manifests                                what is wrong with them?
-  rutter explain http://shop.example/cart -m ./manifests  where does this request go?";
+  rutter demo                                              try everything, without root
+  rutter proxy --from :8080 --to http://127.0.0.1:3000     one reverse proxy, no file
+  rutter run -m ./manifests --http-port 8080               serve your manifests
+  rutter check ./manifests                                 what is wrong with them?
+  rutter explain http://shop.example/cart -m ./manifests   where does this request go?";
 
 const RUN: &str = "\
 Examples:

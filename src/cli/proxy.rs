@@ -47,9 +47,9 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let objects = Objects::Listed(objects(&config.settings.ingress_class, &backends));
-    super::run::serve(config, objects, |_| {
-        eprintln!("rutter proxy: serving http://{} → {}", args.from, args.to.join(", "));
-    })
+    let announcement =
+        format!("rutter proxy: serving http://{} → {}", args.from, args.to.join(", "));
+    super::run::serve(config, objects, move || eprintln!("{announcement}"))
 }
 
 fn options(args: &Args) -> Options {

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::app::{App, Objects};
+use crate::app::{App, AppError, Handle, Objects};
 use crate::config::{Args, Config};
+use crate::life::Phase;
 use crate::observe::log;
 
 use super::exit;
@@ -18,20 +19,38 @@ pub fn run(args: &Args) -> ExitCode {
         return exit::usage(&"nothing to serve: name manifests with -m PATH");
     }
     let objects = Objects::Directory(config.manifests.clone());
-    serve(config, objects, |_| {})
+    serve(config, objects, || {})
 }
 
-/// Logs, builds and serves until a signal; `announce` says what is there once it is bound.
-pub(super) fn serve(config: Config, objects: Objects, announce: impl FnOnce(&App)) -> ExitCode {
+/// Logs, builds and serves until a signal; `announce` is called once everything is served.
+pub(super) fn serve(
+    config: Config,
+    objects: Objects,
+    announce: impl FnOnce() + Send + 'static,
+) -> ExitCode {
     if let Err(error) = log::init(&config.log) {
         return exit::usage(&error);
     }
     let served = App::build(config, objects).and_then(|app| {
-        announce(&app);
+        when_serving(&app.handle(), announce)?;
         app.run_until_signal()
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),
     }
+}
+
+/// Waits on a thread of its own, because this one is about to serve.
+fn when_serving(handle: &Handle, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    let mut phase = handle.phase();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let wait = move || {
+        let serving = runtime.block_on(phase.wait_for(|phase| *phase >= Phase::Serving));
+        if serving.is_ok_and(|phase| *phase == Phase::Serving) {
+            announce();
+        }
+    };
+    std::thread::Builder::new().name("announce".to_owned()).spawn(wait)?;
+    Ok(())
 }

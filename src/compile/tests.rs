@@ -4,6 +4,7 @@ mod certificates;
 mod properties;
 mod routes;
 mod services;
+mod values;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

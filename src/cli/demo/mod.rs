@@ -56,9 +56,8 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return exit::failure(error.as_ref()),
     };
     let objects = Objects::Directory(config.manifests.clone());
-    super::run::serve(config, objects, |_| {
-        print!("{}", lines::page(&lines::Places::new(args, &dir)));
-    })
+    let page = lines::page(&lines::Places::new(args, &dir));
+    super::run::serve(config, objects, move || print!("{page}"))
 }
 
 /// Writes the manifests and starts their pods.

@@ -82,10 +82,8 @@ fn an_invalid_host_or_path_costs_that_rule_or_path_only() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn a_rule_whose_backend_cannot_be_used_owns_its_requests() {
-    let at = |name: &str, port: Value| json!({"service": {"name": name, "port": port}});
-    let rows = [
+fn a_rule_whose_backend_is_missing_owns_its_requests() {
+    check_backends([
         (at("web", json!({"number": 80})), "web", None, None),
         (at("web", json!({"name": "http"})), "web", None, None),
         (
@@ -112,6 +110,12 @@ fn a_rule_whose_backend_cannot_be_used_owns_its_requests() {
             Some((Code::MissingPort, ".service.port.number")),
             Some("its TCP ports: 80 (http)"),
         ),
+    ]);
+}
+
+#[test]
+fn a_rule_whose_backend_is_not_one_service_port_owns_its_requests() {
+    check_backends([
         (at("web", json!({})), "no_service", Some((Code::BadValue, ".service.port")), None),
         (
             at("web", json!({"name": "http", "number": 80})),
@@ -133,7 +137,18 @@ fn a_rule_whose_backend_cannot_be_used_owns_its_requests() {
             Some("name a Service without selector and write its EndpointSlice"),
         ),
         (at("headless", json!({"number": 80})), "headless", None, None),
-    ];
+    ]);
+}
+
+fn at(service: &str, port: Value) -> Value {
+    json!({"service": {"name": service, "port": port}})
+}
+
+/// A backend, what answers, and the finding (below the backend's field) with its help.
+type Resolution = (Value, &'static str, Option<(Code, &'static str)>, Option<&'static str>);
+
+#[track_caller]
+fn check_backends<const N: usize>(rows: [Resolution; N]) {
     for (backend, expected, finding, help) in rows {
         let what = backend.to_string();
         let compiled = compiled([

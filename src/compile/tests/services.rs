@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::snapshot::{ZoneEndpoint, ZoneService};
 
-fn web(extra: Value) -> Value {
+pub(super) fn web(extra: Value) -> Value {
     let mut spec = json!({"clusterIP": "127.96.0.20", "selector": {"app": "web"},
         "ports": [{"port": 80, "targetPort": 8080}]});
     spec.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
@@ -34,11 +34,10 @@ fn changed(changes: &[(&str, Value)]) -> Value {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn selectors_choose_pods_by_the_rules_of_the_endpointslice_controller() {
     let unready = json!([{"type": "Ready", "status": "False"}]);
     let deleted = ("/metadata/deletionTimestamp", json!("2026-11-24T00:00:00Z"));
-    let rows: Vec<(&str, Value, Value, &[&str])> = vec![
+    let rows: Vec<Selection> = vec![
         ("ready", changed(&[]), json!({}), &["10.0.0.1:8080"]),
         ("not ready", changed(&[("/status/conditions", unready.clone())]), json!({}), &[]),
         ("no condition", changed(&[("/status/conditions", json!([]))]), json!({}), &[]),
@@ -65,6 +64,13 @@ fn selectors_choose_pods_by_the_rules_of_the_endpointslice_controller() {
             json!({"publishNotReadyAddresses": true}),
             &["10.0.0.1:8080"],
         ),
+    ];
+    check_selection(rows);
+}
+
+#[test]
+fn target_ports_are_found_by_number_and_by_name() {
+    check_selection(vec![
         (
             "the port equals the target where none is named",
             changed(&[]),
@@ -101,7 +107,14 @@ fn selectors_choose_pods_by_the_rules_of_the_endpointslice_controller() {
             json!({"ports": [{"port": 80, "protocol": "UDP", "targetPort": "http"}]}),
             &[],
         ),
-    ];
+    ]);
+}
+
+/// What is tried, the Pod, changes to the Service, the usable endpoints.
+type Selection = (&'static str, Value, Value, &'static [&'static str]);
+
+#[track_caller]
+fn check_selection(rows: Vec<Selection>) {
     for (what, pod, extra, expected) in rows {
         println!("{what}");
         check_usable(vec![web(extra), pod], expected);
@@ -192,89 +205,6 @@ fn each_family_leads_to_its_own_endpoints() {
             "tcp://[fd00:96::20]:80 default/web cluster-ip → [fd00::1]:8080",
         ]
     );
-}
-
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn what_the_api_server_refuses_is_found_and_costs_that_port_only() {
-    let rows: Vec<(Value, Code, &str)> = vec![
-        (json!({"ports": []}), Code::BadValue, "spec.ports"),
-        (json!({"ports": [{"port": 0}]}), Code::BadValue, "spec.ports[0].port"),
-        (json!({"ports": [{"port": 65536}]}), Code::BadValue, "spec.ports[0].port"),
-        (
-            json!({"ports": [{"port": 80, "protocol": "tcp"}]}),
-            Code::BadValue,
-            "spec.ports[0].protocol",
-        ),
-        (
-            json!({"ports": [{"port": 80, "protocol": "SCTP"}]}),
-            Code::NotCarried,
-            "spec.ports[0].protocol",
-        ),
-        (json!({"ports": [{"port": 80, "name": "A"}]}), Code::BadValue, "spec.ports[0].name"),
-        (
-            json!({"ports": [{"port": 80, "targetPort": "a--b"}]}),
-            Code::BadValue,
-            "spec.ports[0].targetPort",
-        ),
-        (
-            json!({"ports": [{"port": 80, "nodePort": 30000}]}),
-            Code::BadValue,
-            "spec.ports[0].nodePort",
-        ),
-        (
-            json!({"ports": [{"name": "a", "port": 80}, {"port": 81}]}),
-            Code::BadValue,
-            "spec.ports[1].name",
-        ),
-        (
-            json!({"ports": [{"name": "a", "port": 80}, {"name": "a", "port": 81}]}),
-            Code::BadValue,
-            "spec.ports[1].name",
-        ),
-        (
-            json!({"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]}),
-            Code::BadValue,
-            "spec.ports[1].port",
-        ),
-        (json!({"type": "Loadbalancer"}), Code::BadValue, "spec.type"),
-        (json!({"type": "ExternalName"}), Code::BadValue, "spec.externalName"),
-        (json!({"type": "NodePort", "clusterIP": "None"}), Code::BadValue, "spec.clusterIP"),
-        (json!({"clusterIP": "127.96.0"}), Code::BadValue, "spec.clusterIP"),
-        (json!({"clusterIPs": ["127.96.0.21"]}), Code::BadValue, "spec.clusterIPs[0]"),
-        (json!({"ipFamilies": ["IPv5"]}), Code::BadValue, "spec.ipFamilies[0]"),
-        (json!({"ipFamilies": ["IPv6"], "clusterIP": ""}), Code::PoolExhausted, "spec"),
-        (json!({"sessionAffinity": "ClientIP"}), Code::NotCarried, "spec.sessionAffinity"),
-        (
-            json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}),
-            Code::NotCarried,
-            "spec.loadBalancerSourceRanges",
-        ),
-        (json!({"clusterIP": "10.96.0.20"}), Code::UnservedAddress, "spec.clusterIP"),
-        (json!({"selector": {"app": "wbe"}}), Code::EmptySelection, "spec.selector"),
-        (
-            json!({"ports": [{"port": 80, "targetPort": "htpp"}]}),
-            Code::MissingTargetPort,
-            "spec.ports[0].targetPort",
-        ),
-    ];
-    for (extra, code, field) in rows {
-        let compiled = compiled([web(extra.clone()), pod("web-0", "10.0.0.1")]);
-        assert_eq!(codes(&compiled), [(code, field)], "{extra}");
-    }
-}
-
-#[test]
-fn a_misspelt_word_is_followed_by_what_was_meant() {
-    for (extra, help) in [
-        (json!({"type": "Loadbalancer"}), "did you mean LoadBalancer?"),
-        (json!({"selector": {"app": "wbe"}}), "did you mean web? (the value of the label app)"),
-        (json!({"ports": [{"port": 80, "targetPort": "htpp"}]}), "did you mean http?"),
-    ] {
-        let compiled = compiled([web(extra), pod("web-0", "10.0.0.1")]);
-        let finding = compiled.report.findings.first().expect("a finding");
-        assert_eq!(finding.help.as_deref(), Some(help));
-    }
 }
 
 #[test]
