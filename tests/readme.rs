@@ -24,6 +24,9 @@ fn every_shell_block_of_the_readme_works() {
     let tools = tempfile::tempdir().expect("a directory");
     let work = tempfile::tempdir().expect("a directory");
     install_tools(tools.path());
+    let shim = work.path().join("tests/run.sh");
+    fs::create_dir(work.path().join("tests")).expect("a directory");
+    script(&shim, "#!/bin/sh\n# is running already: it runs this very test\n");
     let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").expect("PATH"));
     let mut serving: Option<Serving> = None;
     for block in blocks {
@@ -67,10 +70,13 @@ fn install_tools(tools: &Path) {
     let cargo = format!("#!/bin/sh\nshift 3\nexec {BINARY} \"$@\"\n");
     let scripts = [("rutter", format!("#!/bin/sh\nexec {BINARY} \"$@\"\n")), ("cargo", cargo)];
     for (name, text) in scripts {
-        let path = tools.join(name);
-        fs::write(&path, text).expect("a script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("to be executable");
+        script(&tools.join(name), &text);
     }
+}
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, text).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("to be executable");
 }
 
 /// A block that keeps running.
@@ -96,7 +102,7 @@ impl Serving {
         drop(sender);
         let serving = Self(child);
         let mut printed = String::new();
-        while !printed.contains("serving") {
+        while !["serving", "are served"].iter().any(|word| printed.contains(word)) {
             let line = lines
                 .recv_timeout(Duration::from_secs(30))
                 .unwrap_or_else(|_| panic!("this block never serves:\n{block}\n{printed}"));

@@ -70,8 +70,8 @@ fn listener<'a>(
                 Some("L4: every request goes to the Service, whatever its host".to_owned()),
             ),
         };
-        let taken = why.is_none() && found.is_none();
-        if let (true, Serve::Http(http)) = (taken, &spec.serve) {
+        let taken = why.is_none();
+        if let (true, None, Serve::Http(http)) = (taken, found, &spec.serve) {
             found = Some(&**http);
         }
         let why = why.unwrap_or_else(|| "scheme and port are these".to_owned());

@@ -182,7 +182,7 @@ fn control(Places { dir, rutter, http, https, admin, .. }: &Places) -> Vec<Line>
         },
         Line {
             about: "are the manifests right?",
-            command: format!("{rutter} check {dir}"),
+            command: format!("{rutter} check {dir} --lb-pool 127.98.0.0/24"),
             expected: "",
         },
         Line {
