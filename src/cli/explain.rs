@@ -17,8 +17,12 @@ use crate::source::directory::Texts;
 /// Options of `explain`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// [METHOD] URL, tcp://HOST:PORT, udp://HOST:PORT, or dns NAME [TYPE]
-    #[arg(value_name = "WHAT", required = true, num_args = 1..=3)]
+    #[arg(
+        help = "[METHOD] URL, tcp://HOST:PORT, udp://HOST:PORT, or dns NAME [TYPE]",
+        value_name = "WHAT",
+        required = true,
+        num_args = 1..=3
+    )]
     words: Vec<String>,
 
     /// A header field of the request; may repeat

@@ -2,7 +2,7 @@
 //!
 //! In: snapshots. Out: bound sockets for the workers ([`Change`]), what could not be bound
 //! ([`Unbound`]), and the generation that every worker has applied. Called by `worker`, which
-//! spawns [`reconcile::run`] on the control thread, so that all binding and all failing happens in
+//! spawns the reconciler on the control thread, so that all binding and all failing happens in
 //! one place.
 //!
 //! A socket that stays wanted is never opened anew, whatever it serves; one that is wanted no more

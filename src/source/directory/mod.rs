@@ -3,7 +3,7 @@
 //! In: paths of files and directories (`-` is the standard input, read once). Out: [`Batch`]es:
 //! one listing, then what changed. [`load`] reads once, for `check` and `explain`; [`watch()`] goes
 //! on for ever on a thread of its own, for `run`, so that no file system stalls the control
-//! thread. [`locate`] finds lines and columns for findings that have none yet.
+//! thread. [`locate()`] finds lines and columns for findings that have none yet.
 //!
 //! Invariant: a file that is deleted takes its objects along, and so does a directory. What is
 //! there but cannot be read or decoded keeps what it last held, marked stale. An object that is
@@ -50,7 +50,7 @@ pub enum OpenError {
     Stdin(#[source] io::Error),
 }
 
-/// Reads everything once: the listing, and the texts for [`locate`].
+/// Reads everything once: the listing, and the texts for [`locate()`].
 pub fn load(paths: &[PathBuf]) -> Result<(Batch, Texts), OpenError> {
     let mut directory = Directory::open(paths)?;
     let batch = directory.scan();
