@@ -19,6 +19,8 @@ pub struct Limits {
     pub upstream_stall: Duration,
     /// How long a client connection may wait for its next request.
     pub client_idle: Duration,
+    /// How long it may wait once the drain has begun: for a request that is already on its way.
+    pub drain_idle: Duration,
     /// How long to try to connect to an endpoint.
     pub connect_time: Duration,
     /// How long sent bytes may stay without acknowledgement (TCP_USER_TIMEOUT).
@@ -62,6 +64,7 @@ impl Default for Limits {
             client_stall: Duration::from_secs(30),
             upstream_stall: Duration::from_secs(60),
             client_idle: Duration::from_secs(60),
+            drain_idle: Duration::from_secs(1),
             connect_time: Duration::from_secs(1),
             unacknowledged_time: Duration::from_secs(5),
             upstream_idle: Duration::from_secs(30),

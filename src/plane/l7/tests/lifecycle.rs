@@ -28,7 +28,9 @@ fn the_next_request_of_a_kept_connection_sees_the_new_snapshot() {
 fn draining_closes_idle_connections_and_lets_exchanges_finish() {
     run(async {
         let origin = Manual::new().await;
-        let mut world = World::to(&[origin.addr]).await;
+        let limits = Limits { drain_idle: Duration::from_millis(30), ..Limits::default() };
+        let mut world = World::with(limits).await;
+        world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))], None);
         let mut idle = world.client().await;
         idle.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let mut first = origin.accept().await;
@@ -46,6 +48,26 @@ fn draining_closes_idle_connections_and_lets_exchanges_finish() {
         upstream.send(OK).await;
         let response = busy.rest().await;
         assert!(response.contains("Connection: close\r\n") && response.ends_with("ok"));
+    });
+}
+
+#[test]
+fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
+    run(async {
+        let origin = Canned::ok().await;
+        let mut world = World::to(&[origin.addr]).await;
+        let (mut kept, mut fresh) = (world.client().await, world.client().await);
+        kept.get("/1", "ok").await;
+        world.drain.take().expect("the drain must not have started").start();
+        // every task of the worker has seen it
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        for client in [&mut kept, &mut fresh] {
+            client.send("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            let response = client.rest().await;
+            assert!(response.contains("Connection: close\r\n") && response.ends_with("ok"));
+        }
     });
 }
 

@@ -59,6 +59,8 @@ struct Session {
     head_end: HeadEnd,
     /// Whether the deadline is that of a head that has begun.
     head_timed: bool,
+    /// Whether the deadline is that of the drain.
+    drain_timed: bool,
     /// Whether nothing but the first head may still come: only then can it be HTTP/2.
     first: bool,
     /// The body of the current request, and how much of it there was.
@@ -95,6 +97,7 @@ impl Session {
             deadline: Deadline::after(server.limits.head_time),
             head_end: HeadEnd::default(),
             head_timed: false,
+            drain_timed: false,
             first: true,
             body: Decoder::Exact(0),
             body_bytes: 0,
@@ -120,14 +123,21 @@ impl Session {
                     ready!(self.deadline.poll_passed(cx));
                     return Poll::Ready(Next::Refused(Reason::RequestTimeout));
                 }
-                Poll::Pending if self.server.draining.get() => return Poll::Ready(Next::Closed),
                 Poll::Pending => {
-                    if drained.poll(cx).is_pending() {
-                        ready!(self.deadline.poll_passed(cx));
-                    }
+                    self.time_drain(cx, drained);
+                    ready!(self.deadline.poll_passed(cx));
                     return Poll::Ready(Next::Closed);
                 }
             }
+        }
+    }
+
+    /// The drain has begun: a client cannot know and may have sent a request already, which
+    /// closing at once would lose.
+    fn time_drain(&mut self, cx: &mut Context<'_>, drained: Pin<&mut Notified<'_>>) {
+        let draining = self.server.draining.get() || drained.poll(cx).is_ready();
+        if draining && !std::mem::replace(&mut self.drain_timed, true) {
+            self.deadline.set(Instant::now(), self.server.limits.drain_idle);
         }
     }
 
