@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use common::Site;
 use common::http::{self, Client};
 
@@ -41,6 +44,40 @@ fn metrics_count_requests_by_route_and_reason_never_by_path() {
     assert!(!metrics.contains("secret-"), "labels must never come from the network");
     assert!(metrics.contains("rutter_config_generation "), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"), "the text must be complete");
+}
+
+#[test]
+fn metrics_are_what_the_reference_parser_reads() {
+    let site = Site::start(MANIFESTS);
+    assert_eq!(http::get(site.http(), "a.test", "/").status, 503);
+    let program = "import sys; from prometheus_client.openmetrics.parser import \
+                   text_string_to_metric_families as read; \
+                   print(*(metric.name for metric in read(sys.stdin.read())))";
+    // that of Debian, for which tests/run.sh installs the parser
+    let mut python = Command::new("/usr/bin/python3")
+        .args(["-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is needed: apt-get install python3-prometheus-client");
+    let mut text = python.stdin.take().expect("a pipe");
+    text.write_all(ask(&site, "/metrics").text().as_bytes()).expect("it must read");
+    drop(text);
+    let output = python.wait_with_output().expect("it must end");
+    assert!(output.status.success(), "the parser refuses the metrics");
+    let names = String::from_utf8(output.stdout).expect("names");
+    assert!(names.contains("rutter_http_request_duration_seconds"), "{names}");
+}
+
+#[test]
+fn the_command_line_explains_what_a_running_rutter_does_line_by_line() {
+    let site = Site::start(MANIFESTS);
+    let output = Command::new(env!("CARGO_BIN_EXE_rutter"))
+        .args(["explain", "http://any.test/x", "--admin", &site.admin().to_string()])
+        .output()
+        .expect("rutter must run");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains(".yaml:10\n"), "the line of the default backend is missing:\n{text}");
 }
 
 #[test]

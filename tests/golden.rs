@@ -67,7 +67,7 @@ fn listeners(out: &mut String, snapshot: &Snapshot) {
         match &listener.serve {
             Serve::Http(http) => writeln!(out, "{key} {}", http.name).expect("a string takes it"),
             Serve::Frontend(frontend) => {
-                let field = &frontend.field;
+                let field = &frontend.backend.field;
                 writeln!(out, "{key} {} {} {field}", frontend.exposure, frontend.backend.id)
                     .expect("a string takes it");
                 endpoints(out, &frontend.backend);

@@ -48,15 +48,24 @@ need_component() {
 }
 
 need_package() {
-    command -v "$1" >/dev/null 2>&1 && return
-    printf 'installing %s for %s\n' "$2" "$1"
+    command -v "$1" >/dev/null 2>&1 || install "$2"
+}
+
+install() {
+    printf 'installing %s\n' "$1"
     local root=()
     [ "$(id -u)" -eq 0 ] || root=(sudo)
     if [ -z "${apt_updated:-}" ]; then
         "${root[@]}" apt-get update -q >/dev/null
         apt_updated=1
     fi
-    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -yq "$2" >/dev/null
+    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -yq "$1" >/dev/null
+}
+
+# of Debian's Python, which may not be the first in the path
+need_module() {
+    need_package /usr/bin/python3 python3
+    /usr/bin/python3 -c "import $1" 2>/dev/null || install "python3-${1//_/-}"
 }
 
 section "tools"
@@ -65,6 +74,7 @@ need_component clippy clippy
 need_package cc gcc
 need_package curl curl
 need_package dig dnsutils
+need_module prometheus_client
 # thousands of connections are held open at once
 ulimit -n "$(ulimit -Hn)"
 

@@ -22,7 +22,7 @@ fn listener(spec: &ListenerSpec) -> Value {
             "service": frontend.service.to_string(),
             "exposure": frontend.exposure,
             "backend": frontend.backend.id.to_string(),
-            "origin": frontend.origin.to_string(),
+            "origin": frontend.backend.origin.to_string(),
         }),
         Serve::Http(http) => http_listener(http),
     };

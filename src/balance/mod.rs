@@ -75,6 +75,7 @@ mod tests {
                     pod: None,
                     node: None,
                     zone: None,
+                    origin: Default::default(),
                 })
             })
             .collect()

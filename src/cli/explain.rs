@@ -59,11 +59,11 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let explained = if config.manifests.is_empty() {
-        ask(&config, &question, args.output)
+        ask(&config, &question)
     } else {
-        explain_manifests(&config, &question, args.output)
+        explain_manifests(&config, &question)
     };
-    match explained {
+    match explained.and_then(|explanation| print(&explanation, args.output)) {
         Ok(text) => {
             // a reader that has seen enough is no error
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -73,18 +73,18 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn explain_manifests(
-    config: &Config,
-    question: &Question,
-    output: Output,
-) -> anyhow::Result<String> {
+fn print(explanation: &Explanation, output: Output) -> anyhow::Result<String> {
+    Ok(match output {
+        Output::Text => explanation.to_string(),
+        Output::Json => serde_json::to_string_pretty(explanation)? + "\n",
+    })
+}
+
+fn explain_manifests(config: &Config, question: &Question) -> anyhow::Result<Explanation> {
     let (compiled, mut texts) = compile_paths(&config.manifests, &config.settings)?;
     let mut explanation = explain(&compiled.snapshot, question, SystemTime::now());
     find_lines(&mut explanation, &mut texts);
-    Ok(match output {
-        Output::Text => explanation.to_string(),
-        Output::Json => serde_json::to_string_pretty(&explanation)? + "\n",
-    })
+    Ok(explanation)
 }
 
 /// Makes the line of an object that of the field that is meant.
@@ -104,16 +104,19 @@ fn find_lines(explanation: &mut Explanation, texts: &mut Texts) {
     }
 }
 
-/// Asks the admin API of a running rutter.
-fn ask(config: &Config, question: &Question, output: Output) -> anyhow::Result<String> {
+/// Asks the admin API of a running rutter. Its manifests are read here, as far as they can be:
+/// it keeps no texts.
+fn ask(config: &Config, question: &Question) -> anyhow::Result<Explanation> {
     let Some(addr) = config.admin else {
         anyhow::bail!("name manifests with -m PATH, or a running rutter with --admin ADDR:PORT");
     };
-    let format = if output == Output::Text { "&format=text" } else { "" };
-    let target = format!("/explain?{}{format}", question.to_query());
-    fetch(addr, &target).map_err(|error| {
+    let target = format!("/explain?{}", question.to_query());
+    let answer = fetch(addr, &target).map_err(|error| {
         anyhow::anyhow!("no rutter answers at {addr}; name manifests with -m PATH: {error}")
-    })
+    })?;
+    let mut explanation = serde_json::from_str(&answer)?;
+    find_lines(&mut explanation, &mut Texts::default());
+    Ok(explanation)
 }
 
 /// One HTTP/1.0 request, whose answer ends with the connection.

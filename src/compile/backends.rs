@@ -92,6 +92,8 @@ fn backend<'a>(
         app_protocol: port.app_protocol,
         usable: usable(&endpoints),
         endpoints,
+        origin: service.stored.origin.clone(),
+        field: port.field.clone(),
     }
 }
 
@@ -106,6 +108,7 @@ fn endpoints<'a>(member: &'a Member, port: &'a CheckedPort) -> impl Iterator<Ite
         pod: member.pod.clone(),
         node: member.node.clone(),
         zone: member.zone.clone(),
+        origin: member.origin.clone(),
     })
 }
 

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::manifest::endpoints::{EndpointSlice, Endpoints};
-use crate::manifest::{Code, Kind, ObjectKey};
+use crate::manifest::{Code, Kind, ObjectKey, Origin};
 use crate::snapshot::Transport;
 use crate::store::{Objects, Stored};
 
@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) zone: Option<Arc<str>>,
     /// Shared by the members that serve the same ports.
     pub(super) ports: Arc<[MemberPort]>,
+    /// Of the object that names it.
+    pub(super) origin: Origin,
 }
 
 /// A port of a [`Member`]; joins the Service port of its name and transport.

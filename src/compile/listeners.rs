@@ -143,13 +143,8 @@ impl Opened<'_> {
             let backend = backends.for_family(place, Family::of(ip));
             let Some((number, backend)) = number.zip(backend) else { continue };
             let key = SocketKey { transport: port.transport, addr: SocketAddr::new(ip, number) };
-            let frontend = Frontend {
-                service: service.key.clone(),
-                exposure,
-                backend: backend.clone(),
-                origin: service.stored.origin.clone(),
-                field: port.field.clone(),
-            };
+            let frontend =
+                Frontend { service: service.key.clone(), exposure, backend: backend.clone() };
             self.listen(service, port, key, frontend);
         }
     }
@@ -167,7 +162,9 @@ impl Opened<'_> {
             return;
         };
         let (who, help) = match &other.serve {
-            Serve::Frontend(other) => (named(Kind::Service, &other.service, &other.origin), None),
+            Serve::Frontend(other) => {
+                (named(Kind::Service, &other.service, &other.backend.origin), None)
+            }
             Serve::Http(http) => (format!("Ingress ({})", http.name), Some(ELSEWHERE)),
         };
         let part = if frontend.exposure == Exposure::NodePort { "nodePort" } else { "port" };

@@ -27,6 +27,7 @@ pub(super) fn build(
         ttl: settings.dns_ttl,
         namespaces: namespaces(objects),
         services: BTreeMap::new(),
+        origins: BTreeMap::new(),
         reverse: BTreeMap::new(),
     };
     for (place, service) in services.iter().enumerate() {
@@ -43,14 +44,16 @@ pub(super) fn build(
             }
         };
         if let Some(answer) = answer {
-            add(&mut zone, service.key, answer);
+            add(&mut zone, service, answer);
         }
     }
     zone
 }
 
-fn add(zone: &mut Zone, key: &ObjectKey, answer: ZoneService) {
-    let (namespace, name) = (lower(&key.namespace), lower(&key.name));
+fn add(zone: &mut Zone, service: &CheckedService<'_>, answer: ZoneService) {
+    let (namespace, name) = (lower(&service.key.namespace), lower(&service.key.name));
+    let origin = service.stored.origin.clone();
+    zone.origins.insert((namespace.clone(), name.clone()), origin);
     let full = format!("{name}.{namespace}.svc.{}", zone.domain);
     match &answer {
         ZoneService::ClusterIp { addresses, .. } => {

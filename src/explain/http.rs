@@ -46,7 +46,8 @@ fn fail(reason: Reason, detail: &str, explanation: &mut Explanation) {
 }
 
 fn forward(backend: &Arc<Backend>, explanation: &mut Explanation) {
-    explanation.step("service", format!("{}, port {}", backend.id, backend.port));
+    let step = explanation.step("service", format!("{}, port {}", backend.id, backend.port));
+    step.place = Place::new(&backend.origin, &backend.field);
     explanation.endpoints(backend);
     if backend.usable.is_empty() {
         return fail(Reason::NoReadyEndpoint, &backend.id.to_string(), explanation);

@@ -18,10 +18,11 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::manifest::Origin;
 use crate::snapshot::{Backend, Endpoint, Snapshot};
@@ -29,7 +30,7 @@ use crate::snapshot::{Backend, Endpoint, Snapshot};
 pub use question::{HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion};
 
 /// The steps of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// What was asked.
     pub question: String,
@@ -40,10 +41,10 @@ pub struct Explanation {
 }
 
 /// One step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// `listener`, `certificate`, `route`, …
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// What was decided.
     pub verdict: String,
     /// Where what decided is written.
@@ -53,7 +54,7 @@ pub struct Step {
 }
 
 /// Something that could have been taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Which one.
     pub what: String,
@@ -66,7 +67,7 @@ pub struct Candidate {
 }
 
 /// A field of an object: the file and the line as far as they are known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The object; its line is that of the field once somebody has looked it up.
     #[serde(flatten)]
@@ -88,7 +89,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: SystemTime) -> Exp
 
 impl Explanation {
     fn step(&mut self, title: &'static str, verdict: impl Into<String>) -> &mut Step {
-        self.steps.push(Step { title, verdict: verdict.into(), ..Step::default() });
+        self.steps.push(Step { title: title.into(), verdict: verdict.into(), ..Step::default() });
         self.steps.last_mut().expect("a step must have been pushed")
     }
 
@@ -128,7 +129,12 @@ fn candidate(backend: &Backend, endpoint: &Endpoint) -> Candidate {
     let about = [("pod", &endpoint.pod), ("node", &endpoint.node), ("zone", &endpoint.zone)];
     let known = about.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     let known: String = known.map(|(name, value)| format!(", {name} {value}")).collect();
-    Candidate { what: endpoint.id.to_string(), taken, why: format!("{why}{known}"), place: None }
+    Candidate {
+        what: endpoint.id.to_string(),
+        taken,
+        why: format!("{why}{known}"),
+        place: Place::new(&endpoint.origin, ""),
+    }
 }
 
 impl Place {

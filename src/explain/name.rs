@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::question::type_name;
-use super::{Candidate, Explanation, NameQuestion};
-use crate::snapshot::zone::{Outcome, Query, Record};
+use super::{Candidate, Explanation, NameQuestion, Place};
+use crate::snapshot::zone::{Outcome, Query, Record, RecordData};
 use crate::snapshot::{Snapshot, Zone};
 
 pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation: &mut Explanation) {
@@ -26,7 +26,9 @@ pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation:
             Outcome::OutOfZone => format!("REFUSED: {}", lookup.decision),
         };
         let ends = matches!(lookup.outcome, Outcome::Records(_) | Outcome::NoData);
-        candidates.push(Candidate { what: name, taken: ends, why, place: None });
+        let place = zone.origin(named(&lookup.outcome).unwrap_or(&name));
+        let place = place.and_then(|origin| Place::new(origin, ""));
+        candidates.push(Candidate { what: name, taken: ends, why, place });
         if ends {
             answer = Some(lookup.outcome);
             break;
@@ -46,6 +48,15 @@ pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation:
         Some(_) => explanation.end("the name exists and has no such record"),
         None => explanation.end("the name does not resolve in the zone"),
     }
+}
+
+/// The name that an address turned out to have.
+fn named(outcome: &Outcome) -> Option<&str> {
+    let Outcome::Records(records) = outcome else { return None };
+    records.iter().find_map(|record| {
+        let RecordData::Ptr(name) = &record.data else { return None };
+        Some(&**name)
+    })
 }
 
 fn record(record: &Record) -> String {

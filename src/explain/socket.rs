@@ -89,7 +89,7 @@ fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
     let backend = &frontend.backend;
     let verdict = format!("{key} is the {} of Service {}", frontend.exposure, frontend.service);
     let step = explanation.step("frontend", verdict);
-    step.place = Place::new(&frontend.origin, &frontend.field);
+    step.place = Place::new(&backend.origin, &backend.field);
     explanation.endpoints(backend);
     if !backend.usable.is_empty() {
         return explanation.end(format!("it goes to an endpoint of {}", backend.id));

@@ -66,10 +66,11 @@ route: Ingress shop/shop by host shop.test and path prefix /
   - shop.test exact /exact → Ingress shop/shop: /cart is not exactly /exact (shop.yaml:17)
 
 service: shop/web:http/tcp, port 80
+    at shop.yaml:2
 
 endpoint: the only one that can take new work
-  + 127.97.0.1:80: ready, pod web-0
-  - 127.97.0.2:80: not ready, pod web-1
+  + 127.97.0.1:80: ready, pod web-0 (shop.yaml:7)
+  - 127.97.0.2:80: not ready, pod web-1 (shop.yaml:12)
 
 it goes to an endpoint of shop/web:http/tcp
 "

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::core::{ConfigMap, Namespace, Node, Secret};
 use super::endpoints::{EndpointSlice, Endpoints};
@@ -122,7 +122,7 @@ impl fmt::Display for ObjectRef {
 /// [`super::yaml::locate`].
 ///
 /// Objects of an API server have an empty `file`; they are named by kind, namespace and name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// Path as the user would type it.
     pub file: Arc<str>,
@@ -130,11 +130,16 @@ pub struct Origin {
     /// for the file as a whole.
     pub line: u32,
     /// Which document of the file, from 0.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "is_first")]
     pub document: u32,
     /// Which item of a `kind: List` document.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(document: &u32) -> bool {
+    *document == 0
 }
 
 impl fmt::Display for Origin {

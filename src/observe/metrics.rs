@@ -298,7 +298,7 @@ fn histograms<'a>(
     let mut metric =
         encoder.encode_descriptor(name, &sentence(help), seconds, MetricType::Histogram)?;
     for (labels, histogram) in series {
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts).collect();
         let count = histogram.counts.iter().sum();
         let mut family = metric.encode_family(&labels)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Transport;
-use crate::manifest::ObjectKey;
+use crate::manifest::{ObjectKey, Origin};
 
 /// Identity of a backend: the Service, the name of its port (or the number, if it has no name)
 /// and the transport. Metrics are labelled with it.
@@ -66,6 +66,9 @@ pub struct Endpoint {
     pub node: Option<Arc<str>>,
     /// Zone it runs in.
     pub zone: Option<Arc<str>>,
+    /// Where it is written: its EndpointSlice, Endpoints or Pod.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// What the backend speaks (KEP-3726).
@@ -95,4 +98,8 @@ pub struct Backend {
     /// Those that receive new work: the ready ones; if none is ready, those that serve while
     /// terminating (KEP-1669). A subset of `endpoints` in the same order.
     pub usable: Vec<Arc<Endpoint>>,
+    /// Where the Service is written.
+    pub origin: Origin,
+    /// The port's field in it: `spec.ports[0]`.
+    pub field: Arc<str>,
 }

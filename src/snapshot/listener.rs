@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Backend, HttpListener};
-use crate::manifest::{ObjectKey, Origin};
+use crate::manifest::ObjectKey;
 
 /// The transports that userspace carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -96,8 +96,4 @@ pub struct Frontend {
     pub exposure: Exposure,
     /// Where traffic goes.
     pub backend: Arc<Backend>,
-    /// Where the Service is written.
-    pub origin: Origin,
-    /// The port's field in it: `spec.ports[0]`.
-    pub field: Arc<str>,
 }

@@ -21,7 +21,7 @@ use crate::compile::services::{CheckedPort, CheckedService, Target};
 #[derive(Debug)]
 pub(super) struct PodIndex<'a> {
     objects: &'a Objects,
-    by_label: HashMap<Label<'a>, Vec<&'a Pod>, RandomState>,
+    by_label: HashMap<Label<'a>, Vec<&'a Stored<Pod>>, RandomState>,
 }
 
 /// Namespace, name and value of a label.
@@ -29,10 +29,10 @@ type Label<'a> = (&'a str, &'a str, &'a str);
 
 impl<'a> PodIndex<'a> {
     pub(super) fn new(objects: &'a Objects) -> Self {
-        let mut by_label = HashMap::<Label<'a>, Vec<&'a Pod>, RandomState>::default();
-        for (key, Stored { object, .. }) in &objects.pods {
-            for (name, value) in &object.metadata.labels {
-                by_label.entry((&*key.namespace, &**name, &**value)).or_default().push(object);
+        let mut by_label = HashMap::<Label<'a>, Vec<&'a Stored<Pod>>, RandomState>::default();
+        for (key, stored) in &objects.pods {
+            for (name, value) in &stored.object.metadata.labels {
+                by_label.entry((&*key.namespace, &**name, &**value)).or_default().push(stored);
             }
         }
         Self { objects, by_label }
@@ -51,7 +51,7 @@ impl<'a> PodIndex<'a> {
         let before = members.len();
         let ports = PortsOfPods::new(service);
         for pod in &selected {
-            self.add(service, pod, ports.of(pod), members);
+            self.add(service, pod, ports.of(&pod.object), members);
         }
         let found = members.len() - before;
         self.report(service, &selected, found, before, findings);
@@ -62,15 +62,16 @@ impl<'a> PodIndex<'a> {
 
     /// The Pods with every label of the selector, by name. Looks only at those with the label
     /// that the fewest have.
-    fn select(&self, service: &CheckedService<'a>) -> Vec<&'a Pod> {
+    fn select(&self, service: &CheckedService<'a>) -> Vec<&'a Stored<Pod>> {
         let selector = &service.spec().selector;
         let with_label = |(name, value): (&'a Arc<str>, &'a Arc<str>)| {
             let label = (&*service.key.namespace, &**name, &**value);
             self.by_label.get(&label).map_or(&[][..], Vec::as_slice)
         };
         let fewest = selector.iter().map(with_label).min_by_key(|pods| pods.len());
-        let has_all = |pod: &&&Pod| {
-            selector.iter().all(|(name, value)| pod.metadata.labels.get(name) == Some(value))
+        let has_all = |pod: &&&Stored<Pod>| {
+            let labels = &pod.object.metadata.labels;
+            selector.iter().all(|(name, value)| labels.get(name) == Some(value))
         };
         fewest.unwrap_or_default().iter().filter(has_all).copied().collect()
     }
@@ -78,10 +79,11 @@ impl<'a> PodIndex<'a> {
     fn add(
         &self,
         service: &CheckedService<'_>,
-        pod: &Pod,
+        stored: &Stored<Pod>,
         ports: Arc<[MemberPort]>,
         members: &mut Vec<Member>,
     ) {
+        let pod = &stored.object;
         if matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed")) {
             return;
         }
@@ -99,6 +101,7 @@ impl<'a> PodIndex<'a> {
                 node: pod.spec.node_name.clone(),
                 zone: self.zone_of(pod),
                 ports: ports.clone(),
+                origin: stored.origin.clone(),
             });
         }
     }
@@ -113,7 +116,7 @@ impl<'a> PodIndex<'a> {
     fn report(
         &self,
         service: &CheckedService<'a>,
-        selected: &[&Pod],
+        selected: &[&Stored<Pod>],
         found: usize,
         others: usize,
         findings: &mut Findings,
@@ -174,16 +177,21 @@ impl<'a> PortsOfPods<'a> {
     }
 
     /// Says which named target port no selected Pod declares.
-    fn report(&self, service: &CheckedService<'_>, selected: &[&Pod], findings: &mut Findings) {
+    fn report(
+        &self,
+        service: &CheckedService<'_>,
+        selected: &[&Stored<Pod>],
+        findings: &mut Findings,
+    ) {
         for port in self.ports {
             let Target::Name(name) = &port.target else { continue };
-            if selected.iter().any(|pod| find_port(pod, name, port.transport).is_some()) {
+            if selected.iter().any(|pod| find_port(&pod.object, name, port.transport).is_some()) {
                 continue;
             }
             let message = format!("no selected Pod has a {} port named {name}", port.transport);
             let field = format!("{}.targetPort", port.field);
             let mut finding = service.subject().error(Code::MissingTargetPort, &field, message);
-            let declared = selected.iter().take(1).flat_map(|pod| containers(pod));
+            let declared = selected.iter().take(1).flat_map(|pod| containers(&pod.object));
             let names = declared.flat_map(|it| &it.ports).filter_map(|it| it.name.as_deref());
             finding.help = findings.did_you_mean(name, names);
             findings.push(finding);

@@ -1,12 +1,13 @@
 //! EndpointSlices → endpoints, and Endpoints as if they were slices.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::manifest::endpoints::{
     EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, ObjectReference,
     SliceEndpoint,
 };
-use crate::manifest::{Code, Kind, ObjectKey};
+use crate::manifest::{Code, Kind, ObjectKey, Origin};
 use crate::snapshot::Transport;
 use crate::store::Stored;
 
@@ -43,12 +44,17 @@ pub(super) fn members(
             findings.push(subject.error(Code::BadValue, &field, message));
             continue;
         };
-        members.push(member(address, endpoint, ports.clone()));
+        members.push(member(address, endpoint, ports.clone(), &stored.origin));
     }
 }
 
 /// What is absent is ready, serving and not terminating (KEP-1672).
-fn member(address: std::net::IpAddr, endpoint: &SliceEndpoint, ports: Arc<[MemberPort]>) -> Member {
+fn member(
+    address: IpAddr,
+    endpoint: &SliceEndpoint,
+    ports: Arc<[MemberPort]>,
+    origin: &Origin,
+) -> Member {
     let conditions = endpoint.conditions;
     Member {
         address,
@@ -63,6 +69,7 @@ fn member(address: std::net::IpAddr, endpoint: &SliceEndpoint, ports: Arc<[Membe
             .clone()
             .or_else(|| endpoint.deprecated_topology.get("topology.kubernetes.io/zone").cloned()),
         ports,
+        origin: origin.clone(),
     }
 }
 
@@ -92,17 +99,20 @@ pub(super) fn mirrored(
                     findings.push(subject.error(Code::BadValue, &field, message));
                     continue;
                 };
-                members.push(mirrored_member(address, written, ready, ports.clone()));
+                let member =
+                    mirrored_member(address, written, ready, ports.clone(), &stored.origin);
+                members.push(member);
             }
         }
     }
 }
 
 fn mirrored_member(
-    address: std::net::IpAddr,
+    address: IpAddr,
     written: &EndpointAddress,
     ready: bool,
     ports: Arc<[MemberPort]>,
+    origin: &Origin,
 ) -> Member {
     Member {
         address,
@@ -114,6 +124,7 @@ fn mirrored_member(
         node: written.node_name.clone(),
         zone: None,
         ports,
+        origin: origin.clone(),
     }
 }
 

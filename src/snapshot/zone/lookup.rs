@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::manifest::Origin;
 use crate::snapshot::Transport;
 
 use super::{Decision, Lookup, Outcome, Query, Record, RecordData, Zone, ZonePort, ZoneService};
@@ -26,6 +27,14 @@ impl Zone {
             Found::Missing(decision) => self.negative(decision, Outcome::NxDomain, &name),
             Found::Here(here) => self.positive(&name, here, query),
         }
+    }
+
+    /// Where the Service is written that a name is or is below of.
+    pub fn origin(&self, name: &str) -> Option<&Origin> {
+        let mut labels = self.inner(name)?.rsplit('.');
+        let (kind, namespace, service) = (labels.next()?, labels.next()?, labels.next()?);
+        let key = (Arc::from(namespace), Arc::from(service));
+        self.origins.get(&key).filter(|_| kind == "svc")
     }
 
     fn positive(&self, name: &Arc<str>, here: Here, query: Query) -> Lookup {

@@ -19,6 +19,7 @@ pub use decision::Decision;
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
 
 use super::Transport;
+use crate::manifest::Origin;
 
 /// The cluster zone. All names are lower-case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Zone {
     pub namespaces: BTreeSet<Arc<str>>,
     /// Services by namespace, then name.
     pub services: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ZoneService>>,
+    /// Where they are written, by namespace and name: for `explain`.
+    pub origins: BTreeMap<(Arc<str>, Arc<str>), Origin>,
     /// Names by address, fully qualified without the trailing dot, each list in order of service.
     pub reverse: BTreeMap<IpAddr, Vec<Arc<str>>>,
 }

@@ -136,6 +136,7 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
             pod: None,
             node: None,
             zone: None,
+            origin: Origin::default(),
         })
     };
     let endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
@@ -149,6 +150,8 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
         app_protocol: AppProtocol::Http,
         usable: endpoints.clone(),
         endpoints,
+        origin: Origin::default(),
+        field: "".into(),
     };
     Action::Forward(vec![WeightedBackend { backend: Arc::new(backend), weight: 1 }])
 }

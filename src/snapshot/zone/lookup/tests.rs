@@ -60,6 +60,7 @@ fn zone() -> Zone {
         ),
     ];
     Zone {
+        origins: Default::default(),
         domain: "cluster.local".into(),
         ttl: 5,
         namespaces: ["shop", "empty", "kube-system"].map(Arc::from).into(),
