@@ -17,7 +17,7 @@ use crate::config::{Config, DnsListen};
 use crate::life::{Drain, DrainSignal, Phase, Signal, Signals, drain, spawn_local};
 use crate::net::{ReusePort, bind_udp, listen_tcp, raise_limit};
 use crate::observe::Metrics;
-use crate::plane::listeners::Reconciler;
+use crate::plane::listeners::{Reconciler, Unbound};
 use crate::plane::worker::{Setup, Workers};
 use crate::plane::{dns, l7};
 use crate::snapshot::Generation;
@@ -83,6 +83,7 @@ pub struct Handle {
     status: watch::Receiver<Status>,
     phase: watch::Receiver<Phase>,
     applied: watch::Receiver<Generation>,
+    unbound: watch::Receiver<Arc<[Unbound]>>,
     terminate: watch::Sender<u32>,
     dns: Option<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -107,6 +108,11 @@ impl Handle {
     /// The generation that every worker has applied.
     pub fn applied(&self) -> watch::Receiver<Generation> {
         self.applied.clone()
+    }
+
+    /// What should listen and does not.
+    pub fn unbound(&self) -> watch::Receiver<Arc<[Unbound]>> {
+        self.unbound.clone()
     }
 
     /// Where DNS listens, if it does.
@@ -154,6 +160,7 @@ impl App {
             status: status_receiver,
             phase: phase_receiver,
             applied: workers.applied(),
+            unbound: workers.unbound(),
             terminate: terminate.clone(),
             dns: dns_addr,
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -163,8 +170,8 @@ impl App {
                 snapshot: handle.snapshot(),
                 status: handle.status(),
                 phase: handle.phase(),
-                applied: workers.applied(),
-                unbound: workers.unbound(),
+                applied: handle.applied(),
+                unbound: handle.unbound(),
                 metrics,
                 addr,
             };
@@ -336,8 +343,10 @@ async fn phases(phase: watch::Sender<Phase>, handle: Handle, drain: Drain) {
     }
     phase.send_replace(Phase::Serving);
     let snapshot = handle.snapshot.load();
+    let unbound = handle.unbound.borrow().len();
     tracing::info!(
-        listeners = snapshot.listeners.len(),
+        listeners = snapshot.listeners.len().saturating_sub(unbound),
+        unbound,
         admin = handle.admin.map(tracing::field::display),
         dns = handle.dns.map(tracing::field::display),
         "serving"

@@ -74,6 +74,7 @@ need_component clippy clippy
 need_package cc gcc
 need_package curl curl
 need_package dig dnsutils
+need_package ip iproute2
 need_module prometheus_client
 # thousands of connections are held open at once
 ulimit -n "$(ulimit -Hn)"

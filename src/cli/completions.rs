@@ -1,6 +1,5 @@
 //! `rutter completions`: the completion script of a shell.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -20,8 +19,5 @@ pub fn run(args: &Args) -> ExitCode {
     // into memory first: `generate` panics when a pipe is closed
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rutter", &mut script);
-    match std::io::stdout().write_all(&script) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(&error),
-    }
+    exit::output(&script)
 }

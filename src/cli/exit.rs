@@ -2,12 +2,16 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Something failed while running.
 const FAILURE: u8 = 1;
 /// The options are wrong (`EX_USAGE`).
 const USAGE: u8 = 64;
+
+/// The options do not fit this machine (`EX_CONFIG`).
+const CONFIGURATION: u8 = 78;
 
 /// Says what is wrong with the options.
 pub(super) fn usage(problem: &impl Display) -> ExitCode {
@@ -19,6 +23,20 @@ pub(super) fn usage(problem: &impl Display) -> ExitCode {
 pub(super) fn failure(error: &dyn Error) -> ExitCode {
     eprintln!("rutter: {}", chain(error));
     ExitCode::from(FAILURE)
+}
+
+/// Says which file or address of the options cannot be used here.
+pub(super) fn configuration(error: &dyn Error) -> ExitCode {
+    eprintln!("rutter: {}", chain(error));
+    ExitCode::from(CONFIGURATION)
+}
+
+/// Prints a result. A reader that has seen enough is no error.
+pub(super) fn output(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => failure(&error),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Prints what clap has to say: help and version are no errors.

@@ -64,11 +64,7 @@ pub fn run(args: &Args) -> ExitCode {
         explain_manifests(&config, &question)
     };
     match explained.and_then(|explanation| print(&explanation, args.output)) {
-        Ok(text) => {
-            // a reader that has seen enough is no error
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => exit::output(text.as_bytes()),
         Err(error) => exit::failure(error.as_ref()),
     }
 }

@@ -36,10 +36,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the manifests of files and directories, and follow their changes
-    #[command(before_help = RUN)]
+    #[command(before_help = RUN, after_help = RUN_CODES)]
     Run(crate::config::Args),
     /// Tell what is wrong with manifests, without serving them
-    #[command(before_help = CHECK)]
+    #[command(before_help = CHECK, after_help = CHECK_CODES)]
     Check(check::Args),
     /// Tell which way a request, a connection or a name would go, and why
     #[command(before_help = EXPLAIN)]
@@ -98,10 +98,19 @@ Examples:
   rutter run -m base -m overlay.yaml --dns-listen 127.0.0.1:1053
   rutter run --config rutter.yaml";
 
+const RUN_CODES: &str = "\
+SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the manifests again.
+Exit code: 0 ended by a signal, 64 wrong options, 78 a file or address of the options cannot be used here,
+1 anything else";
+
 const CHECK: &str = "\
 Examples:
   rutter check ./manifests
   rutter check --strict -o github shop.yaml";
+
+const CHECK_CODES: &str = "\
+Exit code: 0 nothing worse than a note, 1 warnings, 2 errors (with --strict: or warnings), 64 wrong
+options or a path that cannot be opened";
 
 const EXPLAIN: &str = "\
 Examples:

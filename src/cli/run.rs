@@ -9,7 +9,8 @@ use crate::observe::log;
 
 use super::exit;
 
-/// Serves until a signal ends it. Exits 64 for bad options, 1 if it cannot start.
+/// Serves until a signal ends it. Exits 64 for bad options, 78 if the machine does not have what they
+/// ask for, 1 if it cannot start.
 pub fn run(args: &Args) -> ExitCode {
     let config = match Config::new(args) {
         Ok(config) => config,
@@ -28,16 +29,15 @@ pub(super) fn serve(
     objects: Objects,
     announce: impl FnOnce() + Send + 'static,
 ) -> ExitCode {
-    if let Err(error) = log::init(&config.log) {
-        return exit::usage(&error);
-    }
+    log::init(config.log.clone());
     let served = App::build(config, objects).and_then(|app| {
         when_serving(&app.handle(), announce)?;
         app.run_until_signal()
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(&error),
+        Err(error @ AppError::Start(_)) => exit::failure(&error),
+        Err(error) => exit::configuration(&error),
     }
 }
 

@@ -19,13 +19,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use crate::compile::{NodePortAddresses, Settings};
 
 pub use args::Args;
 use layers::Layers;
 
 /// The checked options of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Files and directories of manifests.
     pub manifests: Vec<PathBuf>,
@@ -41,8 +43,8 @@ pub struct Config {
     pub workers: usize,
     /// Where access lines go.
     pub access_log: AccessLog,
-    /// Filter of the process log, as `info,rutter::source=debug`.
-    pub log: String,
+    /// Filter of the process log.
+    pub log: Targets,
     /// How long sessions may finish after SIGTERM.
     pub drain_timeout: Duration,
     /// How often the directory is compared with what was read, as a guarantee beside the watch.
@@ -94,7 +96,11 @@ impl Config {
             admin_is_default: !layers.is_given("admin"),
             workers: layers.one("workers", parse::cores(), parse::workers),
             access_log: layers.one("access-log", AccessLog::Off, parse::access_log),
-            log: layers.one("log", "info".to_owned(), |text| Ok(text.to_owned())),
+            log: layers.one(
+                "log",
+                Targets::new().with_default(LevelFilter::INFO),
+                parse::log_filter,
+            ),
             drain_timeout: layers.one("drain-timeout", Duration::from_secs(30), parse::duration),
             poll: layers.one("poll", Duration::from_secs(2), parse::duration),
             settings,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing_subscriber::filter::Targets;
 
 use super::AccessLog;
 use crate::compile::AddressRange;
@@ -111,6 +112,11 @@ pub(super) fn workers(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|count| (1..=1024).contains(count))
         .ok_or_else(|| format!("{text:?} is not a number from 1 to 1024 or auto"))
+}
+
+/// `info`, or by part of the program: `warn,rutter::source=debug`.
+pub(super) fn log_filter(text: &str) -> Result<Targets, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a level such as info, or PART=LEVEL,…"))
 }
 
 pub(super) fn access_log(text: &str) -> Result<AccessLog, String> {

@@ -1,6 +1,6 @@
 //! Brings the running sockets to what the snapshot wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,11 @@ impl Reconciler {
     ) {
         let Plan { open, close } = plan(running, snapshot, self.workers.len());
         let mut failures = Failures::default();
+        let mut ports: BTreeSet<_> = running.keys().map(port).collect();
         for (key, placement) in open {
+            if ports.insert(port(&key)) {
+                tell_if_shared(key);
+            }
             match self.open(key, placement) {
                 Ok(()) => drop(running.insert(key, placement)),
                 Err(error) => failures.add(key, &error),
@@ -66,7 +70,7 @@ impl Reconciler {
                 self.tell(placement, || Change::Close(key));
             }
         }
-        self.report(failures.finish());
+        self.report(failures.finish(), running);
         self.wait_applied(snapshot.generation).await;
     }
 
@@ -93,9 +97,13 @@ impl Reconciler {
         }
     }
 
-    /// Logs what is new among the failures, and publishes all of them.
-    fn report(&self, failures: Vec<Unbound>) {
+    /// Logs what is new among the failures and what is repaired, and publishes all of them.
+    fn report(&self, failures: Vec<Unbound>, running: &BTreeMap<SocketKey, Placement>) {
         let before = self.unbound.borrow().clone();
+        let repaired = before.iter().filter_map(|failure| failure.key);
+        for key in repaired.filter(|key| running.contains_key(key)) {
+            tracing::info!("listening on {key} at last");
+        }
         for failure in failures.iter().filter(|failure| !before.contains(failure)) {
             tracing::error!("{}", failure.message);
         }
@@ -114,6 +122,24 @@ impl Reconciler {
             }
         }
         self.applied.send_replace(generation);
+    }
+}
+
+fn port(key: &SocketKey) -> (Transport, u16) {
+    (key.transport, key.addr.port())
+}
+
+/// Another rutter of the same user may have the address: then the kernel spreads connections over
+/// both. That is how a new version takes over from an old one, and confusing otherwise. Asked for
+/// the first address of a port only: further ones would collide with our own.
+fn tell_if_shared(key: SocketKey) {
+    let alone = match key.transport {
+        Transport::Tcp => listen_tcp(key.addr, ReusePort::No).map(drop),
+        Transport::Udp => bind_udp(key.addr, ReusePort::No).map(drop),
+    };
+    let is_taken = alone.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    if is_taken && bind(key).is_ok() {
+        tracing::warn!("another process of this user listens on {key}: both get connections");
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::manifest::Origin;
 use crate::snapshot::Transport;
 
 use super::{Decision, Lookup, Outcome, Query, Record, RecordData, Zone, ZonePort, ZoneService};
@@ -27,14 +26,6 @@ impl Zone {
             Found::Missing(decision) => self.negative(decision, Outcome::NxDomain, &name),
             Found::Here(here) => self.positive(&name, here, query),
         }
-    }
-
-    /// Where the Service is written that a name is or is below of.
-    pub fn origin(&self, name: &str) -> Option<&Origin> {
-        let mut labels = self.inner(name)?.rsplit('.');
-        let (kind, namespace, service) = (labels.next()?, labels.next()?, labels.next()?);
-        let key = (Arc::from(namespace), Arc::from(service));
-        self.origins.get(&key).filter(|_| kind == "svc")
     }
 
     fn positive(&self, name: &Arc<str>, here: Here, query: Query) -> Lookup {
@@ -98,7 +89,7 @@ impl Zone {
     }
 
     /// The part of a name before the zone's; empty at the apex.
-    fn inner<'n>(&self, name: &'n str) -> Option<&'n str> {
+    pub(super) fn inner<'n>(&self, name: &'n str) -> Option<&'n str> {
         let inner = name.strip_suffix(&*self.domain)?;
         if inner.is_empty() { Some(inner) } else { inner.strip_suffix('.') }
     }

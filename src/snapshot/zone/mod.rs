@@ -38,6 +38,16 @@ pub struct Zone {
     pub reverse: BTreeMap<IpAddr, Vec<Arc<str>>>,
 }
 
+impl Zone {
+    /// Where the Service is written that a name is or is below of.
+    pub fn origin(&self, name: &str) -> Option<&Origin> {
+        let mut labels = self.inner(name)?.rsplit('.');
+        let (kind, namespace, service) = (labels.next()?, labels.next()?, labels.next()?);
+        let key = (Arc::from(namespace), Arc::from(service));
+        self.origins.get(&key).filter(|_| kind == "svc")
+    }
+}
+
 /// What a Service name leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ZoneService {
