@@ -2,8 +2,8 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use common::backend::Backend;
 use common::http;
@@ -34,7 +34,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
 fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(addr);
     stream.write_all(bytes).expect("to be sent");
-    stream.shutdown(std::net::Shutdown::Write).expect("a half-close");
+    stream.shutdown(Shutdown::Write).expect("a half-close");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
     answer
@@ -143,6 +143,46 @@ fn a_pod_that_refuses_is_passed_over() {
     for _ in 0..20 {
         assert_eq!(exchange(site.block.addr(20, 7), b"on"), b"on");
     }
+}
+
+#[test]
+fn an_end_stays_an_end_and_a_reset_a_reset_in_both_directions() {
+    let block = Block::claim();
+    let pods = TcpListener::bind(block.addr(130, 7)).expect("a pod");
+    let manifests = pod("web-0", 130, "{containerPort: 7}", true)
+        + &service("cluster", "clusterIP: NET.20, selector: {app: echo}, ports: [{port: 7}]");
+    let site = Site::start_in(block, &manifests, |_| {});
+    let session = || {
+        let mut client = connect(site.block.addr(20, 7));
+        client.write_all(b"a").expect("to be sent");
+        let (mut pod, _) = pods.accept().expect("the session");
+        pod.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        pod.read_exact(&mut [0]).expect("the byte");
+        (client, pod)
+    };
+    let (client, mut pod) = session();
+    reset(client);
+    let error = pod.read(&mut [0]).expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+
+    let (mut client, pod) = session();
+    reset(pod);
+    let error = client.read(&mut [0]).expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+
+    let (mut client, mut pod) = session();
+    client.shutdown(Shutdown::Write).expect("a half-close");
+    assert_eq!(pod.read(&mut [0]).expect("an end"), 0);
+    pod.write_all(b"late").expect("the other half must be open");
+    pod.shutdown(Shutdown::Write).expect("an end");
+    let mut late = String::new();
+    client.read_to_string(&mut late).expect("what came after the half-close");
+    assert_eq!(late, "late");
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
+    drop(stream);
 }
 
 #[test]
