@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use rutter::compile::{Allocations, Compiled, Settings, compile};
 use rutter::manifest::{finding, yaml};
 use rutter::snapshot::{
-    Action, Backend, HttpListener, Rule, Serve, Snapshot, TlsTable, Zone, ZonePort, ZoneService,
+    Action, Backend, Rule, Serve, Snapshot, TlsTable, WeightedBackend, Zone, ZonePort, ZoneService,
 };
 use rutter::source::Sourced;
 use rutter::store::Objects;
@@ -92,9 +92,9 @@ fn http(out: &mut String, snapshot: &Snapshot) {
         Serve::Frontend(_) => None,
     };
     let all: Vec<_> = snapshot.listeners.values().filter_map(of).collect();
-    if let Some(HttpListener { routes, .. }) = all.first().map(|it| &**it) {
+    if let Some(http) = all.first() {
         writeln!(out, "\n# rules").expect("a string takes it");
-        routes.rules().iter().for_each(|it| rule(out, it));
+        http.rules().for_each(|it| rule(out, it));
     }
     if let Some(table) = all.iter().find_map(|it| it.tls.as_ref()) {
         writeln!(out, "\n# certificates").expect("a string takes it");
@@ -105,13 +105,21 @@ fn http(out: &mut String, snapshot: &Snapshot) {
 fn rule(out: &mut String, rule: &Rule) {
     let what = match &rule.action {
         Action::Forward(backends) => {
-            let backends: Vec<_> = backends.iter().map(|it| it.backend.id.to_string()).collect();
+            let backends: Vec<_> = backends.iter().map(share).collect();
             backends.join(" ")
         }
-        Action::Fail { reason, detail } => format!("{reason}: {detail}"),
+        Action::Redirect(redirect) => format!("{redirect:?}"),
+        Action::Fail(failure) => format!("{}: {}", failure.reason, failure.detail),
     };
     writeln!(out, "{} {} → {what} ({} {})", rule.host, rule.path, rule.label, rule.field)
         .expect("a string takes it");
+}
+
+fn share(share: &WeightedBackend) -> String {
+    match &share.target {
+        Ok(backend) => backend.id.to_string(),
+        Err(failure) => format!("{}: {}", failure.reason, failure.detail),
+    }
 }
 
 fn tls(out: &mut String, table: &TlsTable) {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::snapshot::{
-    Action, Backend, Certificate, HttpListener, ListenerSpec, Rule, Serve, Snapshot, TlsTable, Zone,
+    Action, Backend, Certificate, Failure, HttpListener, ListenerSpec, Rule, Serve, Snapshot,
+    TlsTable, WeightedBackend, Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
@@ -32,7 +33,7 @@ fn listener(spec: &ListenerSpec) -> Value {
 fn http_listener(http: &HttpListener) -> Value {
     json!({
         "name": http.name,
-        "rules": http.routes.rules().iter().map(|it| rule(it)).collect::<Vec<_>>(),
+        "rules": http.rules().map(|it| rule(it)).collect::<Vec<_>>(),
         "certificates": http.tls.as_ref().map(|table| certificates(table)),
     })
 }
@@ -50,14 +51,22 @@ fn rule(rule: &Rule) -> Value {
 
 fn action(action: &Action) -> Value {
     match action {
-        Action::Forward(backends) => backends
-            .iter()
-            .map(|it| json!({ "backend": it.backend.id.to_string(), "weight": it.weight }))
-            .collect(),
-        Action::Fail { reason, detail } => {
-            json!({ "status": reason.status(), "reason": reason, "detail": detail })
-        }
+        Action::Forward(backends) => backends.iter().map(weighted).collect(),
+        Action::Redirect(redirect) => json!({ "redirect": redirect.status }),
+        Action::Fail(it) => failure(it),
     }
+}
+
+fn weighted(share: &WeightedBackend) -> Value {
+    match &share.target {
+        Ok(backend) => json!({ "backend": backend.id.to_string(), "weight": share.weight }),
+        Err(it) => json!({ "failure": failure(it), "weight": share.weight }),
+    }
+}
+
+fn failure(failure: &Failure) -> Value {
+    let Failure { reason, detail } = failure;
+    json!({ "status": reason.status(), "reason": reason, "detail": detail })
 }
 
 fn certificates(table: &TlsTable) -> Value {

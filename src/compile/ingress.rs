@@ -21,7 +21,8 @@ use crate::manifest::ingress::{
     HttpIngressPath, Ingress, IngressBackend, IngressRule, IngressSpec,
 };
 use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
-use crate::snapshot::{Action, HostMatch, MatchPath, RouteTable, Rule, WeightedBackend};
+use crate::snapshot::matching::Predicates;
+use crate::snapshot::{Action, HostMatch, MatchPath, RouteTable, Rule, Timeouts, WeightedBackend};
 use crate::store::{Objects, Stored};
 
 use super::order::Seniority;
@@ -184,10 +185,10 @@ impl Routes<'_, '_> {
         field: &str,
     ) -> Action {
         match self.references.backend(&ingress.key.namespace, backend, self.findings) {
-            Ok(backend) => Action::Forward(vec![WeightedBackend { backend, weight: 1 }]),
+            Ok(backend) => Action::Forward(vec![WeightedBackend::all(backend)]),
             Err(unresolved) => {
                 self.findings.push(unresolved.finding(ingress.subject(), field));
-                Action::Fail { reason: unresolved.reason, detail: unresolved.message.into() }
+                Action::Fail(unresolved.failure())
             }
         }
     }
@@ -237,6 +238,9 @@ impl Routes<'_, '_> {
             label: ingress.key.to_string().into(),
             host,
             path,
+            predicates: Predicates::default(),
+            filters: Vec::new(),
+            timeouts: Timeouts::default(),
             action,
             origin: ingress.stored.origin.clone(),
             field: field.into(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::manifest::{Code, Kind};
 use crate::snapshot::{
-    Action, Backend, BackendId, Exposure, Frontend, HttpListener, ListenerSpec, RouteTable, Serve,
+    Backend, BackendId, Exposure, Frontend, HttpListener, ListenerSpec, RouteTable, Serve,
     SocketKey, TlsTable, Transport,
 };
 
@@ -37,11 +37,8 @@ pub(super) fn http(
     let plain = settings.http_port.map(|port| (port, "http", None));
     let secure = settings.https_port.zip(tls).map(|(port, tls)| (port, "https", Some(tls)));
     let listen = |(port, name, tls): (u16, &str, Option<TlsTable>)| {
-        let listener = Arc::new(HttpListener {
-            name: name.into(),
-            tls: tls.map(Arc::new),
-            routes: routes.clone(),
-        });
+        let tls = tls.map(Arc::new);
+        let listener = Arc::new(HttpListener::single(name.into(), tls, routes.clone()));
         let addresses = settings.ingress_addresses.iter();
         let spec = move |ip: &IpAddr| ListenerSpec {
             key: SocketKey { transport: Transport::Tcp, addr: SocketAddr::new(*ip, port) },
@@ -85,10 +82,7 @@ pub(super) fn reached(
     for listener in listeners.values() {
         match &listener.serve {
             Serve::Frontend(frontend) => reach(&frontend.backend),
-            Serve::Http(http) => http.routes.rules().iter().for_each(|rule| match &rule.action {
-                Action::Forward(backends) => backends.iter().for_each(|it| reach(&it.backend)),
-                Action::Fail { .. } => {}
-            }),
+            Serve::Http(http) => http.rules().flat_map(|rule| rule.backends()).for_each(&mut reach),
         }
     }
     backends

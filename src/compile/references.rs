@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::manifest::core::Secret;
 use crate::manifest::ingress::{IngressBackend, IngressClass, IngressServiceBackend};
 use crate::manifest::{Code, Finding, Kind, ObjectKey};
-use crate::snapshot::{Backend, Reason, Transport};
+use crate::snapshot::{Backend, Failure, Reason, Transport};
 use crate::store::{Objects, Stored};
 
 use super::backends::Backends;
@@ -27,16 +27,21 @@ pub(super) struct References<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unresolved {
     code: Code,
-    pub(super) reason: Reason,
+    reason: Reason,
     /// Below the field of the reference.
     field: &'static str,
-    pub(super) message: String,
+    message: String,
     help: Option<String>,
 }
 
 impl Unresolved {
     fn new(code: Code, reason: Reason, field: &'static str, message: String) -> Self {
         Self { code, reason, field, message, help: None }
+    }
+
+    /// As what requests are answered with.
+    pub(super) fn failure(&self) -> Failure {
+        Failure { reason: self.reason, detail: self.message.as_str().into() }
     }
 
     /// As a finding about the object that holds the reference at `field`.

@@ -108,7 +108,7 @@ fn frontends(compiled: &Compiled) -> Vec<String> {
 fn routes(compiled: &Compiled) -> Arc<RouteTable> {
     let mut listeners = compiled.snapshot.listeners.values();
     let http = listeners.find_map(|spec| match &spec.serve {
-        Serve::Http(http) => Some(http.routes.clone()),
+        Serve::Http(http) => http.hosts().first().map(|host| host.routes.clone()),
         Serve::Frontend(_) => None,
     });
     http.expect("a listener for HTTP")

@@ -156,7 +156,9 @@ impl Builder<'_, '_> {
     ) {
         let (by_host, name) = match host {
             HostMatch::Exact(name) => (&mut self.table.exact, name),
-            HostMatch::Wildcard(suffix) => (&mut self.table.wildcard, suffix),
+            HostMatch::Wildcard(suffix) | HostMatch::Suffix(suffix) => {
+                (&mut self.table.wildcard, suffix)
+            }
             HostMatch::Any => return,
         };
         let holder = by_host.entry(name).or_insert_with(|| certificate.clone());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Candidate, Explanation, HttpQuestion, Place};
-use crate::snapshot::matching::{Verdict, canonical_path};
+use crate::snapshot::matching::{Asked, FieldMatch, MatchValue, Missed, Verdict, canonical_path};
 use crate::snapshot::{
     Action, Backend, Certificate, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot,
     SocketKey, TlsTable,
@@ -31,10 +31,16 @@ pub(super) fn explain(
         return fail(Reason::NoRoute, "no rule takes it", explanation);
     };
     match &rule.action {
-        Action::Fail { reason, detail } => fail(*reason, detail, explanation),
+        Action::Fail(failure) => fail(failure.reason, &failure.detail, explanation),
+        Action::Redirect(redirect) => {
+            explanation.end(format!("the client is redirected ({})", redirect.status));
+        }
         Action::Forward(backends) => {
             for weighted in backends {
-                forward(&weighted.backend, explanation);
+                match &weighted.target {
+                    Ok(backend) => forward(backend, explanation),
+                    Err(failure) => fail(failure.reason, &failure.detail, explanation),
+                }
             }
         }
     }
@@ -133,13 +139,25 @@ fn certificate(
     explanation.step("certificate", verdict).place = Place::new(&certificate.origin, "");
 }
 
-fn route<'a>(
-    listener: &'a HttpListener,
-    question: &'a HttpQuestion,
-    path: &'a str,
+fn route(
+    listener: &HttpListener,
+    question: &HttpQuestion,
+    path: &str,
     explanation: &mut Explanation,
-) -> Option<&'a Arc<Rule>> {
-    let candidates: Vec<_> = listener.routes.candidates(&question.host, path).collect();
+) -> Option<Arc<Rule>> {
+    let fields = question.headers.iter();
+    let asked = Asked {
+        host: &question.host,
+        path,
+        method: &question.method,
+        query: &question.query,
+        fields: fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    };
+    let Some(host) = listener.select(&question.host) else {
+        explanation.step("host", format!("no listener of this socket is for {}", question.host));
+        return None;
+    };
+    let candidates: Vec<_> = host.routes.candidates(&asked).collect();
     let selected = candidates.iter().find(|(_, verdict)| *verdict == Verdict::Selected);
     let selected = selected.map(|(rule, _)| *rule);
     let verdict = match selected {
@@ -148,7 +166,7 @@ fn route<'a>(
     };
     let step = explanation.step("route", verdict);
     step.place = selected.and_then(|rule| Place::new(&rule.origin, &rule.field));
-    let as_candidate = |(rule, verdict): &(&Arc<Rule>, Verdict)| Candidate {
+    let as_candidate = |(rule, verdict): &(&Arc<Rule>, Verdict<'_>)| Candidate {
         what: format!("{} {} → {}", rule.host, rule.path, rule.route),
         taken: *verdict == Verdict::Selected,
         why: why(rule, *verdict, selected.map(|it| &**it), &question.host, path),
@@ -157,10 +175,10 @@ fn route<'a>(
     step.candidates = candidates.iter().map(as_candidate).collect();
     // what matched is of more interest than what did not
     step.candidates.sort_by_key(|candidate| !candidate.taken);
-    selected
+    selected.cloned()
 }
 
-fn why(rule: &Rule, verdict: Verdict, best: Option<&Rule>, host: &str, path: &str) -> String {
+fn why(rule: &Rule, verdict: Verdict<'_>, best: Option<&Rule>, host: &str, path: &str) -> String {
     match verdict {
         Verdict::Selected => "the most specific that matches".to_owned(),
         Verdict::OtherHost => format!("for host {}, not {host}", rule.host),
@@ -172,7 +190,9 @@ fn why(rule: &Rule, verdict: Verdict, best: Option<&Rule>, host: &str, path: &st
             MatchPath::Prefix(_) | MatchPath::Fallback => {
                 format!("{path} is not below {}", rule.path)
             }
+            MatchPath::Regex(pattern) => format!("{path} does not match {pattern}"),
         },
+        Verdict::Missed(missed) => asks_for(rule, missed),
         Verdict::LessSpecific => match best {
             Some(best) if (&best.host, &best.path) == (&rule.host, &rule.path) => {
                 format!("the same host and path as {}, which comes first", best.route)
@@ -181,5 +201,22 @@ fn why(rule: &Rule, verdict: Verdict, best: Option<&Rule>, host: &str, path: &st
             Some(best) => format!("host {} is more specific", best.host),
             None => "less specific".to_owned(),
         },
+    }
+}
+
+/// What a rule asks for that the request lacks.
+fn asks_for(rule: &Rule, missed: Missed<'_>) -> String {
+    let field = |what: &str, field: &FieldMatch| match &field.value {
+        MatchValue::Exact(value) => format!("it asks for the {what} {}: {value}", field.name),
+        MatchValue::Regex(pattern) => {
+            format!("it asks for the {what} {} to match {pattern}", field.name)
+        }
+    };
+    match missed {
+        Missed::Method => {
+            format!("it asks for the method {}", rule.predicates.method.as_deref().unwrap_or("?"))
+        }
+        Missed::Header(it) => field("header field", it),
+        Missed::Query(it) => field("query parameter", it),
     }
 }

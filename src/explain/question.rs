@@ -30,6 +30,8 @@ pub struct HttpQuestion {
     pub port: Option<u16>,
     /// Path without query.
     pub path: String,
+    /// Query with its `?`, or empty.
+    pub query: String,
     /// Fields, as `name: value`.
     pub headers: Vec<(String, String)>,
     /// The client.
@@ -167,13 +169,22 @@ impl Question {
         }
         let transport = match scheme {
             "http" | "https" => {
-                let path = path.split(['?', '#']).next().filter(|path| !path.is_empty());
+                let path = path.split('#').next().unwrap_or_default();
+                let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+                // as curl does: the field says which host, the URL where to connect
+                let field = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+                let host = match field {
+                    Some((_, value)) => split_port(value, url)?.0,
+                    None => host,
+                };
+                let host = host.to_ascii_lowercase();
                 return Ok(Self::Http(HttpQuestion {
                     method: method.to_owned(),
                     is_https: scheme == "https",
-                    host: host.to_ascii_lowercase(),
+                    host,
                     port,
-                    path: path.unwrap_or("/").to_owned(),
+                    path: if path.is_empty() { "/" } else { path }.to_owned(),
+                    query: query.to_owned(),
                     headers,
                     from,
                 }));
@@ -191,7 +202,7 @@ impl HttpQuestion {
     fn url(&self) -> String {
         let scheme = if self.is_https { "https" } else { "http" };
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{scheme}://{}{port}{}", self.host, self.path)
+        format!("{scheme}://{}{port}{}{}", self.host, self.path, self.query)
     }
 }
 

@@ -92,7 +92,7 @@ fn routes(snapshot: &Snapshot) -> BTreeMap<&str, ()> {
         Serve::Http(http) => Some(http),
         Serve::Frontend(_) => None,
     });
-    http.flat_map(|http| http.routes.rules()).map(|rule| (&*rule.label, ())).collect()
+    http.flat_map(|http| http.rules()).map(|rule| (&*rule.label, ())).collect()
 }
 
 fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {

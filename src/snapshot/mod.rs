@@ -12,6 +12,7 @@
 
 mod backend;
 pub mod cell;
+mod filter;
 mod http;
 mod listener;
 pub mod matching;
@@ -23,7 +24,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId};
-pub use http::{Action, HostMatch, HttpListener, MatchPath, Rule, WeightedBackend};
+pub use filter::{Cors, Filter, HeaderModifier, Mirror, PathRewrite, Redirect, Rewrite};
+pub use http::{
+    Action, Failure, HostMatch, HttpListener, MatchPath, Rule, Timeouts, VirtualHost,
+    WeightedBackend,
+};
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
 pub use matching::RouteTable;
 pub use reason::Reason;

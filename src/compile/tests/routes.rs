@@ -3,18 +3,21 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::snapshot::{Action, Reason};
+use crate::snapshot::matching::Asked;
+use crate::snapshot::{Action, Failure, Reason};
 
 /// What answers a request: the Service, or why nothing does.
 fn answer(compiled: &Compiled, host: &str, path: &str) -> String {
     let routes = routes(compiled);
-    let Some(rule) = routes.select(host, path) else { return "no_route".to_owned() };
+    let asked = Asked { host, path, method: "GET", query: "", fields: std::iter::empty() };
+    let Some(rule) = routes.select(&asked) else { return "no_route".to_owned() };
     match &rule.action {
         Action::Forward(backends) => {
             let only = backends.first().expect("a backend");
-            only.backend.id.service.name.to_string()
+            only.target.as_ref().expect("it must be served").id.service.name.to_string()
         }
-        Action::Fail { reason, .. } => reason.to_string(),
+        Action::Redirect(_) => "redirect".to_owned(),
+        Action::Fail(failure) => failure.reason.to_string(),
     }
 }
 
@@ -295,8 +298,8 @@ fn classes_decide_whose_an_ingress_is() {
 fn every_failure_keeps_its_detail() {
     let compiled = compiled([ingress("web", json!({"defaultBackend": backend("web")}))]);
     let routes = routes(&compiled);
-    let rule = routes.select("any", "/").expect("a rule");
-    let Action::Fail { reason: Reason::NoService, detail } = &rule.action else {
+    let rule = routes.rules().first().expect("a rule");
+    let Action::Fail(Failure { reason: Reason::NoService, detail }) = &rule.action else {
         panic!("{:?}", rule.action)
     };
     assert_eq!(&**detail, "Service \"web\" does not exist in namespace default");

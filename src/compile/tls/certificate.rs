@@ -196,7 +196,7 @@ pub(super) fn covers(certificate: &Certificate, host: &HostMatch) -> bool {
         HostMatch::Exact(host) => {
             has(host) || one_label_below(host).is_some_and(|suffix| has(&format!("*.{suffix}")))
         }
-        HostMatch::Wildcard(suffix) => has(&format!("*.{suffix}")),
+        HostMatch::Wildcard(suffix) | HostMatch::Suffix(suffix) => has(&format!("*.{suffix}")),
         HostMatch::Any => true,
     }
 }

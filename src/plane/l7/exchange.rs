@@ -303,24 +303,29 @@ impl Drop for Exchange {
 }
 
 /// The backend for a request, or why there is none.
-fn decide<F>(
+fn decide<'a, F>(
     server: &Server,
     listener: &HttpListener,
-    request: &Request<'_, F>,
+    request: &Request<'a, F>,
     record: &mut RequestRecord,
-) -> Result<Arc<Backend>, Reason> {
+) -> Result<Arc<Backend>, Reason>
+where
+    F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
+{
     if request.verb == Verb::Connect {
         return Err(Reason::MethodNotAllowed);
     }
-    let rule = listener.routes.select(request.host, request.target.matched());
-    let rule = rule.ok_or(Reason::NoRoute)?;
+    let host = listener.select(request.host).ok_or(Reason::NoRoute)?;
+    let rule = host.routes.select(&request.asked()).ok_or(Reason::NoRoute)?;
     record.rule = Some(rule.clone());
     let backends = match &rule.action {
         Action::Forward(backends) => backends,
-        Action::Fail { reason, .. } => return Err(*reason),
+        Action::Redirect(_) => return Err(Reason::Internal),
+        Action::Fail(failure) => return Err(failure.reason),
     };
     let picked = pick_weighted(backends, &mut server.local.rng.borrow_mut());
-    let backend = &picked.ok_or(Reason::NoService)?.backend;
+    let picked = picked.ok_or(Reason::NoService)?.target.as_ref();
+    let backend = picked.map_err(|failure| failure.reason)?;
     match backend.app_protocol {
         AppProtocol::Http => Ok(backend.clone()),
         AppProtocol::H2c | AppProtocol::Https => {

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use super::h1::{BodyLength, Name, Outgoing, Verb};
 use super::route::Target;
 use crate::balance::Rng;
+use crate::snapshot::matching::Asked;
 
 /// A request, from whichever front it came.
 #[derive(Debug)]
@@ -30,6 +31,22 @@ pub(super) struct Request<'a, F> {
     pub(super) options: &'a Options<'a>,
     /// Every field: what it is, name and value.
     pub(super) fields: F,
+}
+
+impl<'a, F> Request<'a, F>
+where
+    F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
+{
+    /// What rules are chosen by.
+    pub(super) fn asked(&self) -> Asked<'a, impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone> {
+        Asked {
+            host: self.host,
+            path: self.target.matched(),
+            method: self.method,
+            query: self.target.query,
+            fields: self.fields.clone().map(|(_, name, value)| (name, value)),
+        }
+    }
 }
 
 /// What the fields of a head say about the connection it came by.

@@ -59,11 +59,8 @@ mod tests {
     }
 
     fn wanting(ports: &[u16]) -> Snapshot {
-        let listener = Arc::new(HttpListener {
-            name: "http".into(),
-            tls: None,
-            routes: Arc::new(RouteTable::default()),
-        });
+        let routes = Arc::new(RouteTable::default());
+        let listener = Arc::new(HttpListener::single("http".into(), None, routes));
         let spec = |port: &u16| {
             let spec = ListenerSpec { key: key(*port), serve: Serve::Http(listener.clone()) };
             (spec.key, Arc::new(spec))

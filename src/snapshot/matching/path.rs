@@ -13,6 +13,7 @@ pub fn one_label_below(host: &str) -> Option<&str> {
 pub fn path_matches(wanted: &MatchPath, path: &str) -> bool {
     match wanted {
         MatchPath::Exact(exact) => **exact == *path,
+        MatchPath::Regex(pattern) => pattern.takes(path),
         MatchPath::Prefix(prefix) => path
             .strip_prefix(&**prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),

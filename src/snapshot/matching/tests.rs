@@ -1,6 +1,6 @@
 use super::*;
 use crate::manifest::{Kind, ObjectKey, ObjectRef, Origin};
-use crate::snapshot::{Action, Reason};
+use crate::snapshot::{Action, Failure, HostMatch, Reason};
 
 fn rule(name: &str, host: &str, path: MatchPath) -> Arc<Rule> {
     let host = match host.strip_prefix("*.") {
@@ -13,7 +13,10 @@ fn rule(name: &str, host: &str, path: MatchPath) -> Arc<Rule> {
         label: name.into(),
         host,
         path,
-        action: Action::Fail { reason: Reason::NoService, detail: "".into() },
+        predicates: Predicates::default(),
+        filters: Vec::new(),
+        timeouts: Default::default(),
+        action: Action::Fail(Failure { reason: Reason::NoService, detail: "".into() }),
         origin: Origin::default(),
         field: "".into(),
     })
@@ -27,10 +30,16 @@ fn exact(path: &str) -> MatchPath {
     MatchPath::Exact(path.into())
 }
 
+type NoFields<'a> = std::iter::Empty<(&'a [u8], &'a [u8])>;
+
+fn get<'a>(host: &'a str, path: &'a str) -> Asked<'a, NoFields<'a>> {
+    Asked { host, path, method: "GET", query: "", fields: std::iter::empty() }
+}
+
 #[track_caller]
 fn check(rules: &[Arc<Rule>], host: &str, path: &str, expected: Option<&str>) {
     let table = RouteTable::new(rules.to_vec());
-    let selected = table.select(host, path).map(|rule| &*rule.label);
+    let selected = table.select(&get(host, path)).map(|rule| &*rule.label);
     assert_eq!(selected, expected, "{host} {path}");
 }
 
@@ -108,8 +117,89 @@ fn of_equal_rules_the_first_wins() {
     let rules = [rule("first", "h", prefix("/a")), rule("second", "h", prefix("/a/"))];
     check(&rules, "h", "/a", Some("first"));
     let table = RouteTable::new(rules.to_vec());
-    let verdicts: Vec<_> = table.candidates("h", "/a").map(|(_, verdict)| verdict).collect();
+    let asked = get("h", "/a");
+    let verdicts: Vec<_> = table.candidates(&asked).map(|(_, verdict)| verdict).collect();
     assert_eq!(verdicts, [Verdict::Selected, Verdict::LessSpecific]);
+}
+
+fn with(label: &str, path: MatchPath, predicates: Predicates) -> Arc<Rule> {
+    Arc::new(Rule { predicates, ..Rule::clone(&rule(label, "", path)) })
+}
+
+fn field(name: &str, value: &str) -> FieldMatch {
+    FieldMatch { name: name.into(), value: MatchValue::Exact(value.into()) }
+}
+
+#[test]
+fn a_suffix_takes_any_number_of_labels_and_the_longest_wins() {
+    let suffix = |label: &str, suffix: &str| {
+        let host = HostMatch::Suffix(suffix.into());
+        Arc::new(Rule { host, ..Rule::clone(&rule(label, "", prefix("/"))) })
+    };
+    let rules = [suffix("com", "com"), suffix("foo", "foo.com"), rule("any", "", prefix("/"))];
+    check(&rules, "a.foo.com", "/", Some("foo"));
+    check(&rules, "a.b.foo.com", "/", Some("foo"));
+    check(&rules, "foo.com", "/", Some("com"));
+    check(&rules, "com", "/", Some("any"));
+}
+
+#[test]
+fn among_rules_of_a_path_the_one_that_asks_for_most_wins() {
+    // Gateway API HTTPRouteRule: method, then header fields, then query parameters, then order
+    let post = Predicates { method: Some("POST".into()), ..Predicates::default() };
+    let header = Predicates { headers: vec![field("v", "2")], ..Predicates::default() };
+    let two = vec![field("v", "2"), field("color", "blue")];
+    let headers = Predicates { headers: two, ..Predicates::default() };
+    let query = Predicates { query: vec![field("q", "a b")], ..Predicates::default() };
+    let regex = MatchValue::Regex(Pattern::new("[0-9]+").expect("a pattern"));
+    let number = FieldMatch { name: "n".into(), value: regex };
+    let number = Predicates { query: vec![number], ..Predicates::default() };
+    let rules = [
+        with("plain", prefix("/"), Predicates::default()),
+        with("query", prefix("/"), query),
+        with("number", prefix("/"), number),
+        with("header", prefix("/"), header),
+        with("headers", prefix("/"), headers),
+        with("post", prefix("/"), post),
+        with("deep", prefix("/deep"), Predicates::default()),
+    ];
+    let table = RouteTable::new(rules.to_vec());
+    type Fields = &'static [(&'static str, &'static str)];
+    let rows: [(&str, &str, &str, Fields, &str); 11] = [
+        ("GET", "/", "", &[], "plain"),
+        ("GET", "/", "?q=a+b", &[], "query"),
+        ("GET", "/", "?x=1&q=a%20b", &[], "query"),
+        ("GET", "/", "?q=b&q=a+b", &[], "plain"),
+        ("GET", "/", "?n=42", &[], "number"),
+        ("GET", "/", "?n=42x", &[], "plain"),
+        ("GET", "/", "", &[("V", "2")], "header"),
+        ("GET", "/", "", &[("v", "2"), ("Color", "blue")], "headers"),
+        ("GET", "/", "", &[("v", "2"), ("v", "3")], "plain"),
+        ("POST", "/", "", &[("v", "2")], "post"),
+        ("POST", "/deep/x", "", &[("v", "2")], "deep"),
+    ];
+    for (method, path, query, fields, expected) in rows {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let asked = Asked { host: "h", path, method, query, fields };
+        let selected = table.select(&asked).map(|rule| &*rule.label);
+        assert_eq!(selected, Some(expected), "{asked:?}");
+    }
+}
+
+#[test]
+fn patterns_match_whole_paths_after_exact_ones_and_before_prefixes() {
+    let pattern = |text: &str| MatchPath::Regex(Pattern::new(text).expect("a pattern"));
+    let rules = [
+        rule("root", "", prefix("/")),
+        rule("short", "", pattern("/v[0-9]+/.*")),
+        rule("long", "", pattern("/v[0-9]+/carts/[a-z]+")),
+        rule("exact", "", exact("/v1/carts/a")),
+    ];
+    check(&rules, "h", "/v1/carts/a", Some("exact"));
+    check(&rules, "h", "/v1/carts/b", Some("long"));
+    check(&rules, "h", "/v1/x", Some("short"));
+    check(&rules, "h", "/a/v1/x", Some("root"));
+    assert!(Pattern::new("(").is_err() && Pattern::new("(a{1000}){1000}").is_err());
 }
 
 mod properties {
@@ -127,14 +217,16 @@ mod properties {
                 let host = match rule.host {
                     HostMatch::Exact(_) => 0,
                     HostMatch::Wildcard(_) => 1,
-                    HostMatch::Any => 2,
+                    HostMatch::Suffix(ref suffix) => 1_000 - suffix.len(),
+                    HostMatch::Any => 1_000,
                 };
                 let path = match &rule.path {
                     MatchPath::Exact(_) => (0, 0),
-                    MatchPath::Prefix(path) => (1, usize::MAX - path.len()),
-                    MatchPath::Fallback => (2, 0),
+                    MatchPath::Regex(pattern) => (1, usize::MAX - pattern.to_string().len()),
+                    MatchPath::Prefix(path) => (2, usize::MAX - path.len()),
+                    MatchPath::Fallback => (3, 0),
                 };
-                (path.0 == 2, host, path, *place)
+                (path.0 == 3, host, path, *place)
             })
             .map(|(_, rule)| rule)
     }
@@ -171,7 +263,7 @@ mod properties {
             rules in prop::collection::vec(any_rule(), 0..12), host in host(), path in path(),
         ) {
             let table = RouteTable::new(rules.clone());
-            let (found, wanted) = (table.select(&host, &path), naive(&rules, &host, &path));
+            let (found, wanted) = (table.select(&get(&host, &path)), naive(&rules, &host, &path));
             prop_assert_eq!(found.map(Arc::as_ptr), wanted.map(Arc::as_ptr));
         }
     }

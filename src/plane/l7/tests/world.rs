@@ -19,9 +19,9 @@ use crate::plane::l7::{Limits, Server};
 use crate::plane::{Accepted, Local};
 use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
-    Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, HostMatch, HttpListener,
-    ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey, TlsTable,
-    Transport, WeightedBackend,
+    Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, Failure, HostMatch,
+    HttpListener, ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey,
+    TlsTable, Transport, WeightedBackend,
 };
 
 /// Runs a test with its tasks on one thread.
@@ -84,14 +84,12 @@ impl World {
     pub(super) fn publish(&mut self, rules: Vec<Arc<Rule>>, tls: Option<Arc<TlsTable>>) {
         let mut snapshot = Snapshot::default();
         for rule in &rules {
-            let Action::Forward(backends) = &rule.action else { continue };
-            for backend in backends {
-                let id = backend.backend.id.clone();
-                snapshot.backends.insert(id, backend.backend.clone());
+            for backend in rule.backends() {
+                snapshot.backends.insert(backend.id.clone(), backend.clone());
             }
         }
         let routes = Arc::new(RouteTable::new(rules));
-        let http = HttpListener { name: "http".into(), tls, routes };
+        let http = HttpListener::single("http".into(), tls, routes);
         let spec = ListenerSpec { key: self.key, serve: Serve::Http(Arc::new(http)) };
         snapshot.listeners.insert(self.key, Arc::new(spec));
         self.publisher.publish(snapshot);
@@ -116,6 +114,9 @@ pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
         label: "default/r".into(),
         host,
         path: MatchPath::Prefix(prefix.into()),
+        predicates: Default::default(),
+        filters: Vec::new(),
+        timeouts: Default::default(),
         action,
         origin: Origin::default(),
         field: "".into(),
@@ -123,7 +124,7 @@ pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
 }
 
 pub(super) fn fail(reason: Reason) -> Action {
-    Action::Fail { reason, detail: "".into() }
+    Action::Fail(Failure { reason, detail: "".into() })
 }
 
 pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
@@ -153,7 +154,7 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
         origin: Origin::default(),
         field: "".into(),
     };
-    Action::Forward(vec![WeightedBackend { backend: Arc::new(backend), weight: 1 }])
+    Action::Forward(vec![WeightedBackend::all(Arc::new(backend))])
 }
 
 /// An address where nobody listens.

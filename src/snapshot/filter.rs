@@ -1,0 +1,142 @@
+//! What a rule does to requests and responses on their way.
+
+use std::sync::Arc;
+
+use super::Backend;
+
+/// One step, in the order of the rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Changes header fields of the request.
+    RequestHeaders(HeaderModifier),
+    /// Changes header fields of the response.
+    ResponseHeaders(HeaderModifier),
+    /// Changes host and path of the request.
+    Rewrite(Rewrite),
+    /// Sends copies of the request elsewhere, whose responses nobody sees.
+    Mirror(Mirror),
+    /// Answers preflights and says which origins may read (fetch.spec.whatwg.org).
+    Cors(Cors),
+}
+
+/// Changes of header fields: `set` replaces, `add` appends, `remove` takes away, in this order
+/// (Gateway API `HTTPHeaderFilter`). Names are compared without regard to case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderModifier {
+    /// Names and values that replace what is there.
+    pub set: Vec<(Arc<str>, Arc<str>)>,
+    /// Names and values that are added to what is there.
+    pub add: Vec<(Arc<str>, Arc<str>)>,
+    /// Names that go.
+    pub remove: Vec<Arc<str>>,
+}
+
+/// A new host, a new path, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Replaces the host.
+    pub host: Option<Arc<str>>,
+    /// Replaces all or the beginning of the path.
+    pub path: Option<PathRewrite>,
+}
+
+/// How a path is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRewrite {
+    /// All of it.
+    Full(Arc<str>),
+    /// The part that the rule's prefix matched (without a trailing `/`).
+    Prefix {
+        /// What is taken away.
+        matched: Arc<str>,
+        /// What is put in its place, without a trailing `/`.
+        replacement: Arc<str>,
+    },
+}
+
+impl PathRewrite {
+    /// The new path: it begins with `/`, and elements stay elements.
+    pub fn apply(&self, path: &str) -> String {
+        let (replacement, rest) = match self {
+            Self::Full(full) => (full, ""),
+            Self::Prefix { matched, replacement } => {
+                (replacement, path.strip_prefix(&**matched).unwrap_or(path))
+            }
+        };
+        match format!("{replacement}{rest}") {
+            empty if empty.is_empty() => "/".to_owned(),
+            path => path,
+        }
+    }
+}
+
+/// An answer that sends the client elsewhere. What is absent stays as it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: Option<Arc<str>>,
+    /// The host.
+    pub host: Option<Arc<str>>,
+    /// The path.
+    pub path: Option<PathRewrite>,
+    /// The port; absent: that of the scheme if one is given, else that of the listener.
+    pub port: Option<u16>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Who gets them.
+    pub backend: Arc<Backend>,
+    /// How many of `denominator` requests are copied.
+    pub numerator: u32,
+    /// Never zero.
+    pub denominator: u32,
+}
+
+/// Which scripts of other origins may use a route (Gateway API `HTTPCORSFilter`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// `https://example.com`, `https://*.example.com` or `*`.
+    pub allow_origins: Vec<Arc<str>>,
+    /// Whether cookies and the like may be sent.
+    pub allow_credentials: bool,
+    /// Methods, or `*`.
+    pub allow_methods: Vec<Arc<str>>,
+    /// Field names, or `*`.
+    pub allow_headers: Vec<Arc<str>>,
+    /// Names of response fields that scripts may read, or `*`.
+    pub expose_headers: Vec<Arc<str>>,
+    /// How long a preflight is good for, in seconds.
+    pub max_age: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_rewritten_as_the_gateway_api_table_says() {
+        let prefix = |matched: &str, replacement: &str| PathRewrite::Prefix {
+            matched: matched.into(),
+            replacement: replacement.into(),
+        };
+        let rows = [
+            ("/foo/bar", prefix("/foo", "/xyz"), "/xyz/bar"),
+            ("/foo", prefix("/foo", "/xyz"), "/xyz"),
+            ("/foo/", prefix("/foo", "/xyz"), "/xyz/"),
+            ("/foo", prefix("/foo", ""), "/"),
+            ("/foo/", prefix("/foo", ""), "/"),
+            ("/foo/bar", prefix("/foo", ""), "/bar"),
+            ("/bar", prefix("", "/xyz"), "/xyz/bar"),
+            ("/", prefix("", "/xyz"), "/xyz/"),
+            ("/foo/bar", PathRewrite::Full("/one".into()), "/one"),
+            ("/", PathRewrite::Full("".into()), "/"),
+        ];
+        for (path, rewrite, expected) in rows {
+            assert_eq!(rewrite.apply(path), expected, "{path} {rewrite:?}");
+        }
+    }
+}
