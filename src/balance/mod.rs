@@ -46,13 +46,13 @@ fn random_untried<'a>(
 pub fn pick_weighted<'a>(
     backends: &'a [WeightedBackend],
     rng: &mut Rng,
-) -> Option<&'a WeightedBackend> {
+) -> Option<(usize, &'a WeightedBackend)> {
     if let [only] = backends {
-        return (only.weight > 0).then_some(only);
+        return (only.weight > 0).then_some((0, only));
     }
     let total: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
     let mut point = rng.below(usize::try_from(total).ok()?) as u64;
-    backends.iter().find(|backend| {
+    backends.iter().enumerate().find(|(_, backend)| {
         let share = u64::from(backend.weight);
         let hit = point < share;
         point = point.saturating_sub(share);

@@ -241,6 +241,7 @@ impl Routes<'_, '_> {
             predicates: Predicates::default(),
             filters: Vec::new(),
             timeouts: Timeouts::default(),
+            retry: None,
             action,
             origin: ingress.stored.origin.clone(),
             field: field.into(),

@@ -48,6 +48,31 @@ pub struct RequestRecord {
     pub response_bytes: u64,
 }
 
+impl RequestRecord {
+    /// The record of a copy that goes to a mirror: a unit of work of its own.
+    pub fn of_copy(&self, backend: &Arc<Backend>) -> Self {
+        Self {
+            observer: self.observer.clone(),
+            started: self.started,
+            listener: "mirror".into(),
+            client: self.client,
+            protocol: self.protocol,
+            method: self.method.clone(),
+            host: self.host.clone(),
+            target: self.target.clone(),
+            request_id: self.request_id.clone(),
+            rule: self.rule.clone(),
+            backend: Some(backend.clone()),
+            endpoint: None,
+            status: 0,
+            reason: None,
+            retries: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+}
+
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         self.observer.record_request(self);

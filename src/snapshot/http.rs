@@ -97,6 +97,8 @@ pub struct Rule {
     pub filters: Vec<Filter>,
     /// How long it may take, where the rule says so.
     pub timeouts: Timeouts,
+    /// Further attempts, where the rule asks for them.
+    pub retry: Option<Retry>,
     /// What happens.
     pub action: Action,
     /// Where the object is written.
@@ -131,6 +133,17 @@ pub struct Timeouts {
     pub request: Option<std::time::Duration>,
     /// Of one attempt at an endpoint; zero: without limit.
     pub backend: Option<std::time::Duration>,
+}
+
+/// Further attempts after responses and failures (GEP-1731).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Statuses of responses that are not wanted.
+    pub codes: Vec<u16>,
+    /// How many further attempts.
+    pub attempts: u32,
+    /// How long to wait before each.
+    pub backoff: std::time::Duration,
 }
 
 /// Which hosts a rule takes, most specific first. Names are lower-case, without a port.

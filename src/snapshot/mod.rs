@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId};
 pub use filter::{Cors, Filter, HeaderModifier, Mirror, PathRewrite, Redirect, Rewrite};
 pub use http::{
-    Action, Failure, HostMatch, HttpListener, MatchPath, Rule, Timeouts, VirtualHost,
+    Action, Failure, HostMatch, HttpListener, MatchPath, Retry, Rule, Timeouts, VirtualHost,
     WeightedBackend,
 };
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};

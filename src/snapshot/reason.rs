@@ -28,6 +28,8 @@ pub enum Reason {
     ResponseTimeout,
     /// The request breaks HTTP.
     BadRequest,
+    /// The connection was opened for another listener's host.
+    Misdirected,
     /// The request's URI is too long.
     UriTooLong,
     /// The request's header section is too large.
@@ -48,7 +50,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -59,6 +61,7 @@ impl Reason {
         Self::UpstreamProtocol,
         Self::ResponseTimeout,
         Self::BadRequest,
+        Self::Misdirected,
         Self::UriTooLong,
         Self::HeadersTooLarge,
         Self::MethodNotAllowed,
@@ -82,6 +85,7 @@ impl Reason {
             Self::UpstreamProtocol => "upstream_protocol",
             Self::ResponseTimeout => "response_timeout",
             Self::BadRequest => "bad_request",
+            Self::Misdirected => "misdirected",
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -101,6 +105,7 @@ impl Reason {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::UriTooLong => 414,
+            Self::Misdirected => 421,
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
             Self::Internal | Self::UnsupportedBackend => 500,

@@ -31,7 +31,8 @@ pub(super) async fn serve(server: &Rc<Server>, accepted: Accepted) {
     // heads are small and must not wait; a socket that is gone shows at the first read
     let _ = stream.set_nodelay(true);
     let lines = client_lines(client, listener.tls.is_some(), key.addr.port());
-    let identity = Identity { key, client, client_lines: lines };
+    let is_tls = listener.tls.is_some();
+    let mut identity = Identity { key, client, is_tls, server_name: None, client_lines: lines };
     let Some(table) = &listener.tls else {
         drop(listener);
         return h1::serve(server, Stream::Plain(stream), identity).await;
@@ -39,6 +40,8 @@ pub(super) async fn serve(server: &Rc<Server>, accepted: Accepted) {
     let accepting = tls::accept(server, key, table.clone(), stream);
     let Some((stream, protocol)) = Box::pin(accepting).await else { return };
     drop(listener);
+    let (_, session) = stream.get_ref();
+    identity.server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
     match protocol {
         tls::Protocol::Http1 => h1::serve(server, Stream::Tls(stream), identity).await,
         tls::Protocol::Http2 => {

@@ -7,19 +7,27 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
+use super::decide::{Route, decide};
+use super::filter::mirror::{Feed, is_chosen};
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
+use super::respond::OwnAnswer;
 use super::upstream::{self, Connection, UpstreamError};
 use super::{Identity, Server};
-use crate::balance::{InFlight, pick, pick_weighted};
+use crate::balance::{InFlight, pick};
 use crate::observe::RequestRecord;
-use crate::snapshot::{Action, AppProtocol, Backend, EndpointId, HttpListener, Reason};
+use crate::snapshot::{EndpointId, HttpListener, Reason};
+
+mod retry;
+mod timers;
+
+use retry::Retries;
+use timers::Timers;
 
 /// The side of the client, as an exchange sees it.
 pub(super) trait Client {
@@ -47,10 +55,16 @@ pub(super) struct Exchange {
     pub(super) upstream: Option<Carrier>,
     /// How much of the request's body is on its way.
     pub(super) upload: Upload,
+    /// Where the request goes.
+    pub(super) route: Route,
     server: Rc<Server>,
-    backend: Arc<Backend>,
+    timers: Timers,
+    retries: Retries,
     verb: Verb,
     request: Outgoing,
+    mirrors: Vec<Feed>,
+    /// How much of what is in `request` the mirrors have.
+    mirrored: usize,
     tried: Vec<EndpointId>,
     failed: Option<Reason>,
     /// Connections used or tried so far.
@@ -87,6 +101,8 @@ pub(super) enum Upload {
 /// Why an exchange ended without a response.
 enum Ended {
     Client(Reason),
+    /// The time that the rule allows is over.
+    Overdue,
     Upstream(UpstreamError),
 }
 
@@ -98,7 +114,7 @@ impl Exchange {
         listener: &HttpListener,
         request: &Request<'a, F>,
         record: &mut RequestRecord,
-    ) -> Result<Self, Reason>
+    ) -> Result<Self, OwnAnswer>
     where
         F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
     {
@@ -107,28 +123,78 @@ impl Exchange {
             Some(id) => id.to_owned(),
             None => new_request_id(&mut server.local.rng.borrow_mut()),
         };
-        let backend = decide(server, listener, request, record)?;
-        record.backend = Some(backend.clone());
+        let route = decide(server, identity, listener, request, record)?;
+        let changes = route.request_changes(&request.target.path);
         let mut outgoing = Outgoing::new(server.buffers.take());
-        write_request(&mut outgoing, request, &identity.client_lines, &record.request_id);
+        let lines = &identity.client_lines;
+        write_request(&mut outgoing, request, lines, &record.request_id, &changes);
         outgoing.encoder = Encoder::from(request.length);
-        Ok(Self {
+        drop(changes);
+        let mut exchange = Self::new(server, route, request.verb, outgoing);
+        if request.length == BodyLength::Exact(0) {
+            exchange.upload = Upload::Gathered;
+        }
+        exchange.start_mirrors(record);
+        Ok(exchange)
+    }
+
+    fn new(server: &Rc<Server>, route: Route, verb: Verb, request: Outgoing) -> Self {
+        Self {
             upstream: None,
-            upload: match request.length {
-                BodyLength::Exact(0) => Upload::Gathered,
-                BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => {
-                    Upload::Going
-                }
-            },
+            upload: Upload::Going,
+            timers: Timers::new(route.timeouts()),
+            retries: Retries::new(route.retry()),
             server: server.clone(),
-            backend,
-            verb: request.verb,
-            request: outgoing,
+            route,
+            verb,
+            request,
+            mirrors: Vec::new(),
+            mirrored: 0,
             tried: Vec::new(),
             failed: None,
             attempts: 0,
             interim: 0,
-        })
+        }
+    }
+
+    fn start_mirrors(&mut self, record: &RequestRecord) {
+        let chosen: Vec<_> =
+            self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
+        let mirrors = chosen.into_iter().map(|mirror| {
+            let route = self.route.mirrored(mirror);
+            let record = record.of_copy(&route.backend);
+            let request = Outgoing::new(self.server.buffers.take());
+            Feed::start(Self::new(&self.server, route, self.verb, request), record)
+        });
+        self.mirrors = mirrors.collect();
+    }
+
+    /// Gives the mirrors what was written for the endpoint since the last time.
+    fn feed_mirrors(&mut self) {
+        if self.mirrors.is_empty() {
+            return;
+        }
+        let bytes = self.request.bytes.get(self.mirrored..).unwrap_or_default();
+        let whole = self.upload != Upload::Going;
+        self.mirrors.iter().for_each(|mirror| mirror.push(bytes, whole));
+        self.mirrored = self.request.bytes.len();
+    }
+
+    /// What the HTTP planes of the worker share.
+    pub(super) fn server(&self) -> &Rc<Server> {
+        &self.server
+    }
+
+    /// Takes a head that was read off the connection.
+    pub(super) fn consume(&mut self, length: usize) {
+        if let Some(carrier) = &mut self.upstream {
+            carrier.connection.buffer.consume(length);
+        }
+    }
+
+    /// Ready once the request has taken longer than its rule allows.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timers.poll_request(cx)
     }
 
     /// Puts the part of the body that has come with the head behind it, so that both leave in
@@ -150,19 +216,22 @@ impl Exchange {
     ) -> Result<ResponseHead, Reason> {
         let now = if self.interim > 0 { Instant::now() } else { record.started };
         self.expect_progress(client, now);
+        self.feed_mirrors();
         loop {
             if self.upstream.is_none() {
                 self.upstream = self.obtain(record).await?;
                 continue;
             }
             match poll_fn(|cx| self.poll_answer(cx, client)).await {
+                Ok(head) if self.is_retried(&head) => self.back_off().await?,
                 Ok(head) => {
                     self.interim = self.interim.saturating_add(head.is_interim().into());
                     let endless = self.interim > MAX_INTERIM;
                     return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
-                Err(Ended::Upstream(error)) => self.fail_attempt(&error)?,
+                Err(Ended::Overdue) => return Err(Reason::ResponseTimeout),
+                Err(Ended::Upstream(error)) => self.fail_attempt(&error).await?,
             }
         }
     }
@@ -183,11 +252,13 @@ impl Exchange {
             } else {
                 if self.request.unsent() == 0 && !self.request.bytes.is_empty() {
                     self.request.clear();
+                    self.mirrored = 0;
                     self.expect_progress(client, Instant::now());
                 }
                 if ready!(client.poll_body(cx, &mut self.request))? {
                     self.upload = Upload::Gathered;
                 }
+                self.feed_mirrors();
                 self.expect_progress(client, Instant::now());
             }
         }
@@ -199,7 +270,7 @@ impl Exchange {
         let Some(carrier) = self.upstream.take() else { return };
         let clean = carrier.connection.buffer.is_empty() && self.upload == Upload::Done;
         if persistent && body.ended_exactly() && clean {
-            self.server.pool.put(&self.backend.id, carrier.connection, Instant::now());
+            self.server.pool.put(&self.route.backend.id, carrier.connection, Instant::now());
         }
     }
 
@@ -207,8 +278,10 @@ impl Exchange {
     /// owes us a response or does not take the request.
     fn expect_progress(&self, client: &mut impl Client, now: Instant) {
         let limits = &self.server.limits;
-        let wait =
-            if self.waits_for_client() { limits.client_stall } else { limits.upstream_stall };
+        let wait = match self.waits_for_client() {
+            true => limits.client_stall,
+            false => self.timers.stall(limits.upstream_stall),
+        };
         client.deadline().set(now, wait);
     }
 
@@ -221,14 +294,19 @@ impl Exchange {
     async fn obtain(&mut self, record: &mut RequestRecord) -> Result<Option<Carrier>, Reason> {
         let server = self.server.clone();
         let local = &server.local;
-        let picked =
-            pick(&self.backend.usable, &self.tried, &local.loads, &mut local.rng.borrow_mut());
+        let picked = pick(
+            &self.route.backend.usable,
+            &self.tried,
+            &local.loads,
+            &mut local.rng.borrow_mut(),
+        );
         let Some(endpoint) = picked.map(|endpoint| endpoint.id) else {
             return Err(self.failed.unwrap_or(Reason::NoReadyEndpoint));
         };
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
+        self.timers.begin_attempt();
         let in_flight = local.loads.begin(endpoint);
         if let Some(connection) = server.pool.take(endpoint, !self.verb.is_idempotent()) {
             return Ok(Some(Carrier { connection, in_flight }));
@@ -236,7 +314,7 @@ impl Exchange {
         let connecting = upstream::connect(endpoint, &server.limits, &server.buffers);
         match Box::pin(connecting).await {
             Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
-            Err(error) => self.retry_elsewhere(endpoint, error.reason()).map(|()| None),
+            Err(error) => self.retry_elsewhere(endpoint, error.reason()).await.map(|()| None),
         }
     }
 
@@ -254,84 +332,23 @@ impl Exchange {
         if uploaded && client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Ended::Client(Reason::ClientClosed)));
         }
+        if self.timers.poll_request(cx).is_ready() {
+            return Poll::Ready(Err(Ended::Overdue));
+        }
+        if self.timers.poll_attempt(cx).is_ready() {
+            return Poll::Ready(Err(Ended::Upstream(UpstreamError::Silent)));
+        }
         ready!(client.deadline().poll_passed(cx));
         Poll::Ready(Err(match self.waits_for_client() {
             true => Ended::Client(Reason::RequestTimeout),
             false => Ended::Upstream(UpstreamError::Silent),
         }))
     }
-
-    /// Gets ready for another attempt after the connection failed, if the request allows one.
-    ///
-    /// A request may go elsewhere when no byte of it was sent, or when it is idempotent and the
-    /// connection ended before the first byte of a response; all of it must still be here. So a
-    /// POST is never sent twice.
-    fn fail_attempt(&mut self, error: &UpstreamError) -> Result<(), Reason> {
-        let reason = error.reason();
-        let Some(carrier) = self.upstream.take() else { return Err(reason) };
-        let Connection { endpoint, reused, .. } = carrier.connection;
-        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && self.interim == 0;
-        let repeatable = self.verb.is_idempotent() || self.request.is_untouched();
-        if !unanswered || !repeatable || !self.request.rewind() {
-            return Err(reason);
-        }
-        self.upload = match self.upload {
-            Upload::Going | Upload::Refused { gathered: false } => Upload::Going,
-            Upload::Gathered | Upload::Done | Upload::Refused { gathered: true } => {
-                Upload::Gathered
-            }
-        };
-        if reused {
-            // it was closed while it waited: that says nothing about the endpoint
-            self.server.pool.forget(endpoint);
-            return Ok(());
-        }
-        self.retry_elsewhere(endpoint, reason)
-    }
-
-    fn retry_elsewhere(&mut self, endpoint: EndpointId, reason: Reason) -> Result<(), Reason> {
-        self.tried.push(endpoint);
-        self.failed = Some(reason);
-        if self.tried.len() < self.server.limits.attempts { Ok(()) } else { Err(reason) }
-    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.server.buffers.give_back(std::mem::take(&mut self.request.bytes));
-    }
-}
-
-/// The backend for a request, or why there is none.
-fn decide<'a, F>(
-    server: &Server,
-    listener: &HttpListener,
-    request: &Request<'a, F>,
-    record: &mut RequestRecord,
-) -> Result<Arc<Backend>, Reason>
-where
-    F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
-{
-    if request.verb == Verb::Connect {
-        return Err(Reason::MethodNotAllowed);
-    }
-    let host = listener.select(request.host).ok_or(Reason::NoRoute)?;
-    let rule = host.routes.select(&request.asked()).ok_or(Reason::NoRoute)?;
-    record.rule = Some(rule.clone());
-    let backends = match &rule.action {
-        Action::Forward(backends) => backends,
-        Action::Redirect(_) => return Err(Reason::Internal),
-        Action::Fail(failure) => return Err(failure.reason),
-    };
-    let picked = pick_weighted(backends, &mut server.local.rng.borrow_mut());
-    let picked = picked.ok_or(Reason::NoService)?.target.as_ref();
-    let backend = picked.map_err(|failure| failure.reason)?;
-    match backend.app_protocol {
-        AppProtocol::Http => Ok(backend.clone()),
-        AppProtocol::H2c | AppProtocol::Https => {
-            record.backend = Some(backend.clone());
-            Err(Reason::UnsupportedBackend)
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use super::filter::{Changes, change_section};
 use super::h1::{BodyLength, Name, Outgoing, Verb};
 use super::route::Target;
 use crate::balance::Rng;
@@ -145,20 +146,24 @@ pub(super) fn write_request<'a, F>(
     request: &Request<'a, F>,
     client_lines: &[u8],
     request_id: &str,
+    changes: &Changes<'_>,
 ) where
     F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
 {
     let Request { method, authority, target, .. } = request;
-    for part in [method, " ", &target.path, target.query, " HTTP/1.1\r\n"] {
+    let path = changes.path.as_deref().unwrap_or(&target.path);
+    for part in [method, " ", path, target.query, " HTTP/1.1\r\n"] {
         out.bytes.extend_from_slice(part.as_bytes());
     }
-    out.field(b"Host", authority.as_bytes());
+    out.field(b"Host", changes.host.unwrap_or(authority).as_bytes());
+    let start = out.bytes.len();
     write_fields(out, request);
     if !authority.is_empty() {
         out.field(b"X-Forwarded-Host", authority.as_bytes());
     }
     out.bytes.extend_from_slice(client_lines);
     out.field(b"X-Request-Id", request_id.as_bytes());
+    change_section(out, start, &changes.modifiers);
     write_length(out, request);
     if let Some(protocol) = request.options.upgrade {
         out.field(b"Upgrade", protocol);

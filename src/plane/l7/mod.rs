@@ -18,8 +18,10 @@
 mod buffer;
 mod connection;
 mod deadline;
+mod decide;
 mod downstream;
 mod exchange;
+mod filter;
 mod forwarded;
 mod h1;
 mod limits;
@@ -149,6 +151,9 @@ impl Server {
 struct Identity {
     key: SocketKey,
     client: SocketAddr,
+    /// Whether it came by TLS, and for which name.
+    is_tls: bool,
+    server_name: Option<Arc<str>>,
     /// The lines that tell endpoints about the client.
     client_lines: Vec<u8>,
 }

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::time::SystemTime;
 
+use super::filter::change_section;
 use super::forwarded::Options;
 use super::h1::{BodyLength, Encoder, Name, Outgoing, ResponseHead, Verb};
-use crate::snapshot::Reason;
+use crate::snapshot::{HeaderModifier, Reason};
 
 /// How a response reaches a client of HTTP/1.
 #[derive(Clone, Copy, Debug)]
@@ -20,20 +21,35 @@ pub(super) struct Delivery {
     pub(super) upgrade: bool,
 }
 
+/// A response of an endpoint, read and understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received<'a> {
+    /// Status and fields, as places in `head`.
+    pub(super) response: &'a ResponseHead,
+    /// The bytes of the head.
+    pub(super) head: &'a [u8],
+    /// How long the body is.
+    pub(super) length: BodyLength,
+    /// What `Connection` says.
+    pub(super) options: &'a Options<'a>,
+    /// What the rule changes.
+    pub(super) modifiers: &'a [&'a HeaderModifier],
+}
+
 /// Writes the head of an endpoint's response, and says how its body is framed. `delivery.keep`
 /// is taken back if only the end of the connection can end the body.
 pub(super) fn write_response(
     out: &mut Outgoing,
-    response: &ResponseHead,
-    head: &[u8],
-    length: BodyLength,
-    options: &Options<'_>,
+    received: Received<'_>,
     delivery: &mut Delivery,
     clock: &Clock,
 ) {
+    let Received { response, head, length, modifiers, .. } = received;
     let framing = Framing::of(response, length, delivery);
     write_status(out, response.status, response.phrase(head));
-    write_fields(out, response, head, options, framing, clock);
+    let start = out.bytes.len();
+    write_fields(out, received, framing, clock);
+    change_section(out, start, modifiers);
     if framing == Framing::Chunked {
         out.field(b"Transfer-Encoding", b"chunked");
     }
@@ -96,40 +112,68 @@ pub(super) fn write_interim(out: &mut Outgoing, response: &ResponseHead, head: &
     out.bytes.extend_from_slice(b"\r\n");
 }
 
-/// Writes an answer of rutter's own: the status of the reason, and the reason as text.
-pub(super) fn write_failure(
+/// An answer of rutter's own: a failure and its reason, a redirect, a preflight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnAnswer {
+    /// The status.
+    pub(super) status: u16,
+    /// Why the request was not served; absent if it was.
+    pub(super) reason: Option<Reason>,
+    /// Fields beside those of every answer.
+    pub(super) fields: Vec<(&'static str, String)>,
+    /// A text, or empty.
+    pub(super) body: String,
+}
+
+impl OwnAnswer {
+    /// An answer without body that is no failure.
+    pub(super) fn new(status: u16) -> Self {
+        Self { status, reason: None, fields: Vec::new(), body: String::new() }
+    }
+
+    /// Adds a field.
+    pub(super) fn field(mut self, name: &'static str, value: String) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+}
+
+/// The status of the reason, and the reason as text.
+impl From<Reason> for OwnAnswer {
+    fn from(reason: Reason) -> Self {
+        let body = format!("rutter: {} {reason}\n", reason.status());
+        let answer = Self { reason: Some(reason), body, ..Self::new(reason.status()) };
+        let answer = answer.field("content-type", "text/plain; charset=utf-8".to_owned());
+        match reason.status() {
+            405 => {
+                let allowed = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
+                answer.field("allow", allowed.to_owned())
+            }
+            503 => answer.field("retry-after", "1".to_owned()),
+            _ => answer,
+        }
+    }
+}
+
+/// Writes an answer of rutter's own.
+pub(super) fn write_own(
     out: &mut Outgoing,
-    reason: Reason,
+    answer: &OwnAnswer,
     delivery: &Delivery,
     clock: &Clock,
 ) {
-    let status = reason.status();
-    let body = failure_body(reason);
-    write_status(out, status, b"");
+    write_status(out, answer.status, b"");
     write_server_and_date(out, clock);
-    out.field(b"Content-Type", b"text/plain; charset=utf-8");
-    if let Some((name, value)) = failure_field(reason) {
+    for (name, value) in &answer.fields {
         out.field(name.as_bytes(), value.as_bytes());
     }
-    out.line(format_args!("Content-Length: {}", body.len()));
+    if answer.status != 204 {
+        out.line(format_args!("Content-Length: {}", answer.body.len()));
+    }
     write_persistence(out, delivery);
     out.bytes.extend_from_slice(b"\r\n");
     if delivery.verb != Verb::Head {
-        out.bytes.extend_from_slice(body.as_bytes());
-    }
-}
-
-/// The body of an answer of rutter's own.
-pub(super) fn failure_body(reason: Reason) -> String {
-    format!("rutter: {} {reason}\n", reason.status())
-}
-
-/// The field that the status of a failure calls for.
-pub(super) fn failure_field(reason: Reason) -> Option<(&'static str, &'static str)> {
-    match reason.status() {
-        405 => Some(("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH")),
-        503 => Some(("retry-after", "1")),
-        _ => None,
+        out.bytes.extend_from_slice(answer.body.as_bytes());
     }
 }
 
@@ -145,14 +189,8 @@ fn write_status(out: &mut Outgoing, status: u16, phrase: &[u8]) {
     out.bytes.extend_from_slice(b"\r\n");
 }
 
-fn write_fields(
-    out: &mut Outgoing,
-    response: &ResponseHead,
-    head: &[u8],
-    options: &Options<'_>,
-    framing: Framing,
-    clock: &Clock,
-) {
+fn write_fields(out: &mut Outgoing, received: Received<'_>, framing: Framing, clock: &Clock) {
+    let Received { response, head, options, .. } = received;
     let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
     let (mut server, mut date) = (false, false);
     for (known, name, value) in fields.clone() {

@@ -16,6 +16,7 @@ fn rule(name: &str, host: &str, path: MatchPath) -> Arc<Rule> {
         predicates: Predicates::default(),
         filters: Vec::new(),
         timeouts: Default::default(),
+        retry: None,
         action: Action::Fail(Failure { reason: Reason::NoService, detail: "".into() }),
         origin: Origin::default(),
         field: "".into(),

@@ -87,6 +87,11 @@ impl Outgoing {
         self.bytes.len().saturating_sub(self.sent)
     }
 
+    /// Whether it can be sent again from its first byte.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.dropped
+    }
+
     /// Whether no byte was sent since the beginning or the last rewind.
     pub(crate) fn is_untouched(&self) -> bool {
         self.sent == 0 && !self.dropped

@@ -117,6 +117,7 @@ pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
         predicates: Default::default(),
         filters: Vec::new(),
         timeouts: Default::default(),
+        retry: None,
         action,
         origin: Origin::default(),
         field: "".into(),

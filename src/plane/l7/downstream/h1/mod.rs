@@ -186,12 +186,12 @@ impl Session {
         let mut delivery = Delivery::of(&head);
         let begun = match &listener {
             Some(listener) => self.begin(&head, listener, &mut delivery, &mut record),
-            None => Err(Reason::Draining),
+            None => Err(Reason::Draining.into()),
         };
         drop((head, listener));
         match begun {
             Ok(mut exchange) => self.forward(&mut exchange, delivery, &mut record).await,
-            Err(reason) => Box::pin(self.fail(reason, delivery, &mut record)).await,
+            Err(answer) => Box::pin(self.answer_itself(answer, delivery, &mut record)).await,
         }
     }
 
@@ -205,7 +205,7 @@ impl Session {
         loop {
             let response = match exchange.answer(self, record).await {
                 Ok(response) => response,
-                Err(reason) => return Box::pin(self.fail(reason, delivery, record)).await,
+                Err(reason) => return Box::pin(self.answer_itself(reason, delivery, record)).await,
             };
             if response.status == 101 && delivery.upgrade {
                 return Box::pin(self.switch(exchange, response, record)).await;
@@ -222,7 +222,7 @@ impl Session {
             drop(response);
             return match relay {
                 Ok(mut relay) => relay.run(exchange, self, record).await,
-                Err(reason) => Box::pin(self.fail(reason, delivery, record)).await,
+                Err(reason) => Box::pin(self.answer_itself(reason, delivery, record)).await,
             };
         }
     }

@@ -15,7 +15,7 @@ use crate::plane::l7::forwarded::Options;
 use crate::plane::l7::h1::{
     Decoder, Encoder, Outgoing, ProtocolError, ResponseHead, response_length,
 };
-use crate::plane::l7::respond::{Delivery, write_response};
+use crate::plane::l7::respond::{Delivery, Received, write_response};
 use crate::snapshot::Reason;
 
 /// A final response whose head is written and whose body follows.
@@ -50,8 +50,10 @@ impl Relay {
         let mut out = Outgoing::new(server.buffers.take());
         let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
         let options = Options::of(fields);
-        let clock = &server.clock;
-        write_response(&mut out, response, head, length, &options, &mut delivery, clock);
+        let modifiers = exchange.route.response_modifiers();
+        let received =
+            Received { response, head, length, options: &options, modifiers: &modifiers };
+        write_response(&mut out, received, &mut delivery, &server.clock);
         let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
         buffer.consume(response.len);
         Ok(Self {
@@ -80,7 +82,7 @@ impl Relay {
         record.response_bytes = self.bytes;
         if let Err(reason) = ended {
             if self.out.is_untouched() {
-                return Box::pin(session.fail(reason, self.delivery, record)).await;
+                return Box::pin(session.answer_itself(reason, self.delivery, record)).await;
             }
             record.reason = Some(reason);
             return After::Abort;
@@ -123,6 +125,9 @@ impl Relay {
         }
         if before != (self.bytes, session.body_bytes, self.out.unsent()) {
             self.expect_progress(session);
+        }
+        if exchange.poll_overdue(cx).is_ready() {
+            return Poll::Ready(Err(Reason::ResponseTimeout));
         }
         if exchange.upload == Upload::Done && session.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Reason::ClientClosed));

@@ -12,29 +12,31 @@ use crate::observe::RequestRecord;
 use crate::plane::l7::connection::Stream;
 use crate::plane::l7::exchange::Exchange;
 use crate::plane::l7::h1::{Outgoing, ResponseHead, Verb};
-use crate::plane::l7::respond::{Delivery, write_failure, write_interim};
+use crate::plane::l7::respond::{Delivery, OwnAnswer, write_interim, write_own};
 use crate::plane::l7::{http_listener, upgrade};
 use crate::snapshot::Reason;
 
 impl Session {
     /// Answers in the place of an endpoint.
-    pub(super) async fn fail(
+    pub(super) async fn answer_itself(
         &mut self,
-        reason: Reason,
+        answer: impl Into<OwnAnswer>,
         mut delivery: Delivery,
         record: &mut RequestRecord,
     ) -> After {
-        record.reason = Some(reason);
+        let answer = answer.into();
+        record.reason = answer.reason;
         record.request_bytes = self.body_bytes;
-        if reason == Reason::ClientClosed {
+        if answer.reason == Some(Reason::ClientClosed) {
             return After::Abort;
         }
         // what is left of a body is not read as a request
         let whole = self.body.is_done() && !delivery.upgrade;
-        delivery.keep &= whole && !closes(reason) && !self.server.draining.get();
+        let closes = answer.reason.is_some_and(closes);
+        delivery.keep &= whole && !closes && !self.server.draining.get();
         let mut out = Outgoing::new(self.server.buffers.take());
-        write_failure(&mut out, reason, &delivery, &self.server.clock);
-        record.status = reason.status();
+        write_own(&mut out, &answer, &delivery, &self.server.clock);
+        record.status = answer.status;
         match self.send(out).await {
             true if delivery.keep => After::Keep,
             true => After::Close,
@@ -50,7 +52,7 @@ impl Session {
         drop(snapshot);
         let mut record = self.server.record(&self.identity, name, "HTTP/1.1");
         let delivery = Delivery { verb: Verb::Other, minor: 1, keep: false, upgrade: false };
-        self.fail(reason, delivery, &mut record).await
+        self.answer_itself(reason, delivery, &mut record).await
     }
 
     /// Passes an interim response on; clients of HTTP/1.0 do not know them. `false`: the client

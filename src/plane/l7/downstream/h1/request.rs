@@ -15,7 +15,7 @@ use crate::plane::l7::forwarded::{Options, Request};
 use crate::plane::l7::h1::{
     BodyLength, Decoder, Name, Outgoing, ProtocolError, RequestHead, Verb, request_length,
 };
-use crate::plane::l7::respond::Delivery;
+use crate::plane::l7::respond::{Delivery, OwnAnswer};
 use crate::plane::l7::route::{Target, canonical_host};
 use crate::snapshot::{HttpListener, Reason};
 
@@ -27,7 +27,7 @@ impl Session {
         listener: &HttpListener,
         delivery: &mut Delivery,
         record: &mut RequestRecord,
-    ) -> Result<Exchange, Reason> {
+    ) -> Result<Exchange, OwnAnswer> {
         let bytes = self.buffer.filled().get(..head.len).unwrap_or_default();
         record.method = head.method(bytes).to_owned();
         record.target = head.target(bytes).to_owned();
@@ -41,7 +41,7 @@ impl Session {
         delivery.keep = if head.minor == 0 { options.keep_alive } else { !options.close };
         delivery.upgrade = options.upgrade.is_some();
         if delivery.upgrade && length != BodyLength::Exact(0) {
-            return Err(Reason::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         let request = Request {
             verb: head.verb,

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::io::{LocalTasks, Rewound};
 use self::request::{Http2Client, begin};
-use self::response::{Answer, fail, respond};
+use self::response::{Answer, answer_itself, respond};
 use crate::plane::l7::connection::Stream;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::h1::Verb;
@@ -150,13 +150,13 @@ async fn answer(shared: Rc<Shared>, request: http::Request<Incoming>) -> Respons
     let name = listener.as_ref().map(|listener| listener.name.clone()).unwrap_or_default();
     let mut record = server.record(&shared.identity, name, "HTTP/2");
     let verb = Verb::of(request.method().as_str().as_bytes());
-    let Some(listener) = listener else { return fail(Reason::Draining, record, verb) };
+    let Some(listener) = listener else { return answer_itself(Reason::Draining, record, verb) };
     let (parts, body) = request.into_parts();
     let begun = begin(&shared, &listener, &parts, &body, &mut record);
     drop(parts);
     let (mut exchange, trailers) = match begun {
         Ok(begun) => begun,
-        Err(reason) => return fail(reason, record, verb),
+        Err(answer) => return answer_itself(answer, record, verb),
     };
     let mut client = Http2Client {
         deadline: Deadline::after(server.limits.upstream_stall),
@@ -169,14 +169,12 @@ async fn answer(shared: Rc<Shared>, request: http::Request<Incoming>) -> Respons
         match exchange.answer(&mut client, &mut record).await {
             // hyper has no way to send interim responses but 100, which it sends by itself
             Ok(response) if response.is_interim() => {
-                if let Some(carrier) = &mut exchange.upstream {
-                    carrier.connection.buffer.consume(response.len);
-                }
+                exchange.consume(response.len);
             }
             Ok(response) => return respond(exchange, response, client, record, verb),
             Err(reason) => {
                 record.request_bytes = client.bytes;
-                return fail(reason, record, verb);
+                return answer_itself(reason, record, verb);
             }
         }
     }

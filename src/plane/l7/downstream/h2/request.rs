@@ -14,6 +14,7 @@ use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::{Client, Exchange};
 use crate::plane::l7::forwarded::{Options, Request};
 use crate::plane::l7::h1::{BodyLength, Name, Outgoing, ProtocolError, Verb};
+use crate::plane::l7::respond::OwnAnswer;
 use crate::plane::l7::route::{Target, canonical_host};
 use crate::snapshot::{HttpListener, Reason};
 
@@ -24,13 +25,13 @@ pub(super) fn begin<'a>(
     parts: &'a http::request::Parts,
     body: &Incoming,
     record: &mut RequestRecord,
-) -> Result<(Exchange, bool), Reason> {
+) -> Result<(Exchange, bool), OwnAnswer> {
     let method = parts.method.as_str();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     record.method = method.to_owned();
     record.target = path.to_owned();
     if parts.headers.len() > MAX_FIELDS {
-        return Err(Reason::HeadersTooLarge);
+        return Err(Reason::HeadersTooLarge.into());
     }
     let classify = |(name, value): (&'a HeaderName, &'a HeaderValue)| {
         let name = name.as_str().as_bytes();
@@ -43,7 +44,7 @@ pub(super) fn begin<'a>(
     let authority = read_authority(parts)?;
     let host = canonical_host(authority).ok_or(Reason::BadRequest)?;
     if path.len() > shared.server.limits.target_bytes {
-        return Err(Reason::UriTooLong);
+        return Err(Reason::UriTooLong.into());
     }
     let target = match path {
         "*" => Target::parse(path, method),

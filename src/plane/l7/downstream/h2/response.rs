@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use super::request::Http2Client;
 use crate::observe::RequestRecord;
 use crate::plane::l7::exchange::Exchange;
+use crate::plane::l7::filter::change_map;
 use crate::plane::l7::forwarded::Options;
 use crate::plane::l7::h1::{
     BodyLength, Decoder, Name, ProtocolError, ResponseHead, Verb, response_length, trailer_fields,
 };
-use crate::plane::l7::respond::{SERVER, failure_body, failure_field};
+use crate::plane::l7::respond::{OwnAnswer, SERVER};
 use crate::snapshot::Reason;
 
 /// The response as hyper sends it.
@@ -37,10 +38,11 @@ pub(super) fn respond(
         }
         None => Err(Reason::Internal),
     };
-    let (answer, body, persistent) = match converted {
+    let (mut answer, body, persistent) = match converted {
         Ok(converted) => converted,
-        Err(reason) => return fail(reason, record, verb),
+        Err(reason) => return answer_itself(reason, record, verb),
     };
+    change_map(answer.headers_mut(), &exchange.route.response_modifiers());
     record.status = response.status;
     let mut relayed = Relayed { exchange, client, record, body, persistent };
     relayed.release_if_done();
@@ -81,19 +83,24 @@ fn convert(
 }
 
 /// An answer of rutter's own.
-pub(super) fn fail(reason: Reason, mut record: RequestRecord, verb: Verb) -> Response<Answer> {
-    record.reason = Some(reason);
-    record.status = reason.status();
-    let text = if verb == Verb::Head { String::new() } else { failure_body(reason) };
+pub(super) fn answer_itself(
+    own: impl Into<OwnAnswer>,
+    mut record: RequestRecord,
+    verb: Verb,
+) -> Response<Answer> {
+    let own = own.into();
+    record.reason = own.reason;
+    record.status = own.status;
+    let text = if verb == Verb::Head { String::new() } else { own.body };
     let mut answer = Response::new(Answer::Own(Bytes::from(text)));
     *answer.status_mut() =
-        StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        StatusCode::from_u16(own.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer.headers_mut();
     headers.insert(http::header::SERVER, HeaderValue::from_static(SERVER));
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(http::header::CONTENT_TYPE, plain);
-    if let Some((name, value)) = failure_field(reason) {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    for (name, value) in own.fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
     }
     answer
 }
@@ -167,7 +174,9 @@ impl Relayed {
         match polled {
             Poll::Ready(Err(error)) => return self.fail(error.reason()),
             Poll::Pending => {
-                ready!(self.client.deadline.poll_passed(cx));
+                if self.exchange.poll_overdue(cx).is_pending() {
+                    ready!(self.client.deadline.poll_passed(cx));
+                }
                 return self.fail(Reason::ResponseTimeout);
             }
             Poll::Ready(Ok(_)) => {}

@@ -1,0 +1,134 @@
+//! Decides what becomes of a request: listener, rule, filters, backend.
+
+use std::sync::Arc;
+
+use super::filter::{Changes, cors, redirect};
+use super::forwarded::Request;
+use super::h1::{Name, Verb};
+use super::respond::OwnAnswer;
+use super::{Identity, Server};
+use crate::balance::pick_weighted;
+use crate::observe::RequestRecord;
+use crate::snapshot::{
+    Action, AppProtocol, Backend, Filter, HeaderModifier, HttpListener, Mirror, Reason, Retry,
+    Rule, Timeouts,
+};
+
+/// Where a request goes, and what is done to it on the way.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Who gets it.
+    pub(super) backend: Arc<Backend>,
+    rule: Arc<Rule>,
+    /// Which of the rule's backends it is.
+    share: usize,
+    /// What the browser of another origin is told.
+    cors: Option<HeaderModifier>,
+}
+
+/// Decides about a request. What rutter answers itself is the error.
+pub(super) fn decide<'a, F>(
+    server: &Server,
+    identity: &Identity,
+    listener: &HttpListener,
+    request: &Request<'a, F>,
+    record: &mut RequestRecord,
+) -> Result<Route, OwnAnswer>
+where
+    F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
+{
+    if request.verb == Verb::Connect {
+        return Err(Reason::MethodNotAllowed.into());
+    }
+    if identity.is_tls && listener.is_misdirected(identity.server_name.as_deref(), request.host) {
+        return Err(Reason::Misdirected.into());
+    }
+    let host = listener.select(request.host).ok_or(Reason::NoRoute)?;
+    let rule = host.routes.select(&request.asked()).ok_or(Reason::NoRoute)?;
+    record.rule = Some(rule.clone());
+    let cors = cors::of(rule, request)?;
+    let backends = match &rule.action {
+        Action::Forward(backends) => backends,
+        Action::Redirect(redirect) => return Err(redirect::answer(redirect, request, identity)),
+        Action::Fail(failure) => return Err(failure.reason.into()),
+    };
+    let picked = pick_weighted(backends, &mut server.local.rng.borrow_mut());
+    let (share, picked) = picked.ok_or(Reason::NoService)?;
+    let backend = picked.target.as_ref().map_err(|failure| failure.reason)?;
+    record.backend = Some(backend.clone());
+    match backend.app_protocol {
+        AppProtocol::Http => {
+            Ok(Route { backend: backend.clone(), rule: rule.clone(), share, cors })
+        }
+        AppProtocol::H2c | AppProtocol::Https => Err(Reason::UnsupportedBackend.into()),
+    }
+}
+
+impl Route {
+    /// A copy of a request goes to the backend of its mirror.
+    pub(super) fn mirrored(&self, mirror: &Mirror) -> Self {
+        let backend = mirror.backend.clone();
+        Self { backend, rule: self.rule.clone(), share: usize::MAX, cors: None }
+    }
+
+    /// The filters of the rule, then those of the chosen share.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
+        let share = match &self.rule.action {
+            Action::Forward(backends) => backends.get(self.share),
+            Action::Redirect(_) | Action::Fail(_) => None,
+        };
+        self.rule.filters.iter().chain(share.into_iter().flat_map(|share| &share.filters))
+    }
+
+    /// What is changed in the request.
+    pub(super) fn request_changes<'r>(&'r self, path: &str) -> Changes<'r> {
+        let mut changes = Changes::default();
+        for filter in self.filters() {
+            match filter {
+                Filter::RequestHeaders(modifier) => changes.modifiers.push(modifier),
+                Filter::Rewrite(rewrite) => {
+                    changes.host = rewrite.host.as_deref().or(changes.host);
+                    if let Some(rewrite) = &rewrite.path {
+                        let before = changes.path.as_deref().unwrap_or(path);
+                        changes.path = Some(rewrite.apply(before));
+                    }
+                }
+                Filter::ResponseHeaders(_) | Filter::Mirror(_) | Filter::Cors(_) => {}
+            }
+        }
+        changes
+    }
+
+    /// What is changed in the response.
+    pub(super) fn response_modifiers(&self) -> Vec<&HeaderModifier> {
+        let of_filters = self.filters().filter_map(|filter| match filter {
+            Filter::ResponseHeaders(modifier) => Some(modifier),
+            Filter::RequestHeaders(_)
+            | Filter::Rewrite(_)
+            | Filter::Mirror(_)
+            | Filter::Cors(_) => None,
+        });
+        of_filters.chain(&self.cors).collect()
+    }
+
+    /// Where copies go.
+    pub(super) fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
+        self.filters().filter_map(|filter| match filter {
+            Filter::Mirror(mirror) => Some(mirror),
+            Filter::RequestHeaders(_)
+            | Filter::ResponseHeaders(_)
+            | Filter::Rewrite(_)
+            | Filter::Cors(_) => None,
+        })
+    }
+
+    /// What the rule says about further attempts.
+    pub(super) fn retry(&self) -> Option<&Retry> {
+        self.rule.retry.as_ref()
+    }
+
+    /// How long it may take.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.rule.timeouts
+    }
+}

@@ -1,0 +1,185 @@
+//! Copies of requests, whose responses nobody sees (GEP-3171).
+//!
+//! A copy is an exchange of its own, in a task of its own, that is fed with the bytes of the
+//! request as they are written for the endpoint. It may lag by [`MAX_LAG`]; a mirror that is
+//! slower than that loses this copy, and the request goes on as if there were none.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::life;
+use crate::observe::RequestRecord;
+use crate::plane::l7::Server;
+use crate::plane::l7::deadline::Deadline;
+use crate::plane::l7::exchange::{Client, Exchange};
+use crate::plane::l7::forwarded::Options;
+use crate::plane::l7::h1::{Decoder, Outgoing, ProtocolError, ResponseHead, Verb, response_length};
+use crate::snapshot::{Mirror, Reason};
+
+/// Whether this request is one of those that are copied.
+pub(in crate::plane::l7) fn is_chosen(mirror: &Mirror, server: &Server) -> bool {
+    let denominator = usize::try_from(mirror.denominator).unwrap_or(usize::MAX);
+    let point = server.local.rng.borrow_mut().below(denominator);
+    point < usize::try_from(mirror.numerator).unwrap_or(usize::MAX)
+}
+
+/// Bytes on their way to a mirror. Dropped: the request ended, whole or not.
+#[derive(Debug)]
+pub(in crate::plane::l7) struct Feed(Rc<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    bytes: RefCell<Vec<u8>>,
+    state: Cell<State>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    Whole,
+    Lost,
+}
+
+impl Feed {
+    /// Starts the task of a copy.
+    pub(in crate::plane::l7) fn start(exchange: Exchange, record: RequestRecord) -> Self {
+        let pending = Rc::<Pending>::default();
+        life::spawn_local("mirror", run(exchange, pending.clone(), record));
+        Self(pending)
+    }
+
+    /// Adds bytes; `whole`: these are the last.
+    pub(in crate::plane::l7) fn push(&self, bytes: &[u8], whole: bool) {
+        let Self(pending) = self;
+        if pending.state.get() != State::Open {
+            return;
+        }
+        pending.bytes.borrow_mut().extend_from_slice(bytes);
+        if pending.bytes.borrow().len() > MAX_LAG {
+            pending.end(State::Lost);
+        } else if whole {
+            pending.end(State::Whole);
+        }
+        pending.wake();
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if self.0.state.get() == State::Open {
+            self.0.end(State::Lost);
+            self.0.wake();
+        }
+    }
+}
+
+impl Pending {
+    fn end(&self, state: State) {
+        self.state.set(state);
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The request of a copy, as an exchange takes it.
+struct Copied {
+    pending: Rc<Pending>,
+    deadline: Deadline,
+}
+
+impl Client for Copied {
+    fn take_buffered(&mut self, _: &mut Outgoing) -> Result<bool, Reason> {
+        Ok(false)
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Outgoing,
+    ) -> Poll<Result<bool, Reason>> {
+        let Self { pending, .. } = self;
+        let mut bytes = pending.bytes.borrow_mut();
+        match pending.state.get() {
+            State::Lost => return Poll::Ready(Err(Reason::ClientClosed)),
+            State::Open if bytes.is_empty() => {
+                *pending.waker.borrow_mut() = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            State::Open | State::Whole => {}
+        }
+        // they are framed already
+        request.bytes.append(&mut bytes);
+        Poll::Ready(Ok(pending.state.get() == State::Whole))
+    }
+
+    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+}
+
+async fn run(mut exchange: Exchange, pending: Rc<Pending>, mut record: RequestRecord) {
+    let deadline = Deadline::after(exchange.server().limits.upstream_stall);
+    let mut client = Copied { pending, deadline };
+    loop {
+        match exchange.answer(&mut client, &mut record).await {
+            Ok(response) if response.is_interim() => exchange.consume(response.len),
+            Ok(response) => {
+                record.status = response.status;
+                if let Err(reason) = swallow(&mut exchange, &mut client, &response).await {
+                    record.reason = Some(reason);
+                }
+                return;
+            }
+            Err(reason) => {
+                record.status = reason.status();
+                record.reason = Some(reason);
+                return;
+            }
+        }
+    }
+}
+
+/// Reads the response to its end, so that the connection can be used again.
+async fn swallow(
+    exchange: &mut Exchange,
+    client: &mut Copied,
+    response: &ResponseHead,
+) -> Result<(), Reason> {
+    let Some(carrier) = &mut exchange.upstream else { return Err(Reason::Internal) };
+    let head = carrier.connection.buffer.filled().get(..response.len).unwrap_or_default();
+    let length = response_length(response, head, Verb::Other);
+    let options =
+        Options::of(response.fields.iter().map(|it| (it.known, it.name(head), it.value(head))));
+    let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
+    let mut body = Decoder::new(length.map_err(ProtocolError::response_reason)?);
+    exchange.consume(response.len);
+    let server = exchange.server().clone();
+    poll_fn(|cx| {
+        let _ = exchange.poll_upload(cx, client)?;
+        let Some(carrier) = &mut exchange.upstream else { return Poll::Ready(Ok(())) };
+        let mut scratch = server.scratch.borrow_mut();
+        let polled = carrier.connection.poll_body(cx, &mut body, &mut scratch, &mut |_, _| true);
+        match polled {
+            Poll::Ready(ended) => Poll::Ready(ended.map(|_| ()).map_err(|error| error.reason())),
+            Poll::Pending => client.deadline.poll_passed(cx).map(|()| Err(Reason::ResponseTimeout)),
+        }
+    })
+    .await?;
+    exchange.release(persistent, &body);
+    Ok(())
+}
+
+/// Bytes that a mirror may be behind.
+const MAX_LAG: usize = 256 * 1024;
