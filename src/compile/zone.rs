@@ -132,6 +132,9 @@ fn namespaces(objects: &Objects) -> BTreeSet<Arc<str>> {
     add_namespaces(&objects.endpoint_slices, &mut names);
     add_namespaces(&objects.endpoints, &mut names);
     add_namespaces(&objects.ingresses, &mut names);
+    add_namespaces(&objects.gateways, &mut names);
+    add_namespaces(&objects.http_routes, &mut names);
+    add_namespaces(&objects.grpc_routes, &mut names);
     add_namespaces(&objects.secrets, &mut names);
     add_namespaces(&objects.config_maps, &mut names);
     names

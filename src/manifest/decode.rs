@@ -191,6 +191,16 @@ fn read_object(
         Kind::Endpoints => Object::Endpoints(read(kind, value, ignored)?),
         Kind::Ingress => Object::Ingress(read(kind, value, ignored)?),
         Kind::IngressClass => Object::IngressClass(read(kind, value, ignored)?),
+        Kind::GatewayClass => Object::GatewayClass(read(kind, value, ignored)?),
+        Kind::Gateway => Object::Gateway(read(kind, value, ignored)?),
+        Kind::ListenerSet => Object::ListenerSet(read(kind, value, ignored)?),
+        Kind::HttpRoute => Object::HttpRoute(read(kind, value, ignored)?),
+        Kind::GrpcRoute => Object::GrpcRoute(read(kind, value, ignored)?),
+        Kind::TlsRoute => Object::TlsRoute(read(kind, value, ignored)?),
+        Kind::TcpRoute => Object::TcpRoute(read(kind, value, ignored)?),
+        Kind::UdpRoute => Object::UdpRoute(read(kind, value, ignored)?),
+        Kind::ReferenceGrant => Object::ReferenceGrant(read(kind, value, ignored)?),
+        Kind::BackendTlsPolicy => Object::BackendTlsPolicy(read(kind, value, ignored)?),
         Kind::Secret => Object::Secret(read(kind, value, ignored)?),
         Kind::ConfigMap => Object::ConfigMap(read(kind, value, ignored)?),
     })
@@ -256,6 +266,16 @@ fn default_metadata(kind: Kind, metadata: &mut Metadata) -> Option<Mistake> {
         | Kind::Endpoints
         | Kind::Ingress
         | Kind::IngressClass
+        | Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::ListenerSet
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TlsRoute
+        | Kind::TcpRoute
+        | Kind::UdpRoute
+        | Kind::ReferenceGrant
+        | Kind::BackendTlsPolicy
         | Kind::Secret
         | Kind::ConfigMap => (is_subdomain(&metadata.name), NAME_RULE),
     };

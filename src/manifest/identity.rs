@@ -35,7 +35,7 @@ pub(super) fn identify(kind: &str, api_version: Option<&str>) -> Identity {
 fn versioned(kind: Kind, api_version: Option<&str>) -> Identity {
     let help = format!("write apiVersion: {}", kind.api_version());
     match api_version {
-        Some(version) if version == kind.api_version() => Identity::Known(kind),
+        Some(version) if is_read(kind, version) => Identity::Known(kind),
         Some(version) if is_own_group(kind, group(version)) => {
             Identity::Nearly { message: format!("{kind} of {version} is not read"), help }
         }
@@ -45,6 +45,12 @@ fn versioned(kind: Kind, api_version: Option<&str>) -> Identity {
 }
 
 /// Short names must match but for one letter: `Job` is no misspelt `Pod`.
+fn is_read(kind: Kind, api_version: &str) -> bool {
+    let same_group = group(api_version) == group(kind.api_version());
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    api_version == kind.api_version() || same_group && kind.older_versions().contains(&version)
+}
+
 fn is_near(kind: &str, known: &str) -> bool {
     let limit = if known.len() > 5 { 2 } else { 1 };
     distance(&kind.to_lowercase(), &known.to_lowercase()) <= limit

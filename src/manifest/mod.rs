@@ -14,6 +14,7 @@ pub mod core;
 pub mod document;
 pub mod endpoints;
 pub mod finding;
+pub mod gateway;
 pub mod ingress;
 pub mod meta;
 pub mod pod;

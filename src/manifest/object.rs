@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::core::{ConfigMap, Namespace, Node, Secret};
 use super::endpoints::{EndpointSlice, Endpoints};
+use super::gateway::{
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant,
+    TcpRoute, TlsRoute, UdpRoute,
+};
 use super::ingress::{Ingress, IngressClass};
 use super::meta::{Metadata, ObjectKey};
 use super::pod::Pod;
@@ -31,6 +35,32 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1, cluster-scoped.
     IngressClass,
+    /// gateway.networking.k8s.io/v1, cluster-scoped.
+    GatewayClass,
+    /// gateway.networking.k8s.io/v1.
+    Gateway,
+    /// gateway.networking.k8s.io/v1.
+    ListenerSet,
+    /// gateway.networking.k8s.io/v1.
+    #[serde(rename = "HTTPRoute")]
+    HttpRoute,
+    /// gateway.networking.k8s.io/v1.
+    #[serde(rename = "GRPCRoute")]
+    GrpcRoute,
+    /// gateway.networking.k8s.io/v1.
+    #[serde(rename = "TLSRoute")]
+    TlsRoute,
+    /// gateway.networking.k8s.io/v1.
+    #[serde(rename = "TCPRoute")]
+    TcpRoute,
+    /// gateway.networking.k8s.io/v1.
+    #[serde(rename = "UDPRoute")]
+    UdpRoute,
+    /// gateway.networking.k8s.io/v1.
+    ReferenceGrant,
+    /// gateway.networking.k8s.io/v1.
+    #[serde(rename = "BackendTLSPolicy")]
+    BackendTlsPolicy,
     /// core/v1.
     Secret,
     /// core/v1.
@@ -39,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -48,6 +78,16 @@ impl Kind {
         Self::Endpoints,
         Self::Ingress,
         Self::IngressClass,
+        Self::GatewayClass,
+        Self::Gateway,
+        Self::ListenerSet,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TlsRoute,
+        Self::TcpRoute,
+        Self::UdpRoute,
+        Self::ReferenceGrant,
+        Self::BackendTlsPolicy,
         Self::Secret,
         Self::ConfigMap,
     ];
@@ -63,6 +103,16 @@ impl Kind {
             Self::Endpoints => "Endpoints",
             Self::Ingress => "Ingress",
             Self::IngressClass => "IngressClass",
+            Self::GatewayClass => "GatewayClass",
+            Self::Gateway => "Gateway",
+            Self::ListenerSet => "ListenerSet",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::UdpRoute => "UDPRoute",
+            Self::ReferenceGrant => "ReferenceGrant",
+            Self::BackendTlsPolicy => "BackendTLSPolicy",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
         }
@@ -73,6 +123,16 @@ impl Kind {
         match self {
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
+            Self::GatewayClass
+            | Self::Gateway
+            | Self::ListenerSet
+            | Self::HttpRoute
+            | Self::GrpcRoute
+            | Self::TlsRoute
+            | Self::TcpRoute
+            | Self::UdpRoute
+            | Self::ReferenceGrant
+            | Self::BackendTlsPolicy => "gateway.networking.k8s.io/v1",
             Self::Namespace
             | Self::Node
             | Self::Pod
@@ -83,9 +143,34 @@ impl Kind {
         }
     }
 
+    /// Further versions of the same group that are read as if they were
+    /// [`api_version`](Self::api_version): those that some release of the CRDs serves with the
+    /// same fields.
+    pub fn older_versions(self) -> &'static [&'static str] {
+        match self {
+            Self::GatewayClass | Self::Gateway | Self::HttpRoute => &["v1beta1"],
+            Self::ReferenceGrant => &["v1beta1", "v1alpha2"],
+            Self::GrpcRoute | Self::TcpRoute | Self::UdpRoute => &["v1alpha2"],
+            Self::TlsRoute => &["v1alpha2", "v1alpha3"],
+            Self::BackendTlsPolicy => &["v1alpha3"],
+            Self::Namespace
+            | Self::Node
+            | Self::Pod
+            | Self::Service
+            | Self::EndpointSlice
+            | Self::Endpoints
+            | Self::Ingress
+            | Self::IngressClass
+            | Self::ListenerSet
+            | Self::Secret
+            | Self::ConfigMap => &[],
+        }
+    }
+
     /// Whether objects of this kind live in a namespace.
     pub fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node | Self::IngressClass)
+        let cluster = [Self::Namespace, Self::Node, Self::IngressClass, Self::GatewayClass];
+        !cluster.contains(&self)
     }
 }
 
@@ -163,6 +248,16 @@ pub enum Object {
     Endpoints(Arc<Endpoints>),
     Ingress(Arc<Ingress>),
     IngressClass(Arc<IngressClass>),
+    GatewayClass(Arc<GatewayClass>),
+    Gateway(Arc<Gateway>),
+    ListenerSet(Arc<ListenerSet>),
+    HttpRoute(Arc<HttpRoute>),
+    GrpcRoute(Arc<GrpcRoute>),
+    TlsRoute(Arc<TlsRoute>),
+    TcpRoute(Arc<TcpRoute>),
+    UdpRoute(Arc<UdpRoute>),
+    ReferenceGrant(Arc<ReferenceGrant>),
+    BackendTlsPolicy(Arc<BackendTlsPolicy>),
     Secret(Arc<Secret>),
     ConfigMap(Arc<ConfigMap>),
 }
@@ -179,6 +274,16 @@ impl Object {
             Self::Endpoints(_) => Kind::Endpoints,
             Self::Ingress(_) => Kind::Ingress,
             Self::IngressClass(_) => Kind::IngressClass,
+            Self::GatewayClass(_) => Kind::GatewayClass,
+            Self::Gateway(_) => Kind::Gateway,
+            Self::ListenerSet(_) => Kind::ListenerSet,
+            Self::HttpRoute(_) => Kind::HttpRoute,
+            Self::GrpcRoute(_) => Kind::GrpcRoute,
+            Self::TlsRoute(_) => Kind::TlsRoute,
+            Self::TcpRoute(_) => Kind::TcpRoute,
+            Self::UdpRoute(_) => Kind::UdpRoute,
+            Self::ReferenceGrant(_) => Kind::ReferenceGrant,
+            Self::BackendTlsPolicy(_) => Kind::BackendTlsPolicy,
             Self::Secret(_) => Kind::Secret,
             Self::ConfigMap(_) => Kind::ConfigMap,
         }
@@ -195,6 +300,16 @@ impl Object {
             Self::Endpoints(object) => &object.metadata,
             Self::Ingress(object) => &object.metadata,
             Self::IngressClass(object) => &object.metadata,
+            Self::GatewayClass(object) => &object.metadata,
+            Self::Gateway(object) => &object.metadata,
+            Self::ListenerSet(object) => &object.metadata,
+            Self::HttpRoute(object) => &object.metadata,
+            Self::GrpcRoute(object) => &object.metadata,
+            Self::TlsRoute(object) => &object.metadata,
+            Self::TcpRoute(object) => &object.metadata,
+            Self::UdpRoute(object) => &object.metadata,
+            Self::ReferenceGrant(object) => &object.metadata,
+            Self::BackendTlsPolicy(object) => &object.metadata,
             Self::Secret(object) => &object.metadata,
             Self::ConfigMap(object) => &object.metadata,
         }
@@ -211,6 +326,16 @@ impl Object {
             Self::Endpoints(object) => &mut Arc::make_mut(object).metadata,
             Self::Ingress(object) => &mut Arc::make_mut(object).metadata,
             Self::IngressClass(object) => &mut Arc::make_mut(object).metadata,
+            Self::GatewayClass(object) => &mut Arc::make_mut(object).metadata,
+            Self::Gateway(object) => &mut Arc::make_mut(object).metadata,
+            Self::ListenerSet(object) => &mut Arc::make_mut(object).metadata,
+            Self::HttpRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::GrpcRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::TlsRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::TcpRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::UdpRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::ReferenceGrant(object) => &mut Arc::make_mut(object).metadata,
+            Self::BackendTlsPolicy(object) => &mut Arc::make_mut(object).metadata,
             Self::Secret(object) => &mut Arc::make_mut(object).metadata,
             Self::ConfigMap(object) => &mut Arc::make_mut(object).metadata,
         }

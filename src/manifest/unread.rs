@@ -24,16 +24,37 @@ pub(super) fn fields(kind: Kind, path: &str) -> &'static [&'static str] {
         Kind::Endpoints => endpoints(path),
         Kind::Ingress => ingress(path),
         Kind::IngressClass => ingress_class(path),
+        Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::ListenerSet
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TlsRoute
+        | Kind::TcpRoute
+        | Kind::UdpRoute
+        | Kind::ReferenceGrant
+        | Kind::BackendTlsPolicy => super::gateway::fields(kind, path),
         Kind::Secret | Kind::ConfigMap => &[],
     }
 }
 
 fn top(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::Ingress => {
-            &["apiVersion", "kind", "metadata", "spec", "status"]
-        }
-        Kind::IngressClass => &["apiVersion", "kind", "metadata", "spec"],
+        Kind::Namespace
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Service
+        | Kind::Ingress
+        | Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::ListenerSet
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TlsRoute
+        | Kind::TcpRoute
+        | Kind::UdpRoute
+        | Kind::BackendTlsPolicy => &["apiVersion", "kind", "metadata", "spec", "status"],
+        Kind::IngressClass | Kind::ReferenceGrant => &["apiVersion", "kind", "metadata", "spec"],
         Kind::EndpointSlice => {
             &["apiVersion", "kind", "metadata", "addressType", "endpoints", "ports"]
         }

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use crate::manifest::core::{ConfigMap, Namespace, Node, Secret};
 use crate::manifest::endpoints::{EndpointSlice, Endpoints};
+use crate::manifest::gateway::{
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant,
+    TcpRoute, TlsRoute, UdpRoute,
+};
 use crate::manifest::ingress::{Ingress, IngressClass};
 use crate::manifest::pod::Pod;
 use crate::manifest::service::Service;
@@ -40,6 +44,16 @@ pub struct Objects {
     pub endpoints: BTreeMap<ObjectKey, Stored<Endpoints>>,
     pub ingresses: BTreeMap<ObjectKey, Stored<Ingress>>,
     pub ingress_classes: BTreeMap<ObjectKey, Stored<IngressClass>>,
+    pub gateway_classes: BTreeMap<ObjectKey, Stored<GatewayClass>>,
+    pub gateways: BTreeMap<ObjectKey, Stored<Gateway>>,
+    pub listener_sets: BTreeMap<ObjectKey, Stored<ListenerSet>>,
+    pub http_routes: BTreeMap<ObjectKey, Stored<HttpRoute>>,
+    pub grpc_routes: BTreeMap<ObjectKey, Stored<GrpcRoute>>,
+    pub tls_routes: BTreeMap<ObjectKey, Stored<TlsRoute>>,
+    pub tcp_routes: BTreeMap<ObjectKey, Stored<TcpRoute>>,
+    pub udp_routes: BTreeMap<ObjectKey, Stored<UdpRoute>>,
+    pub reference_grants: BTreeMap<ObjectKey, Stored<ReferenceGrant>>,
+    pub backend_tls_policies: BTreeMap<ObjectKey, Stored<BackendTlsPolicy>>,
     pub secrets: BTreeMap<ObjectKey, Stored<Secret>>,
     pub config_maps: BTreeMap<ObjectKey, Stored<ConfigMap>>,
 }
@@ -56,6 +70,18 @@ impl Objects {
             Object::Endpoints(object) => put(&mut self.endpoints, object, sourced),
             Object::Ingress(object) => put(&mut self.ingresses, object, sourced),
             Object::IngressClass(object) => put(&mut self.ingress_classes, object, sourced),
+            Object::GatewayClass(object) => put(&mut self.gateway_classes, object, sourced),
+            Object::Gateway(object) => put(&mut self.gateways, object, sourced),
+            Object::ListenerSet(object) => put(&mut self.listener_sets, object, sourced),
+            Object::HttpRoute(object) => put(&mut self.http_routes, object, sourced),
+            Object::GrpcRoute(object) => put(&mut self.grpc_routes, object, sourced),
+            Object::TlsRoute(object) => put(&mut self.tls_routes, object, sourced),
+            Object::TcpRoute(object) => put(&mut self.tcp_routes, object, sourced),
+            Object::UdpRoute(object) => put(&mut self.udp_routes, object, sourced),
+            Object::ReferenceGrant(object) => put(&mut self.reference_grants, object, sourced),
+            Object::BackendTlsPolicy(object) => {
+                put(&mut self.backend_tls_policies, object, sourced)
+            }
             Object::Secret(object) => put(&mut self.secrets, object, sourced),
             Object::ConfigMap(object) => put(&mut self.config_maps, object, sourced),
         }
@@ -73,6 +99,16 @@ impl Objects {
             Kind::Endpoints => drop(self.endpoints.remove(key)),
             Kind::Ingress => drop(self.ingresses.remove(key)),
             Kind::IngressClass => drop(self.ingress_classes.remove(key)),
+            Kind::GatewayClass => drop(self.gateway_classes.remove(key)),
+            Kind::Gateway => drop(self.gateways.remove(key)),
+            Kind::ListenerSet => drop(self.listener_sets.remove(key)),
+            Kind::HttpRoute => drop(self.http_routes.remove(key)),
+            Kind::GrpcRoute => drop(self.grpc_routes.remove(key)),
+            Kind::TlsRoute => drop(self.tls_routes.remove(key)),
+            Kind::TcpRoute => drop(self.tcp_routes.remove(key)),
+            Kind::UdpRoute => drop(self.udp_routes.remove(key)),
+            Kind::ReferenceGrant => drop(self.reference_grants.remove(key)),
+            Kind::BackendTlsPolicy => drop(self.backend_tls_policies.remove(key)),
             Kind::Secret => drop(self.secrets.remove(key)),
             Kind::ConfigMap => drop(self.config_maps.remove(key)),
         }
@@ -89,6 +125,16 @@ impl Objects {
             Kind::Endpoints => Count::of(&self.endpoints),
             Kind::Ingress => Count::of(&self.ingresses),
             Kind::IngressClass => Count::of(&self.ingress_classes),
+            Kind::GatewayClass => Count::of(&self.gateway_classes),
+            Kind::Gateway => Count::of(&self.gateways),
+            Kind::ListenerSet => Count::of(&self.listener_sets),
+            Kind::HttpRoute => Count::of(&self.http_routes),
+            Kind::GrpcRoute => Count::of(&self.grpc_routes),
+            Kind::TlsRoute => Count::of(&self.tls_routes),
+            Kind::TcpRoute => Count::of(&self.tcp_routes),
+            Kind::UdpRoute => Count::of(&self.udp_routes),
+            Kind::ReferenceGrant => Count::of(&self.reference_grants),
+            Kind::BackendTlsPolicy => Count::of(&self.backend_tls_policies),
             Kind::Secret => Count::of(&self.secrets),
             Kind::ConfigMap => Count::of(&self.config_maps),
         }
