@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use rutter::compile::{Allocations, Compiled, Settings, compile};
 use rutter::manifest::{finding, yaml};
 use rutter::snapshot::{
-    Action, Backend, Rule, Serve, Snapshot, TlsTable, WeightedBackend, Zone, ZonePort, ZoneService,
+    Action, Backend, Failure, Frontend, HostMatch, HttpListener, Rule, Serve, Snapshot, Target,
+    TlsHost, TlsServe, TlsTable, WeightedBackend, Zone, ZonePort, ZoneService,
 };
 use rutter::source::Sourced;
 use rutter::store::Objects;
@@ -66,13 +67,47 @@ fn listeners(out: &mut String, snapshot: &Snapshot) {
     for (key, listener) in &snapshot.listeners {
         match &listener.serve {
             Serve::Http(http) => writeln!(out, "{key} {}", http.name).expect("a string takes it"),
-            Serve::Frontend(frontend) => {
-                let field = &frontend.backend.field;
-                writeln!(out, "{key} {} {} {field}", frontend.exposure, frontend.backend.id)
-                    .expect("a string takes it");
-                endpoints(out, &frontend.backend);
+            Serve::Frontend(it) => frontend(out, &key.to_string(), it),
+            Serve::Tls(tls) => {
+                writeln!(out, "{key} {}", tls.name).expect("a string takes it");
+                tls.hosts().iter().for_each(|host| tls_host(out, host));
             }
         }
+    }
+}
+
+fn frontend(out: &mut String, what: &str, frontend: &Frontend) {
+    if frontend.shares.is_empty() {
+        writeln!(out, "{what} {} {} refused", frontend.exposure, frontend.owner)
+            .expect("a string takes it");
+    }
+    for share in &frontend.shares {
+        let weight =
+            if frontend.shares.len() > 1 { format!(" ×{}", share.weight) } else { "".into() };
+        match &share.target {
+            Ok(Target { backend, .. }) => {
+                let Backend { id, field, .. } = &**backend;
+                writeln!(out, "{what} {} {id} {field}{weight}", frontend.exposure)
+                    .expect("a string takes it");
+                endpoints(out, backend);
+            }
+            Err(Failure { reason, detail }) => {
+                writeln!(out, "{what} {} {reason}: {detail}{weight}", frontend.exposure)
+                    .expect("a string takes it");
+            }
+        }
+    }
+}
+
+fn tls_host(out: &mut String, host: &TlsHost) {
+    let (mode, routes) = match &host.serve {
+        TlsServe::Http => ("http", None),
+        TlsServe::Passthrough(routes) => ("passthrough", Some(routes)),
+        TlsServe::Terminate(_, routes) => ("terminate", Some(routes)),
+    };
+    writeln!(out, "  {} {mode} ({})", host.host, host.name).expect("a string takes it");
+    for (name, it) in routes.iter().flat_map(|routes| routes.routes()) {
+        frontend(out, &format!("    {name}"), it);
     }
 }
 
@@ -85,21 +120,46 @@ fn endpoints(out: &mut String, backend: &Backend) {
     }
 }
 
-/// The rules are the same on every listener.
+/// Rules and certificates, those of several listeners once.
 fn http(out: &mut String, snapshot: &Snapshot) {
-    let of = |spec: &std::sync::Arc<rutter::snapshot::ListenerSpec>| match &spec.serve {
-        Serve::Http(http) => Some(http.clone()),
-        Serve::Frontend(_) => None,
-    };
-    let all: Vec<_> = snapshot.listeners.values().filter_map(of).collect();
-    if let Some(http) = all.first() {
-        writeln!(out, "\n# rules").expect("a string takes it");
-        http.rules().for_each(|it| rule(out, it));
+    let all: Vec<_> = snapshot.listeners.values().filter_map(|spec| spec.serve.http()).collect();
+    let mut seen: Vec<&HttpListener> = Vec::new();
+    for http in &all {
+        if seen.iter().any(|it| it.hosts() == http.hosts() || is_same_rules(it, http)) {
+            continue;
+        }
+        let of = if seen.is_empty() { String::new() } else { format!(" of {}", http.name) };
+        writeln!(out, "\n# rules{of}").expect("a string takes it");
+        for host in http.hosts() {
+            if http.hosts().len() > 1 {
+                writeln!(out, "{} ({})", host.host, host.name).expect("a string takes it");
+            }
+            host.routes.rules().iter().for_each(|it| rule(out, it));
+        }
+        seen.push(http);
     }
-    if let Some(table) = all.iter().find_map(|it| it.tls.as_ref()) {
-        writeln!(out, "\n# certificates").expect("a string takes it");
+    let mut tables: Vec<&TlsTable> = Vec::new();
+    for (key, table) in snapshot
+        .listeners
+        .iter()
+        .flat_map(|(key, spec)| spec.serve.tls_tables().map(move |table| (key, table)))
+    {
+        if tables.contains(&&**table) {
+            continue;
+        }
+        let of = if tables.is_empty() { String::new() } else { format!(" of {key}") };
+        writeln!(out, "\n# certificates{of}").expect("a string takes it");
         tls(out, table);
+        tables.push(table);
     }
+}
+
+/// Whether two listeners differ in their names only.
+fn is_same_rules(one: &HttpListener, other: &HttpListener) -> bool {
+    let routes = |http: &HttpListener| -> Vec<_> {
+        http.hosts().iter().map(|it| (it.host.clone(), it.routes.clone())).collect()
+    };
+    routes(one) == routes(other)
 }
 
 fn rule(out: &mut String, rule: &Rule) {
@@ -117,20 +177,23 @@ fn rule(out: &mut String, rule: &Rule) {
 
 fn share(share: &WeightedBackend) -> String {
     match &share.target {
-        Ok(backend) => backend.id.to_string(),
+        Ok(target) => target.backend.id.to_string(),
         Err(failure) => format!("{}: {}", failure.reason, failure.detail),
     }
 }
 
 fn tls(out: &mut String, table: &TlsTable) {
-    for (host, certificate) in &table.exact {
-        writeln!(out, "{host} → {}", certificate.secret).expect("a string takes it");
-    }
-    for (suffix, certificate) in &table.wildcard {
-        writeln!(out, "*.{suffix} → {}", certificate.secret).expect("a string takes it");
-    }
-    if let Some(certificate) = &table.default {
-        writeln!(out, "default → {}", certificate.secret).expect("a string takes it");
+    for entry in table.entries() {
+        let host = match &entry.host {
+            HostMatch::Any => "default".to_owned(),
+            host => host.to_string(),
+        };
+        let secrets: Vec<_> = entry.certificates.iter().map(|it| it.secret.to_string()).collect();
+        let clients = match &entry.client_auth {
+            Some(auth) => format!(" {:?}", auth.mode),
+            None => String::new(),
+        };
+        writeln!(out, "{host} → {}{clients}", secrets.join(" ")).expect("a string takes it");
     }
 }
 

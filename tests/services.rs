@@ -217,7 +217,7 @@ fn a_virtual_address_is_stable_between_runs_and_unmoved_by_others() {
         let snapshot = site.handle.snapshot().load();
         let addr = |listener: &rutter::snapshot::ListenerSpec| {
             let rutter::snapshot::Serve::Frontend(frontend) = &listener.serve else { return None };
-            (&*frontend.service.name == "web").then_some(listener.key.addr)
+            (&*frontend.owner.key.name == "web").then_some(listener.key.addr)
         };
         snapshot.listeners.values().find_map(|listener| addr(listener)).expect("an address")
     };

@@ -1,10 +1,10 @@
 //! The snapshot as JSON: what is served now, without keys.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::snapshot::{
-    Action, Backend, Certificate, Failure, HttpListener, ListenerSpec, Rule, Serve, Snapshot,
-    TlsTable, WeightedBackend, Zone,
+    Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Rule,
+    Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend, Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
@@ -19,15 +19,48 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
 
 fn listener(spec: &ListenerSpec) -> Value {
     let serve = match &spec.serve {
-        Serve::Frontend(frontend) => json!({
-            "service": frontend.service.to_string(),
-            "exposure": frontend.exposure,
-            "backend": frontend.backend.id.to_string(),
-            "origin": frontend.backend.origin.to_string(),
-        }),
+        Serve::Frontend(it) => frontend(it),
         Serve::Http(http) => http_listener(http),
+        Serve::Tls(tls) => tls_listener(tls),
     };
     json!({ "listen": spec.key.to_string(), "serve": serve })
+}
+
+fn frontend(frontend: &Frontend) -> Value {
+    json!({
+        "owner": frontend.owner.to_string(),
+        "exposure": frontend.exposure,
+        "backends": frontend.shares.iter().map(weighted).collect::<Vec<_>>(),
+        "origin": frontend.origin.to_string(),
+    })
+}
+
+fn tls_listener(tls: &TlsListener) -> Value {
+    let routes = |routes: &TlsRoutes| {
+        let routes = routes.routes().iter();
+        routes.map(|(host, it)| (host.to_string(), frontend(it))).collect::<Map<_, _>>()
+    };
+    let host = |host: &TlsHost| {
+        let (mode, certificates, routes) = match &host.serve {
+            TlsServe::Passthrough(it) => ("passthrough", None, Some(routes(it))),
+            TlsServe::Terminate(table, it) => {
+                ("terminate", Some(certificates(table)), Some(routes(it)))
+            }
+            TlsServe::Http => ("http", None, None),
+        };
+        json!({
+            "name": host.name,
+            "host": host.host.to_string(),
+            "mode": mode,
+            "certificates": certificates,
+            "routes": routes,
+        })
+    };
+    json!({
+        "name": tls.name,
+        "hosts": tls.hosts().iter().map(host).collect::<Vec<_>>(),
+        "http": tls.http.as_ref().map(|http| http_listener(http)),
+    })
 }
 
 fn http_listener(http: &HttpListener) -> Value {
@@ -59,7 +92,11 @@ fn action(action: &Action) -> Value {
 
 fn weighted(share: &WeightedBackend) -> Value {
     match &share.target {
-        Ok(backend) => json!({ "backend": backend.id.to_string(), "weight": share.weight }),
+        Ok(target) => json!({
+            "backend": target.backend.id.to_string(),
+            "weight": share.weight,
+            "tls": target.tls.as_ref().map(|tls| &tls.server_name),
+        }),
         Err(it) => json!({ "failure": failure(it), "weight": share.weight }),
     }
 }
@@ -77,10 +114,14 @@ fn certificates(table: &TlsTable) -> Value {
             "not_after": certificate.not_after,
         })
     };
-    let exact = table.exact.iter().map(|(host, it)| (host.to_string(), of(it)));
-    let wildcard = table.wildcard.iter().map(|(suffix, it)| (format!("*.{suffix}"), of(it)));
-    let default = table.default.iter().map(|it| ("default".to_owned(), of(it)));
-    Value::Object(exact.chain(wildcard).chain(default).collect())
+    let hosts = table.entries().iter().map(|entry| {
+        let host = match &entry.host {
+            HostMatch::Any => "default".to_owned(),
+            host => host.to_string(),
+        };
+        (host, entry.certificates.iter().map(|it| of(it)).collect())
+    });
+    Value::Object(hosts.collect())
 }
 
 fn backend(backend: &Backend) -> Value {

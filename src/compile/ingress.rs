@@ -242,6 +242,7 @@ impl Routes<'_, '_> {
             filters: Vec::new(),
             timeouts: Timeouts::default(),
             retry: None,
+            session: None,
             action,
             origin: ingress.stored.origin.clone(),
             field: field.into(),

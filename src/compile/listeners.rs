@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::manifest::{Code, Kind};
+use crate::manifest::{Code, Kind, ObjectRef};
 use crate::snapshot::{
     Backend, BackendId, Exposure, Frontend, HttpListener, ListenerSpec, RouteTable, Serve,
-    SocketKey, TlsTable, Transport,
+    SocketKey, TlsTable, Transport, WeightedBackend,
 };
 
 use super::address::{Family, parse_ip};
@@ -80,10 +80,10 @@ pub(super) fn reached(
         backends.entry(backend.id.clone()).or_insert_with(|| backend.clone());
     };
     for listener in listeners.values() {
-        match &listener.serve {
-            Serve::Frontend(frontend) => reach(&frontend.backend),
-            Serve::Http(http) => http.rules().flat_map(|rule| rule.backends()).for_each(&mut reach),
-        }
+        let frontends = listener.serve.frontends().flat_map(|frontend| &frontend.shares);
+        frontends.filter_map(|share| share.backend()).for_each(&mut reach);
+        let rules = listener.serve.http().into_iter().flat_map(|http| http.rules());
+        rules.flat_map(|rule| rule.backends()).for_each(&mut reach);
     }
     backends
 }
@@ -130,15 +130,20 @@ impl Opened<'_> {
                 Exposure::NodePort => {
                     allocations.node_ports.get(&port.backend_id(service.key)).copied()
                 }
-                Exposure::ClusterIp | Exposure::LoadBalancer | Exposure::ExternalIp => {
-                    Some(port.number)
-                }
+                Exposure::ClusterIp
+                | Exposure::LoadBalancer
+                | Exposure::ExternalIp
+                | Exposure::Gateway => Some(port.number),
             };
             let backend = backends.for_family(place, Family::of(ip));
             let Some((number, backend)) = number.zip(backend) else { continue };
             let key = SocketKey { transport: port.transport, addr: SocketAddr::new(ip, number) };
-            let frontend =
-                Frontend { service: service.key.clone(), exposure, backend: backend.clone() };
+            let frontend = Frontend {
+                owner: ObjectRef::new(Kind::Service, service.key.clone()),
+                exposure,
+                origin: service.stored.origin.clone(),
+                shares: vec![WeightedBackend::all(backend.clone())],
+            };
             self.listen(service, port, key, frontend);
         }
     }
@@ -157,9 +162,10 @@ impl Opened<'_> {
         };
         let (who, help) = match &other.serve {
             Serve::Frontend(other) => {
-                (named(Kind::Service, &other.service, &other.backend.origin), None)
+                (named(other.owner.kind, &other.owner.key, &other.origin), None)
             }
             Serve::Http(http) => (format!("Ingress ({})", http.name), Some(ELSEWHERE)),
+            Serve::Tls(tls) => (format!("a Gateway ({})", tls.name), None),
         };
         let part = if frontend.exposure == Exposure::NodePort { "nodePort" } else { "port" };
         let message = format!("{key} ({}) is taken by {who}", frontend.exposure);
@@ -186,10 +192,8 @@ impl Opened<'_> {
         }
         // A Service that takes a part of its own wildcard takes nothing from anyone.
         let is_own = |other: &&Arc<ListenerSpec>| match &other.serve {
-            Serve::Frontend(other) => {
-                other.service == wanted.service && other.backend == wanted.backend
-            }
-            Serve::Http(_) => false,
+            Serve::Frontend(other) => other.owner == wanted.owner && other.shares == wanted.shares,
+            Serve::Http(_) | Serve::Tls(_) => false,
         };
         others.into_iter().flatten().find(|other| !is_own(other)).cloned()
     }

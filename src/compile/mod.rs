@@ -21,6 +21,7 @@ mod references;
 mod report;
 mod services;
 mod settings;
+pub mod status;
 mod tls;
 mod zone;
 

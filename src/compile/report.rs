@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::manifest::{Code, Finding, Kind, ObjectKey, ObjectRef, Origin, finding, similar};
 use crate::store::{Objects, Stored};
+
+use super::status::Status;
 
 /// What is wrong, and what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -14,6 +16,23 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many objects of each kind.
     pub objects: BTreeMap<Kind, usize>,
+    /// The status of every object of the Gateway API, by kind, namespace and name.
+    #[serde(serialize_with = "as_list")]
+    pub statuses: BTreeMap<ObjectRef, Status>,
+}
+
+/// A list of `{kind, namespace, name, status}`: JSON has no keys that are objects.
+fn as_list<S: Serializer>(
+    statuses: &BTreeMap<ObjectRef, Status>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        #[serde(flatten)]
+        object: &'a ObjectRef,
+        status: &'a Status,
+    }
+    serializer.collect_seq(statuses.iter().map(|(object, status)| Entry { object, status }))
 }
 
 /// Collects findings while a compilation runs.
@@ -21,11 +40,17 @@ pub struct Report {
 pub(super) struct Findings {
     list: Vec<Finding>,
     suggested: usize,
+    statuses: BTreeMap<ObjectRef, Status>,
 }
 
 impl Findings {
     pub(super) fn push(&mut self, finding: Finding) {
         self.list.push(finding);
+    }
+
+    /// Says what the status of an object is.
+    pub(super) fn status(&mut self, object: ObjectRef, status: Status) {
+        self.statuses.insert(object, status);
     }
 
     /// What a name that does not exist was probably meant to be, as a help text.
@@ -48,7 +73,11 @@ impl Findings {
     pub(super) fn into_report(mut self, objects: &Objects) -> Report {
         finding::sort(&mut self.list);
         let counts = Kind::ALL.into_iter().map(|kind| (kind, objects.count(kind).all));
-        Report { findings: self.list, objects: counts.filter(|(_, count)| *count > 0).collect() }
+        Report {
+            findings: self.list,
+            objects: counts.filter(|(_, count)| *count > 0).collect(),
+            statuses: self.statuses,
+        }
     }
 }
 

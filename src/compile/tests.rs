@@ -91,14 +91,15 @@ fn codes(compiled: &Compiled) -> Vec<(Code, &str)> {
 /// Every L4 listener as `tcp://ADDR exposure → usable endpoints`.
 fn frontends(compiled: &Compiled) -> Vec<String> {
     let line = |(key, frontend): (_, &Arc<Frontend>)| {
-        let usable: Vec<_> = frontend.backend.usable.iter().map(|it| it.id.to_string()).collect();
-        format!("{key} {} {} → {}", frontend.service, frontend.exposure, usable.join(" "))
+        let usable = frontend.shares.iter().filter_map(|share| share.backend());
+        let usable: Vec<_> = usable.flat_map(|it| &it.usable).map(|it| it.id.to_string()).collect();
+        format!("{key} {} {} → {}", frontend.owner.key, frontend.exposure, usable.join(" "))
     };
     let listeners = compiled.snapshot.listeners.iter();
     listeners
         .filter_map(|(key, spec)| match &spec.serve {
             Serve::Frontend(frontend) => Some(line((key, frontend))),
-            Serve::Http(_) => None,
+            Serve::Http(_) | Serve::Tls(_) => None,
         })
         .collect()
 }
@@ -107,9 +108,6 @@ fn frontends(compiled: &Compiled) -> Vec<String> {
 #[track_caller]
 fn routes(compiled: &Compiled) -> Arc<RouteTable> {
     let mut listeners = compiled.snapshot.listeners.values();
-    let http = listeners.find_map(|spec| match &spec.serve {
-        Serve::Http(http) => http.hosts().first().map(|host| host.routes.clone()),
-        Serve::Frontend(_) => None,
-    });
+    let http = listeners.find_map(|spec| Some(spec.serve.http()?.hosts().first()?.routes.clone()));
     http.expect("a listener for HTTP")
 }

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use crate::manifest::core::Secret;
 use crate::manifest::ingress::IngressTls;
 use crate::manifest::{Code, Kind, ObjectKey};
-use crate::snapshot::{Certificate, HostMatch, TlsTable};
+use crate::snapshot::{Certificate, HostMatch, TlsEntry, TlsTable};
 use crate::store::Stored;
 
 use super::ingress::{self, OwnIngress};
@@ -39,7 +39,8 @@ pub(super) fn table(
         now: seconds(now),
         held,
         readings: BTreeMap::new(),
-        table: TlsTable::default(),
+        hosts: BTreeMap::new(),
+        default: None,
         first: None,
     };
     for ingress in ingresses {
@@ -47,8 +48,11 @@ pub(super) fn table(
             builder.add(ingress, tls, &format!("spec.tls[{place}]"));
         }
     }
-    let Builder { mut table, first, readings, .. } = builder;
-    table.default = table.default.or(first);
+    let Builder { mut hosts, default, first, readings, .. } = builder;
+    hosts.extend(default.or(first).map(|default| (HostMatch::Any, default)));
+    let entry =
+        |(host, certificate)| TlsEntry { host, certificates: vec![certificate], client_auth: None };
+    let table = TlsTable::new(hosts.into_iter().map(entry).collect());
     let is_wanted = ingresses.iter().any(|ingress| !ingress.spec().tls.is_empty());
     (is_wanted.then_some(table), readings)
 }
@@ -60,7 +64,8 @@ struct Builder<'a, 'b> {
     now: i64,
     held: &'b BTreeMap<ObjectKey, Reading>,
     readings: BTreeMap<ObjectKey, Reading>,
-    table: TlsTable,
+    hosts: BTreeMap<HostMatch, Arc<Certificate>>,
+    default: Option<Arc<Certificate>>,
     first: Option<Arc<Certificate>>,
 }
 
@@ -70,7 +75,7 @@ impl Builder<'_, '_> {
         let Some(certificate) = self.certificate(ingress, tls, field) else { return };
         self.first.get_or_insert_with(|| certificate.clone());
         if tls.hosts.is_empty() {
-            self.table.default.get_or_insert_with(|| certificate.clone());
+            self.default.get_or_insert_with(|| certificate.clone());
         }
         for (field, host) in hosts {
             self.check_cover(ingress, &certificate, &host, &field);
@@ -154,14 +159,10 @@ impl Builder<'_, '_> {
         host: HostMatch,
         field: &str,
     ) {
-        let (by_host, name) = match host {
-            HostMatch::Exact(name) => (&mut self.table.exact, name),
-            HostMatch::Wildcard(suffix) | HostMatch::Suffix(suffix) => {
-                (&mut self.table.wildcard, suffix)
-            }
-            HostMatch::Any => return,
-        };
-        let holder = by_host.entry(name).or_insert_with(|| certificate.clone());
+        if host == HostMatch::Any {
+            return;
+        }
+        let holder = self.hosts.entry(host).or_insert_with(|| certificate.clone());
         if holder.secret != certificate.secret {
             let who = named(Kind::Secret, &holder.secret, &holder.origin);
             let message = format!("the host has the certificate of {who} already");

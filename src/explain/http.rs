@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{Candidate, Explanation, HttpQuestion, Place};
 use crate::snapshot::matching::{Asked, FieldMatch, MatchValue, Missed, Verdict, canonical_path};
 use crate::snapshot::{
-    Action, Backend, Certificate, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot,
-    SocketKey, TlsTable,
+    Action, Backend, HostMatch, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey,
+    TlsTable,
 };
 
 pub(super) fn explain(
@@ -38,7 +38,7 @@ pub(super) fn explain(
         Action::Forward(backends) => {
             for weighted in backends {
                 match &weighted.target {
-                    Ok(backend) => forward(backend, explanation),
+                    Ok(target) => forward(&target.backend, explanation),
                     Err(failure) => fail(failure.reason, &failure.detail, explanation),
                 }
             }
@@ -68,17 +68,20 @@ fn listener<'a>(
 ) -> Option<&'a HttpListener> {
     let (mut found, mut candidates) = (None, Vec::new());
     for (key, spec) in &snapshot.listeners {
-        let (what, why) = match &spec.serve {
-            Serve::Http(http) => (format!("{key} ({})", http.name), refusal(*key, http, question)),
+        let (what, why) = match (spec.serve.http(), &spec.serve) {
+            (Some(http), _) => (format!("{key} ({})", http.name), refusal(*key, http, question)),
             // of the many sockets of Services only one that the URL means is of interest
-            Serve::Frontend(_) if !is_meant(*key, question) => continue,
-            Serve::Frontend(frontend) => (
-                format!("{key} ({} of Service {})", frontend.exposure, frontend.service),
-                Some("L4: every request goes to the Service, whatever its host".to_owned()),
+            (None, _) if !is_meant(*key, question) => continue,
+            (None, Serve::Frontend(frontend)) => (
+                format!("{key} ({} of {})", frontend.exposure, frontend.owner),
+                Some("L4: every request goes there, whatever its host".to_owned()),
             ),
+            (None, Serve::Http(_) | Serve::Tls(_)) => {
+                (key.to_string(), Some("TLS is not looked into".to_owned()))
+            }
         };
         let taken = why.is_none();
-        if let (true, None, Serve::Http(http)) = (taken, found, &spec.serve) {
+        if let (true, None, Some(http)) = (taken, found, spec.serve.http()) {
             found = Some(&**http);
         }
         let why = why.unwrap_or_else(|| "scheme and port are these".to_owned());
@@ -118,17 +121,16 @@ fn certificate(
     now: SystemTime,
     explanation: &mut Explanation,
 ) {
-    let Some(certificate) = table.select(Some(&question.host)) else {
+    let name = Some(&*question.host);
+    let entry = table.select(name);
+    let Some((entry, certificate)) = entry.and_then(|it| Some((it, it.certificate(name)?))) else {
         explanation.step("certificate", "none: the handshake fails");
         return;
     };
-    let is_same = |it: Option<&Arc<Certificate>>| it.is_some_and(|it| it.id == certificate.id);
-    let how = if is_same(table.exact.get(&*question.host)) {
-        "by its exact name"
-    } else if is_same(table.default.as_ref()) {
-        "as the default: no other is for this name"
-    } else {
-        "by a wildcard"
+    let how = match entry.host {
+        HostMatch::Exact(_) => "by its exact name",
+        HostMatch::Wildcard(_) | HostMatch::Suffix(_) => "by a wildcard",
+        HostMatch::Any => "as the default: no other is for this name",
     };
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let left = certificate.not_after.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Candidate, Explanation, Place, SocketQuestion};
+use crate::manifest::Kind;
 use crate::snapshot::zone::{Outcome, Query};
 use crate::snapshot::{Frontend, ListenerSpec, Reason, Serve, Snapshot, SocketKey, Transport};
 
@@ -15,13 +16,15 @@ pub(super) fn explain(
     let key = SocketKey { transport: question.transport, addr: SocketAddr::new(ip, question.port) };
     let Some(spec) = listener(snapshot, key) else { return nobody(snapshot, key, explanation) };
     match &spec.serve {
-        Serve::Http(http) => {
-            explanation
-                .step("listener", format!("{} is the HTTP listener {:?}", spec.key, http.name));
-            explanation.end("ask for a URL to see which rule takes a request");
-        }
+        Serve::Http(http) => looked_into(spec.key, "HTTP", &http.name, explanation),
+        Serve::Tls(tls) => looked_into(spec.key, "TLS", &tls.name, explanation),
         Serve::Frontend(frontend) => carried(frontend, spec.key, explanation),
     }
+}
+
+fn looked_into(key: SocketKey, what: &str, name: &str, explanation: &mut Explanation) {
+    explanation.step("listener", format!("{key} is the {what} listener {name:?}"));
+    explanation.end("ask for a URL to see which rule takes a request");
 }
 
 /// The address itself, or that of a Service name.
@@ -70,8 +73,9 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
             what: spec.key.to_string(),
             taken: false,
             why: match &spec.serve {
-                Serve::Frontend(frontend) => format!("Service {}", frontend.service),
+                Serve::Frontend(frontend) => frontend.owner.to_string(),
                 Serve::Http(http) => format!("HTTP listener {:?}", http.name),
+                Serve::Tls(tls) => format!("TLS listener {:?}", tls.name),
             },
             place: None,
         })
@@ -86,17 +90,30 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
 }
 
 fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
-    let backend = &frontend.backend;
-    let verdict = format!("{key} is the {} of Service {}", frontend.exposure, frontend.service);
+    let verdict = format!("{key} is the {} of {}", frontend.exposure, frontend.owner);
     let step = explanation.step("frontend", verdict);
-    step.place = Place::new(&backend.origin, &backend.field);
-    explanation.endpoints(backend);
-    if !backend.usable.is_empty() {
-        return explanation.end(format!("it goes to an endpoint of {}", backend.id));
+    let backends = frontend.shares.iter().filter_map(|share| share.backend());
+    step.place = match frontend.shares.first().and_then(|share| share.backend()) {
+        Some(backend) if frontend.owner.kind == Kind::Service => {
+            Place::new(&backend.origin, &backend.field)
+        }
+        _ => Place::new(&frontend.origin, ""),
+    };
+    let mut refused = format!("{} has no backend", frontend.owner);
+    for share in &frontend.shares {
+        match &share.target {
+            Ok(target) => explanation.endpoints(&target.backend),
+            Err(failure) => refused = failure.detail.to_string(),
+        }
+    }
+    let usable: Vec<_> = backends.clone().filter(|it| !it.usable.is_empty()).collect();
+    if let [first, ..] = &*usable {
+        return explanation.end(format!("it goes to an endpoint of {}", first.id));
     }
     let what = match key.transport {
         Transport::Tcp => "the connection is reset at once",
         Transport::Udp => "the datagram is dropped",
     };
-    explanation.end(format!("{what}: {}", Reason::NoReadyEndpoint));
+    let why = if backends.count() > 0 { Reason::NoReadyEndpoint.to_string() } else { refused };
+    explanation.end(format!("{what}: {why}"));
 }

@@ -17,7 +17,7 @@ use super::observer::WorkerShard;
 use super::process::Process;
 use super::shard::Shard;
 use crate::config::AccessLog;
-use crate::snapshot::{Serve, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// The metrics of the process.
 #[derive(Debug, Default)]
@@ -88,21 +88,13 @@ impl Metrics {
 }
 
 fn routes(snapshot: &Snapshot) -> BTreeMap<&str, ()> {
-    let http = snapshot.listeners.values().filter_map(|listener| match &listener.serve {
-        Serve::Http(http) => Some(http),
-        Serve::Frontend(_) => None,
-    });
+    let http = snapshot.listeners.values().filter_map(|listener| listener.serve.http());
     http.flat_map(|http| http.rules()).map(|rule| (&*rule.label, ())).collect()
 }
 
 fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
-    let tables = snapshot.listeners.values().filter_map(|listener| match &listener.serve {
-        Serve::Http(http) => http.tls.as_ref(),
-        Serve::Frontend(_) => None,
-    });
-    let all = tables.flat_map(|table| {
-        table.exact.values().chain(table.wildcard.values()).chain(&table.default)
-    });
+    let tables = snapshot.listeners.values().flat_map(|listener| listener.serve.tls_tables());
+    let all = tables.flat_map(|table| table.certificates());
     all.map(|certificate| (certificate.secret.to_string(), certificate.not_after)).collect()
 }
 
@@ -169,10 +161,11 @@ impl Scrape {
         let connections: BTreeMap<_, _> = self.counted.connections.iter().collect();
         let labelled = |value: fn(&super::shard::ConnectionCounts) -> u64| {
             connections.iter().map(move |(labels, counts)| {
+                let backend = labels.backend.as_ref();
                 let labels: Labels<'_> = vec![
-                    ("service", labels.backend.service.to_string()),
-                    ("port", labels.backend.port.to_string()),
-                    ("transport", labels.backend.transport.to_string()),
+                    ("service", backend.map(|id| id.service.to_string()).unwrap_or_default()),
+                    ("port", backend.map(|id| id.port.to_string()).unwrap_or_default()),
+                    ("transport", labels.transport.to_string()),
                     ("exposure", labels.exposure.to_string()),
                     ("reason", labels.reason.map_or("", |it| it.as_str()).to_owned()),
                 ];

@@ -94,8 +94,8 @@ pub struct ConnectionRecord {
     pub frontend: SocketAddr,
     /// Which address of the Service that is.
     pub exposure: Exposure,
-    /// Where it goes.
-    pub backend: Arc<Backend>,
+    /// Where it goes; `None` if nothing is there to go to.
+    pub backend: Option<Arc<Backend>>,
     /// Which endpoint carries it, or was tried last.
     pub endpoint: Option<EndpointId>,
     /// Why it was not carried, or how it ended early.

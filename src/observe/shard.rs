@@ -42,7 +42,8 @@ pub(super) struct RequestCounts {
 /// What sessions and flows are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ConnectionLabels {
-    pub(super) backend: BackendId,
+    pub(super) transport: Transport,
+    pub(super) backend: Option<BackendId>,
     pub(super) exposure: Exposure,
     pub(super) reason: Option<Reason>,
 }
@@ -80,7 +81,8 @@ impl Shard {
 
     pub(super) fn count_connection(&mut self, record: &ConnectionRecord) {
         let labels = ConnectionLabels {
-            backend: record.backend.id.clone(),
+            transport: record.transport,
+            backend: record.backend.as_ref().map(|backend| backend.id.clone()),
             exposure: record.exposure,
             reason: record.reason,
         };
@@ -110,7 +112,7 @@ impl Shard {
             (labels.route.is_empty() || has_route(&labels.route))
                 && labels.service.as_ref().is_none_or(&has_backend)
         });
-        self.connections.retain(|labels, _| has_backend(&labels.backend));
+        self.connections.retain(|labels, _| labels.backend.as_ref().is_none_or(&has_backend));
     }
 
     /// Adds what another worker has counted.

@@ -79,7 +79,7 @@ async fn series_of_objects_that_are_gone_end() {
             client: ([127, 0, 0, 1], 5000).into(),
             frontend: ([127, 96, 0, 1], 80).into(),
             exposure: Exposure::ClusterIp,
-            backend: backend.clone(),
+            backend: Some(backend.clone()),
             endpoint: None,
             reason: None,
             received_bytes: 1,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Backend;
+use super::{Failure, Target};
 
 /// One step, in the order of the rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Filter {
     Mirror(Mirror),
     /// Answers preflights and says which origins may read (fetch.spec.whatwg.org).
     Cors(Cors),
+    /// Asks another server whether the request may go on (GEP-1494).
+    ExternalAuth(ExternalAuth),
 }
 
 /// Changes of header fields: `set` replaces, `add` appends, `remove` takes away, in this order
@@ -89,11 +91,39 @@ pub struct Redirect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// Who gets them.
-    pub backend: Arc<Backend>,
+    pub target: Target,
     /// How many of `denominator` requests are copied.
     pub numerator: u32,
     /// Never zero.
     pub denominator: u32,
+}
+
+/// Who is asked whether a request may go on (Gateway API `HTTPExternalAuthFilter`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalAuth {
+    /// The authorization server; if it cannot be used, no request goes on.
+    pub target: Result<Target, Failure>,
+    /// How it is asked.
+    pub protocol: ExternalAuthProtocol,
+    /// Names (lower-case) of the fields that it sees; empty: all with gRPC, none but the usual
+    /// ones with HTTP.
+    pub allowed_headers: Vec<Arc<str>>,
+    /// It also gets the body, if it has at most so many bytes; larger ones are refused (413).
+    pub max_body: Option<u32>,
+}
+
+/// The protocol of an authorization server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternalAuthProtocol {
+    /// `envoy.service.auth.v3.Authorization/Check`.
+    Grpc,
+    /// A request like the client's, without its body: 200 lets it go on.
+    Http {
+        /// Stands in front of the path of the request.
+        path_prefix: Arc<str>,
+        /// Names (lower-case) of fields of its answer that go on to the backend.
+        allowed_response_headers: Vec<Arc<str>>,
+    },
 }
 
 /// Which scripts of other origins may use a route (Gateway API `HTTPCORSFilter`).

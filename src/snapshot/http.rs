@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::matching::{HostMap, Pattern, Predicates, host_matches};
-use super::{Backend, Filter, Reason, RouteTable, TlsTable};
+use super::{Backend, Filter, Reason, RouteTable, SessionPersistence, TlsTable, WeightedBackend};
 use crate::manifest::{ObjectRef, Origin};
 
 /// A socket that speaks HTTP, and the listeners that share it, told apart by host.
@@ -99,6 +99,8 @@ pub struct Rule {
     pub timeouts: Timeouts,
     /// Further attempts, where the rule asks for them.
     pub retry: Option<Retry>,
+    /// Whether clients stay with their endpoint.
+    pub session: Option<Arc<SessionPersistence>>,
     /// What happens.
     pub action: Action,
     /// Where the object is written.
@@ -108,21 +110,22 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Every backend that requests or copies of them go to.
+    /// Every backend that requests, copies of them or questions about them go to.
     pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
         let weighted = match &self.action {
             Action::Forward(backends) => backends.as_slice(),
             Action::Redirect(_) | Action::Fail(_) => &[],
         };
         let filters = self.filters.iter().chain(weighted.iter().flat_map(|it| &it.filters));
-        let mirrors = filters.filter_map(|filter| match filter {
-            Filter::Mirror(mirror) => Some(&mirror.backend),
+        let others = filters.filter_map(|filter| match filter {
+            Filter::Mirror(mirror) => Some(&mirror.target.backend),
+            Filter::ExternalAuth(auth) => auth.target.as_ref().ok().map(|target| &target.backend),
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Rewrite(_)
             | Filter::Cors(_) => None,
         });
-        weighted.iter().filter_map(|it| it.target.as_ref().ok()).chain(mirrors)
+        weighted.iter().filter_map(WeightedBackend::backend).chain(others)
     }
 }
 
@@ -220,22 +223,4 @@ pub struct Failure {
     pub reason: Reason,
     /// What is wrong, for `explain`.
     pub detail: Arc<str>,
-}
-
-/// A backend and its share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightedBackend {
-    /// Where to, or why not: a share that cannot be served is answered, not given to others.
-    pub target: Result<Arc<Backend>, Failure>,
-    /// Share among the rule's backends.
-    pub weight: u32,
-    /// What is done to requests of this share, after the filters of the rule.
-    pub filters: Vec<Filter>,
-}
-
-impl WeightedBackend {
-    /// All of the requests, as they are.
-    pub fn all(backend: Arc<Backend>) -> Self {
-        Self { target: Ok(backend), weight: 1, filters: Vec::new() }
-    }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Backend, HttpListener};
-use crate::manifest::ObjectKey;
+use super::{HttpListener, TlsListener, TlsTable, WeightedBackend};
+use crate::manifest::{ObjectRef, Origin};
 
 /// The transports that userspace carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -56,10 +56,43 @@ pub struct ListenerSpec {
 /// What a listener serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serve {
-    /// L4: everything goes to one backend.
+    /// L4: everything goes the same way.
     Frontend(Arc<Frontend>),
-    /// L7: HTTP by host and path.
+    /// L7: HTTP by host and path, in the clear or all of it within TLS.
     Http(Arc<HttpListener>),
+    /// TLS that is told apart by server name before it is known where it ends.
+    Tls(Arc<TlsListener>),
+}
+
+impl Serve {
+    /// What requests meet that come by this socket.
+    pub fn http(&self) -> Option<&Arc<HttpListener>> {
+        match self {
+            Self::Frontend(_) => None,
+            Self::Http(http) => Some(http),
+            Self::Tls(tls) => tls.http.as_ref(),
+        }
+    }
+
+    /// Every table of certificates.
+    pub fn tls_tables(&self) -> impl Iterator<Item = &Arc<TlsTable>> {
+        let of_hosts = match self {
+            Self::Tls(tls) => Some(tls.tables()),
+            Self::Frontend(_) | Self::Http(_) => None,
+        };
+        let of_http = self.http().and_then(|http| http.tls.as_ref());
+        of_http.into_iter().chain(of_hosts.into_iter().flatten())
+    }
+
+    /// Every way that bytes go without being looked into.
+    pub fn frontends(&self) -> impl Iterator<Item = &Arc<Frontend>> {
+        let (one, of_tls) = match self {
+            Self::Frontend(frontend) => (Some(frontend), None),
+            Self::Http(_) => (None, None),
+            Self::Tls(tls) => (None, Some(tls.frontends())),
+        };
+        one.into_iter().chain(of_tls.into_iter().flatten())
+    }
 }
 
 /// Why a Service is reachable at an address.
@@ -74,6 +107,8 @@ pub enum Exposure {
     LoadBalancer,
     /// `spec.externalIPs`.
     ExternalIp,
+    /// A listener of a Gateway.
+    Gateway,
 }
 
 impl fmt::Display for Exposure {
@@ -83,17 +118,20 @@ impl fmt::Display for Exposure {
             Self::NodePort => "node-port",
             Self::LoadBalancer => "load-balancer",
             Self::ExternalIp => "external-ip",
+            Self::Gateway => "gateway",
         })
     }
 }
 
-/// One address and port of a Service.
+/// Where connections or datagrams of one kind go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frontend {
-    /// The Service.
-    pub service: ObjectKey,
-    /// Which of its addresses this is.
+    /// The Service, or the route; the Gateway or ListenerSet while no route is attached.
+    pub owner: ObjectRef,
+    /// Which of the Service's addresses this is.
     pub exposure: Exposure,
-    /// Where traffic goes.
-    pub backend: Arc<Backend>,
+    /// Where the owner is written.
+    pub origin: Origin,
+    /// Where traffic goes, by weight. None, or a total weight of zero: it is refused.
+    pub shares: Vec<WeightedBackend>,
 }

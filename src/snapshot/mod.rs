@@ -17,6 +17,7 @@ mod http;
 mod listener;
 pub mod matching;
 mod reason;
+mod target;
 mod tls;
 pub mod zone;
 
@@ -24,15 +25,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId};
-pub use filter::{Cors, Filter, HeaderModifier, Mirror, PathRewrite, Redirect, Rewrite};
+pub use filter::{
+    Cors, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, Mirror, PathRewrite,
+    Redirect, Rewrite,
+};
 pub use http::{
     Action, Failure, HostMatch, HttpListener, MatchPath, Retry, Rule, Timeouts, VirtualHost,
-    WeightedBackend,
 };
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
 pub use matching::RouteTable;
 pub use reason::Reason;
-pub use tls::{Certificate, CertificateId, TlsTable};
+pub use target::{
+    Protocol, RetryBudget, SessionCarrier, SessionPersistence, Target, TrafficPolicy,
+    WeightedBackend,
+};
+pub use tls::{
+    Authorities, CaBundle, Certificate, CertificateId, ClientAuth, ClientAuthMode, SubjectName,
+    TlsEntry, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, UpstreamTls,
+};
 pub use zone::{Zone, ZoneEndpoint, ZonePort, ZoneService};
 
 /// Counts published snapshots, from 1; 0 is the empty one before the first.

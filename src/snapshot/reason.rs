@@ -14,6 +14,9 @@ pub enum Reason {
     NoService,
     /// The rule names a backend that rutter does not serve.
     UnsupportedBackend,
+    /// The route's reference to a backend leads nowhere or is not permitted, or its rule has no
+    /// backend at all (Gateway API: 500).
+    InvalidBackend,
     /// The Service has no usable endpoint.
     NoReadyEndpoint,
     /// Every endpoint tried refused the connection or was unreachable.
@@ -50,10 +53,11 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
+        Self::InvalidBackend,
         Self::NoReadyEndpoint,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -78,6 +82,7 @@ impl Reason {
             Self::NoRoute => "no_route",
             Self::NoService => "no_service",
             Self::UnsupportedBackend => "unsupported_backend",
+            Self::InvalidBackend => "invalid_backend",
             Self::NoReadyEndpoint => "no_ready_endpoint",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
@@ -108,7 +113,7 @@ impl Reason {
             Self::Misdirected => 421,
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
-            Self::Internal | Self::UnsupportedBackend => 500,
+            Self::Internal | Self::UnsupportedBackend | Self::InvalidBackend => 500,
             Self::ConnectRefused | Self::UpstreamReset | Self::UpstreamProtocol => 502,
             Self::NoService | Self::NoReadyEndpoint | Self::Overloaded | Self::Draining => 503,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,

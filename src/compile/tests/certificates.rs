@@ -36,15 +36,14 @@ fn web() -> Value {
 
 fn table(compiled: &Compiled) -> Arc<TlsTable> {
     let mut listeners = compiled.snapshot.listeners.values();
-    let tls = listeners.find_map(|spec| match &spec.serve {
-        Serve::Http(http) => http.tls.clone(),
-        Serve::Frontend(_) => None,
-    });
+    let tls = listeners.find_map(|spec| spec.serve.http()?.tls.clone());
     tls.expect("a listener for HTTPS")
 }
 
 fn served(compiled: &Compiled, name: Option<&str>) -> Option<String> {
-    table(compiled).select(name).map(|certificate| certificate.secret.name.to_string())
+    let table = table(compiled);
+    let certificate = table.select(name)?.certificate(name)?;
+    Some(certificate.secret.name.to_string())
 }
 
 #[test]
@@ -172,7 +171,7 @@ fn other_bytes_are_another_certificate() {
     let compile = |pair: &Pair| {
         let tls = json!([{"hosts": ["a.test"], "secretName": "a"}]);
         let compiled = compiled([web(), secret("a", pair), with_tls("1", tls)]);
-        table(&compiled).select(None).expect("a certificate").id
+        table(&compiled).certificates().next().expect("a certificate").id
     };
     let (one, two) = (pair(&["a.test"], (2020, 2030)), pair(&["a.test"], (2020, 2030)));
     assert_eq!(compile(&one), compile(&one));

@@ -14,7 +14,7 @@ fn answer(compiled: &Compiled, host: &str, path: &str) -> String {
     match &rule.action {
         Action::Forward(backends) => {
             let only = backends.first().expect("a backend");
-            only.target.as_ref().expect("it must be served").id.service.name.to_string()
+            only.target.as_ref().expect("it must be served").backend.id.service.name.to_string()
         }
         Action::Redirect(_) => "redirect".to_owned(),
         Action::Fail(failure) => failure.reason.to_string(),

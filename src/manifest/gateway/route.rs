@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{GROUP, HttpFilter};
 use crate::manifest::meta::null_is_default;
 
 /// A Gateway, ListenerSet or Service that a route wants to attach to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentReference {
     /// `gateway.networking.k8s.io` if absent; empty for core.
@@ -18,16 +18,16 @@ pub struct ParentReference {
     #[serde(default = "gateway_kind")]
     pub kind: Arc<str>,
     /// That of the route if absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
     /// Required.
     #[serde(default, deserialize_with = "null_is_default")]
     pub name: Arc<str>,
     /// The name of a listener; absent: all that fit.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section_name: Option<Arc<str>>,
     /// The port of listeners; absent: all that fit.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<i64>,
 }
 

@@ -1,6 +1,7 @@
 //! TCP sessions: pick an endpoint, connect, copy.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::balance::{InFlight, pick};
+use crate::balance::{InFlight, pick, pick_weighted};
 use crate::net::{ConnectError, Copied, SharedBuffer, connect, copy_both, reset_on_drop};
 use crate::observe::ConnectionRecord;
 use crate::plane::{Accepted, Local};
-use crate::snapshot::{Backend, Frontend, Reason, Serve};
+use crate::snapshot::{Backend, Frontend, Reason, Serve, SocketKey};
 
 /// Carries one connection to its end.
 ///
@@ -25,11 +26,17 @@ pub async fn serve(local: Rc<Local>, buffer: Rc<SharedBuffer>, accepted: Accepte
         // the Service went away while the connection waited in the queue
         return reset_on_drop(&client);
     };
-    let mut record = record(&local, frontend, peer, key.addr);
-    let backend = frontend.backend.clone();
+    let mut record = record(&local, frontend, peer, key);
+    let chosen = choose(&local, frontend);
     drop(snapshot);
-    // boxed, so that a session that is only copying does not keep room for connecting
-    let connected = Box::pin(connect_any(&local, &backend, &mut record)).await;
+    let connected = match chosen {
+        Ok(backend) => {
+            record.backend = Some(backend.clone());
+            // boxed, so that a session that is only copying does not keep room for connecting
+            Box::pin(connect_any(&local, &backend, &mut record)).await
+        }
+        Err(reason) => Err(reason),
+    };
     let (mut endpoint, _in_flight) = match connected {
         Ok(connected) => connected,
         Err(reason) => {
@@ -37,7 +44,6 @@ pub async fn serve(local: Rc<Local>, buffer: Rc<SharedBuffer>, accepted: Accepte
             return reset_on_drop(&client);
         }
     };
-    drop(backend);
     let mut copied = Copied::default();
     let ended = copy_both(&mut client, &mut endpoint, &buffer, &mut copied).await;
     record.received_bytes = copied.forth;
@@ -52,22 +58,29 @@ pub async fn serve(local: Rc<Local>, buffer: Rc<SharedBuffer>, accepted: Accepte
 fn record(
     local: &Local,
     frontend: &Arc<Frontend>,
-    client: std::net::SocketAddr,
-    addr: std::net::SocketAddr,
+    client: SocketAddr,
+    key: SocketKey,
 ) -> ConnectionRecord {
     ConnectionRecord {
         observer: local.observer.clone(),
         started: Instant::now(),
-        transport: frontend.backend.id.transport,
+        transport: key.transport,
         client,
-        frontend: addr,
+        frontend: key.addr,
         exposure: frontend.exposure,
-        backend: frontend.backend.clone(),
+        backend: None,
         endpoint: None,
         reason: None,
         received_bytes: 0,
         sent_bytes: 0,
     }
+}
+
+/// One of the frontend's backends, by weight.
+fn choose(local: &Local, frontend: &Frontend) -> Result<Arc<Backend>, Reason> {
+    let picked = pick_weighted(&frontend.shares, &mut local.rng.borrow_mut());
+    let (_, share) = picked.ok_or(Reason::NoService)?;
+    share.target.as_ref().map(|it| it.backend.clone()).map_err(|failure| failure.reason)
 }
 
 /// Tries endpoints until one accepts; none is tried twice.

@@ -12,11 +12,11 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::flows::FlowTable;
-use crate::balance::{InFlight, pick};
+use crate::balance::{InFlight, pick, pick_weighted};
 use crate::life::spawn_local;
 use crate::observe::ConnectionRecord;
 use crate::plane::Local;
-use crate::snapshot::{Backend, Frontend, Reason, Serve, SocketKey};
+use crate::snapshot::{EndpointId, Frontend, Reason, Serve, SocketKey};
 
 /// Carries the flows of one socket until it is dropped.
 ///
@@ -87,8 +87,9 @@ impl Listener {
 
     fn forward(&self, frontend: &Arc<Frontend>, client: SocketAddr, datagram: &[u8]) {
         let now = Instant::now();
-        let backend = &frontend.backend;
-        let is_usable = |endpoint| backend.usable.iter().any(|it| it.id == endpoint);
+        let backends = || frontend.shares.iter().filter_map(|share| share.backend());
+        let is_usable =
+            |endpoint| backends().any(|backend| backend.usable.iter().any(|it| it.id == endpoint));
         let known = self.flows.borrow_mut().send(client, now, is_usable).cloned();
         let flow = known.filter(|flow| !flow.refused.get());
         let Some(flow) = flow.or_else(|| self.begin(frontend, client, now)) else { return };
@@ -106,10 +107,12 @@ impl Listener {
         now: Instant,
     ) -> Option<Rc<Flow>> {
         let mut record = self.record(frontend, client, now);
-        let picked = self.pick(&frontend.backend);
-        let Some(endpoint) = picked else {
-            record.reason = Some(Reason::NoReadyEndpoint);
-            return None;
+        let endpoint = match self.pick(frontend, &mut record) {
+            Ok(endpoint) => endpoint,
+            Err(reason) => {
+                record.reason = Some(reason);
+                return None;
+            }
         };
         record.endpoint = Some(endpoint);
         let upstream = match connect(endpoint.addr()) {
@@ -133,9 +136,18 @@ impl Listener {
         Some(flow)
     }
 
-    fn pick(&self, backend: &Backend) -> Option<crate::snapshot::EndpointId> {
+    /// An endpoint of one of the frontend's backends, by weight.
+    fn pick(
+        &self,
+        frontend: &Frontend,
+        record: &mut ConnectionRecord,
+    ) -> Result<EndpointId, Reason> {
         let mut rng = self.local.rng.borrow_mut();
-        pick(&backend.usable, &[], &self.local.loads, &mut rng).map(|endpoint| endpoint.id)
+        let (_, share) = pick_weighted(&frontend.shares, &mut rng).ok_or(Reason::NoService)?;
+        let target = share.target.as_ref().map_err(|failure| failure.reason)?;
+        record.backend = Some(target.backend.clone());
+        let picked = pick(&target.backend.usable, &[], &self.local.loads, &mut rng);
+        picked.map(|endpoint| endpoint.id).ok_or(Reason::NoReadyEndpoint)
     }
 
     fn record(
@@ -151,7 +163,7 @@ impl Listener {
             client,
             frontend: self.key.addr,
             exposure: frontend.exposure,
-            backend: frontend.backend.clone(),
+            backend: None,
             endpoint: None,
             reason: None,
             received_bytes: 0,

@@ -10,8 +10,8 @@ use super::{Identity, Server};
 use crate::balance::pick_weighted;
 use crate::observe::RequestRecord;
 use crate::snapshot::{
-    Action, AppProtocol, Backend, Filter, HeaderModifier, HttpListener, Mirror, Reason, Retry,
-    Rule, Timeouts,
+    Action, Backend, Filter, HeaderModifier, HttpListener, Mirror, Protocol, Reason, Retry, Rule,
+    Timeouts,
 };
 
 /// Where a request goes, and what is done to it on the way.
@@ -54,20 +54,21 @@ where
     };
     let picked = pick_weighted(backends, &mut server.local.rng.borrow_mut());
     let (share, picked) = picked.ok_or(Reason::NoService)?;
-    let backend = picked.target.as_ref().map_err(|failure| failure.reason)?;
+    let target = picked.target.as_ref().map_err(|failure| failure.reason)?;
+    let backend = &target.backend;
     record.backend = Some(backend.clone());
-    match backend.app_protocol {
-        AppProtocol::Http => {
+    match (target.protocol, &target.tls) {
+        (Protocol::Http1, None) => {
             Ok(Route { backend: backend.clone(), rule: rule.clone(), share, cors })
         }
-        AppProtocol::H2c | AppProtocol::Https => Err(Reason::UnsupportedBackend.into()),
+        (Protocol::Http2, _) | (_, Some(_)) => Err(Reason::UnsupportedBackend.into()),
     }
 }
 
 impl Route {
     /// A copy of a request goes to the backend of its mirror.
     pub(super) fn mirrored(&self, mirror: &Mirror) -> Self {
-        let backend = mirror.backend.clone();
+        let backend = mirror.target.backend.clone();
         Self { backend, rule: self.rule.clone(), share: usize::MAX, cors: None }
     }
 
@@ -93,7 +94,10 @@ impl Route {
                         changes.path = Some(rewrite.apply(before));
                     }
                 }
-                Filter::ResponseHeaders(_) | Filter::Mirror(_) | Filter::Cors(_) => {}
+                Filter::ResponseHeaders(_)
+                | Filter::Mirror(_)
+                | Filter::Cors(_)
+                | Filter::ExternalAuth(_) => {}
             }
         }
         changes
@@ -106,7 +110,8 @@ impl Route {
             Filter::RequestHeaders(_)
             | Filter::Rewrite(_)
             | Filter::Mirror(_)
-            | Filter::Cors(_) => None,
+            | Filter::Cors(_)
+            | Filter::ExternalAuth(_) => None,
         });
         of_filters.chain(&self.cors).collect()
     }
@@ -118,7 +123,8 @@ impl Route {
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Rewrite(_)
-            | Filter::Cors(_) => None,
+            | Filter::Cors(_)
+            | Filter::ExternalAuth(_) => None,
         })
     }
 

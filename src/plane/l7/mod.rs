@@ -51,7 +51,7 @@ use self::upstream::Pool;
 use super::{Accepted, Local};
 use crate::life;
 use crate::observe::RequestRecord;
-use crate::snapshot::{Generation, HttpListener, Serve, Snapshot, SocketKey};
+use crate::snapshot::{Generation, HttpListener, Snapshot, SocketKey};
 
 /// The HTTP plane of one worker: what its connections share.
 #[derive(Debug)]
@@ -160,10 +160,7 @@ struct Identity {
 
 /// The HTTP listener that a snapshot has for a socket.
 fn http_listener(snapshot: &Snapshot, key: SocketKey) -> Option<&Arc<HttpListener>> {
-    match &snapshot.listeners.get(&key)?.serve {
-        Serve::Http(listener) => Some(listener),
-        Serve::Frontend(_) => None,
-    }
+    snapshot.listeners.get(&key)?.serve.http()
 }
 
 /// One read of a large body; measured: 16 KiB costs 1.3 times as much a byte.

@@ -18,7 +18,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Server;
-use crate::snapshot::{Certificate, CertificateId, Serve, Snapshot, SocketKey, TlsTable};
+use crate::snapshot::{Certificate, CertificateId, Snapshot, SocketKey, TlsTable};
 
 /// What the client wants to speak within TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub(super) async fn accept(
 ) -> Option<(Box<TlsStream<TcpStream>>, Protocol)> {
     let handshake = async {
         let start = LazyConfigAcceptor::new(Default::default(), stream).await.ok()?;
-        let certificate = table.select(start.client_hello().server_name())?;
+        let hello = start.client_hello();
+        let certificate = table.select(hello.server_name())?.certificate(hello.server_name())?;
         let config = server.tls.config(key, certificate)?;
         start.into_stream(config).await.ok()
     };
@@ -88,17 +89,12 @@ impl ServerConfigs {
         }
         let mut wanted = BTreeSet::new();
         for (key, listener) in &snapshot.listeners {
-            let Serve::Http(listener) = &listener.serve else { continue };
-            let tables = listener.tls.iter();
-            wanted.extend(tables.flat_map(|table| table_ids(table)).map(|id| (*key, id)));
+            let tables = listener.serve.tls_tables();
+            let ids = tables.flat_map(|table| table.certificates()).map(|it| it.id);
+            wanted.extend(ids.map(|id| (*key, id)));
         }
         configs.retain(|known, _| wanted.contains(known));
     }
-}
-
-fn table_ids(table: &TlsTable) -> impl Iterator<Item = CertificateId> {
-    let named = table.exact.values().chain(table.wildcard.values());
-    named.chain(&table.default).map(|certificate| certificate.id)
 }
 
 fn build(certificate: &Certificate) -> Result<ServerConfig, rustls::Error> {

@@ -10,7 +10,7 @@ use crate::snapshot::{Serve, Snapshot, SocketKey};
 /// Which workers have a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// Each has a socket of its own (SO_REUSEPORT): HTTP.
+    /// Each has a socket of its own (SO_REUSEPORT): HTTP and TLS.
     Every,
     /// One has the only socket: a Service's address and port, of which there can be thousands.
     One(usize),
@@ -31,7 +31,7 @@ pub(super) fn plan(
 ) -> Plan {
     let missing = wanted.listeners.values().filter(|spec| !running.contains_key(&spec.key));
     let place = |serve: &Serve, key| match serve {
-        Serve::Http(_) => Placement::Every,
+        Serve::Http(_) | Serve::Tls(_) => Placement::Every,
         Serve::Frontend(_) => Placement::One(owner(key, workers)),
     };
     let gone = running.keys().filter(|key| !wanted.listeners.contains_key(key));

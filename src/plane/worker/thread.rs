@@ -122,7 +122,7 @@ impl Worker {
         let accepted = Accepted { stream, client, key };
         let snapshot = self.local.snapshot.load();
         match snapshot.listeners.get(&key).map(|spec| &spec.serve) {
-            Some(Serve::Http(_)) => {
+            Some(Serve::Http(_) | Serve::Tls(_)) => {
                 let http = self.http.clone();
                 spawn_local("http", async move {
                     http.serve(accepted).await;

@@ -17,6 +17,7 @@ fn rule(name: &str, host: &str, path: MatchPath) -> Arc<Rule> {
         filters: Vec::new(),
         timeouts: Default::default(),
         retry: None,
+        session: None,
         action: Action::Fail(Failure { reason: Reason::NoService, detail: "".into() }),
         origin: Origin::default(),
         field: "".into(),

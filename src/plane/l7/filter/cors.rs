@@ -24,7 +24,8 @@ where
         Filter::RequestHeaders(_)
         | Filter::ResponseHeaders(_)
         | Filter::Rewrite(_)
-        | Filter::Mirror(_) => None,
+        | Filter::Mirror(_)
+        | Filter::ExternalAuth(_) => None,
     });
     let (Some(cors), Some(origin)) = (cors, field(request, "origin")) else { return Ok(None) };
     let allowed = cors.allow_origins.iter().any(|allowed| takes(allowed, origin));

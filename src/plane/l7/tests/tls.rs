@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::{ClientConfig, HandshakeKind};
@@ -10,7 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::world::*;
 use crate::manifest::ObjectKey;
-use crate::snapshot::{Certificate, CertificateId, HostMatch, TlsTable};
+use crate::snapshot::{Certificate, CertificateId, HostMatch, TlsEntry, TlsTable};
 
 /// A certificate for a name.
 pub(super) fn certificate(id: u64, name: &str) -> Arc<Certificate> {
@@ -28,7 +27,16 @@ pub(super) fn certificate(id: u64, name: &str) -> Arc<Certificate> {
 }
 
 pub(super) fn table(default: &Arc<Certificate>) -> TlsTable {
-    TlsTable { default: Some(default.clone()), ..TlsTable::default() }
+    table_of(&[(HostMatch::Any, default)])
+}
+
+fn table_of(certificates: &[(HostMatch, &Arc<Certificate>)]) -> TlsTable {
+    let entries = certificates.iter().map(|(host, certificate)| TlsEntry {
+        host: host.clone(),
+        certificates: vec![Arc::clone(certificate)],
+        client_auth: None,
+    });
+    TlsTable::new(entries.collect())
 }
 
 /// Shakes hands with a client that trusts everybody and says what it was shown.
@@ -81,9 +89,11 @@ fn the_certificate_is_that_of_the_exact_name_then_the_wildcard_then_the_default(
         let mut world = World::new().await;
         let (exact, wild, default) =
             (certificate(1, "a.test"), certificate(2, "*.test"), certificate(3, "default"));
-        let mut tls = table(&default);
-        tls.exact = BTreeMap::from([("a.test".into(), exact.clone())]);
-        tls.wildcard = BTreeMap::from([("test".into(), wild.clone())]);
+        let tls = table_of(&[
+            (HostMatch::Exact("a.test".into()), &exact),
+            (HostMatch::Wildcard("test".into()), &wild),
+            (HostMatch::Any, &default),
+        ]);
         world.publish(Vec::new(), Some(Arc::new(tls)));
         for (name, expected) in [
             ("a.test", &exact),
@@ -124,8 +134,8 @@ fn a_certificate_that_cannot_be_used_fails_its_own_handshakes_only() {
         let good = certificate(1, "good");
         let mut bad = Certificate::clone(&certificate(2, "bad"));
         bad.key = b"no key".to_vec();
-        let mut tls = table(&good);
-        tls.exact = BTreeMap::from([("bad".into(), Arc::new(bad))]);
+        let bad = Arc::new(bad);
+        let tls = table_of(&[(HostMatch::Exact("bad".into()), &bad), (HostMatch::Any, &good)]);
         world.publish(Vec::new(), Some(Arc::new(tls)));
         let mut client = world.client().await;
         client.send("GET / HTTP/1.1\r\n\r\n").await;

@@ -118,6 +118,7 @@ pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
         filters: Vec::new(),
         timeouts: Default::default(),
         retry: None,
+        session: None,
         action,
         origin: Origin::default(),
         field: "".into(),
