@@ -10,6 +10,7 @@
 mod accept;
 mod sessions;
 mod thread;
+mod tls;
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};

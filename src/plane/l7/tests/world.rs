@@ -15,7 +15,7 @@ use crate::balance::{Loads, Rng};
 use crate::life::{self, DrainSignal};
 use crate::manifest::{Kind, ObjectKey, ObjectRef, Origin};
 use crate::observe::Observer;
-use crate::plane::l7::{Limits, Server};
+use crate::plane::l7::{Limits, Server, http_listener};
 use crate::plane::{Accepted, Local};
 use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
@@ -59,15 +59,18 @@ impl World {
             snapshot: reader.cached(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
+            tls: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });
         let server = Server::new(local.clone(), limits);
         life::spawn_local("accept", async move {
             while let Ok((stream, client)) = listener.accept().await {
+                let listener = http_listener(&server.local.snapshot.load(), key).cloned();
+                let Some(listener) = listener else { continue };
                 let server = server.clone();
                 life::spawn_local("connection", async move {
-                    server.serve(Accepted { stream, client, key }).await;
+                    server.serve(Accepted { stream, client, key }, listener).await;
                 });
             }
         });
