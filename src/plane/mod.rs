@@ -15,6 +15,9 @@ pub mod listeners;
 pub mod tls;
 pub mod worker;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;

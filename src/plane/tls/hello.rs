@@ -66,8 +66,8 @@ impl Hello {
 
 /// A ClientHello on its way. Sans-IO.
 #[derive(Default)]
-struct Reading {
-    bytes: Vec<u8>,
+pub(super) struct Reading {
+    pub(super) bytes: Vec<u8>,
     /// Where the record begins that is not complete yet.
     record: usize,
     acceptor: Acceptor,
@@ -75,14 +75,14 @@ struct Reading {
 
 /// It is no ClientHello that can be answered.
 #[derive(Debug, PartialEq, Eq)]
-struct Unreadable {
+pub(super) struct Unreadable {
     /// What the client is to be sent.
-    alert: Vec<u8>,
+    pub(super) alert: Vec<u8>,
 }
 
 impl Reading {
     /// How many bytes the current record lacks at least: never 0.
-    fn missing(&mut self) -> usize {
+    pub(super) fn missing(&mut self) -> usize {
         loop {
             let current = self.bytes.get(self.record..).unwrap_or_default();
             let [_, _, _, high, low, payload @ ..] = current else {
@@ -97,7 +97,7 @@ impl Reading {
     }
 
     /// Takes a piece of at most [`Reading::missing`] bytes.
-    fn take(&mut self, piece: &[u8]) -> Result<Option<Accepted>, Unreadable> {
+    pub(super) fn take(&mut self, piece: &[u8]) -> Result<Option<Accepted>, Unreadable> {
         self.bytes.extend_from_slice(piece);
         let mut rest = piece;
         while !rest.is_empty() {
@@ -119,4 +119,4 @@ const HEADER_BYTES: usize = 5;
 /// Read at once; nearly every ClientHello is shorter.
 const PIECE_BYTES: usize = 2048;
 /// The longest ClientHello: one with post-quantum key shares and a ticket is a tenth of it.
-const MAX_BYTES: usize = 32 * 1024;
+pub(super) const MAX_BYTES: usize = 32 * 1024;

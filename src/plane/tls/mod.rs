@@ -13,6 +13,9 @@ mod hello;
 mod server;
 mod stream;
 
+#[cfg(test)]
+mod tests;
+
 pub use hello::Hello;
 pub use server::{Content, ServerConfigs, Session, accept};
 pub use stream::Stream;

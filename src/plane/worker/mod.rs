@@ -12,6 +12,9 @@ mod sessions;
 mod thread;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
