@@ -8,5 +8,8 @@
 
 mod flows;
 
+#[cfg(test)]
+mod tests;
+
 pub mod tcp;
 pub mod udp;
