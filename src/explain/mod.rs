@@ -14,6 +14,7 @@ mod http;
 mod name;
 mod question;
 mod socket;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,9 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::Origin;
 use crate::snapshot::{Backend, Endpoint, Snapshot};
 
-pub use question::{HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion};
+pub use question::{
+    HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion, TlsQuestion,
+};
 
 /// The steps of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: SystemTime) -> Exp
     match question {
         Question::Http(question) => http::explain(snapshot, question, now, &mut explanation),
         Question::Socket(question) => socket::explain(snapshot, question, &mut explanation),
+        Question::Tls(question) => tls::explain(snapshot, question, now, &mut explanation),
         Question::Name(question) => name::explain(snapshot, question, &mut explanation),
     }
     explanation

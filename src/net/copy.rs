@@ -44,15 +44,45 @@ pub async fn copy_both<A: Connection, B: Connection>(
     ahead: Vec<u8>,
     buffer: &SharedBuffer,
     copied: &mut Copied,
-) -> io::Result<()> {
+) -> Result<(), CopyError> {
     copied.forth = ahead.len() as u64;
     let (mut forth, mut back) = (Direction::new(ahead), Direction::new(Vec::new()));
     poll_fn(|context| {
-        let forth = forth.poll(first, second, buffer, &mut copied.forth, context)?;
-        let back = back.poll(second, first, buffer, &mut copied.back, context)?;
+        let forth = forth.poll(first, second, buffer, &mut copied.forth, context);
+        let forth = forth.map_err(|failed| failed.of(CopyError::First, CopyError::Second))?;
+        let back = back.poll(second, first, buffer, &mut copied.back, context);
+        let back = back.map_err(|failed| failed.of(CopyError::Second, CopyError::First))?;
         if forth.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
+}
+
+/// Which connection failed, and how.
+#[derive(Debug)]
+pub enum CopyError {
+    /// The first one.
+    First(io::Error),
+    /// The second one.
+    Second(io::Error),
+}
+
+/// Where a direction failed.
+enum Failed {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+impl Failed {
+    fn of(
+        self,
+        reader: fn(io::Error) -> CopyError,
+        writer: fn(io::Error) -> CopyError,
+    ) -> CopyError {
+        match self {
+            Self::Reading(error) => reader(error),
+            Self::Writing(error) => writer(error),
+        }
+    }
 }
 
 /// What can be copied from and to.
@@ -88,12 +118,12 @@ impl Direction {
         buffer: &SharedBuffer,
         copied: &mut u64,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         for _ in 0..ROUNDS {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
                 Phase::Ending => {
-                    ready!(Pin::new(&mut *to).poll_shutdown(context))?;
+                    ready!(Pin::new(&mut *to).poll_shutdown(context)).map_err(Failed::Writing)?;
                     self.phase = Phase::Ended;
                 }
                 Phase::Copying => {
@@ -112,7 +142,7 @@ impl Direction {
         &mut self,
         to: &mut impl Connection,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         while !self.left.is_empty() {
             let written = ready!(poll_write(to, context, &self.left))?;
             self.left.drain(..written);
@@ -130,12 +160,13 @@ impl Direction {
         buffer: &SharedBuffer,
         copied: &mut u64,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         let mut shared = buffer.0.borrow_mut();
         let mut read = ReadBuf::new(&mut shared);
-        if Pin::new(from).poll_read(context, &mut read)?.is_pending() {
+        let polled = Pin::new(from).poll_read(context, &mut read);
+        if polled.map_err(Failed::Reading)?.is_pending() {
             // TLS may hold bytes back until it is flushed; nothing waits for the end of it
-            let _ = Pin::new(to).poll_flush(context)?;
+            let _ = Pin::new(to).poll_flush(context).map_err(Failed::Writing)?;
             return Poll::Pending;
         }
         let mut bytes = read.filled();
@@ -162,9 +193,9 @@ fn poll_write(
     to: &mut impl Connection,
     context: &mut Context<'_>,
     bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(to).poll_write(context, bytes))? {
-        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+) -> Poll<Result<usize, Failed>> {
+    match ready!(Pin::new(to).poll_write(context, bytes)).map_err(Failed::Writing)? {
+        0 => Poll::Ready(Err(Failed::Writing(io::ErrorKind::WriteZero.into()))),
         written => Poll::Ready(Ok(written)),
     }
 }

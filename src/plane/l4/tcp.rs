@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::balance::{InFlight, pick, pick_weighted};
-use crate::net::{ConnectError, Copied, SharedBuffer, connect, copy_both, reset_on_drop};
+use crate::net::{
+    ConnectError, Copied, CopyError, SharedBuffer, connect, copy_both, reset_on_drop,
+};
 use crate::observe::ConnectionRecord;
 use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local};
@@ -127,12 +129,14 @@ async fn reach(endpoint: EndpointId, tls: Option<&UpstreamTls>) -> Result<Stream
     }
 }
 
-fn reason_of(error: &io::Error) -> Reason {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Reason::ResponseTimeout,
-        // within TLS the end of a connection is said; one that is not may be an attack
-        io::ErrorKind::UnexpectedEof => Reason::ClientClosed,
-        _ => Reason::UpstreamReset,
+/// Within TLS, a client that ends without saying so has failed: it may be an attack.
+fn reason_of(error: &CopyError) -> Reason {
+    match error {
+        CopyError::First(_) => Reason::ClientClosed,
+        CopyError::Second(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Reason::ResponseTimeout
+        }
+        CopyError::Second(_) => Reason::UpstreamReset,
     }
 }
 

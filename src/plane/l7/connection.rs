@@ -52,7 +52,7 @@ pub(super) async fn serve_tls(
     drop(listener);
     let start = hello.into_handshake();
     let handshake = tls::accept(&server.local.tls, key, &table, Content::Http, start);
-    let Some(session) = in_time(server, client, handshake).await else { return };
+    let Some(session) = in_time(server, client, Box::pin(handshake)).await else { return };
     let mut identity = identity(key, client, true);
     identity.server_name = session.server_name;
     if session.is_http2 {

@@ -91,7 +91,7 @@ async fn end_tls(
     let Accepted { stream: hello, client, key } = accepted;
     let start = hello.into_handshake();
     let handshake = tls::accept(&worker.local.tls, key, &table, Content::Bytes, start);
-    let session = tokio::time::timeout(worker.handshake_time, handshake).await.ok()?;
+    let session = tokio::time::timeout(worker.handshake_time, Box::pin(handshake)).await.ok()?;
     let session = session.inspect_err(|error| tracing::debug!(%client, %error, "no TLS")).ok()?;
     Some(Accepted { stream: session.stream, client, key })
 }
