@@ -87,7 +87,7 @@ fn ask(url: &str) -> String {
     let snapshot = Snapshot { listeners, ..Snapshot::default() };
     let question = Question::parse(&[url.to_owned()], &[], None).expect("a question");
     assert_eq!(Question::from_query(&question.to_query()), Ok(question.clone()));
-    explain(&snapshot, &question, UNIX_EPOCH).to_string()
+    explain(&snapshot, &[], &question, UNIX_EPOCH).to_string()
 }
 
 #[test]
