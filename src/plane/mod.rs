@@ -12,6 +12,7 @@ pub mod dns;
 pub mod l4;
 pub mod l7;
 pub mod listeners;
+mod tls;
 pub mod worker;
 
 use std::cell::RefCell;

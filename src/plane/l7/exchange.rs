@@ -17,7 +17,7 @@ use super::filter::mirror::{Feed, is_chosen};
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
 use super::respond::OwnAnswer;
-use super::upstream::{self, Connection, UpstreamError};
+use super::upstream::{self, Connection, Peer, UpstreamError};
 use super::{Identity, Server};
 use crate::balance::{InFlight, pick};
 use crate::observe::RequestRecord;
@@ -162,7 +162,7 @@ impl Exchange {
             self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
         let mirrors = chosen.into_iter().map(|mirror| {
             let route = self.route.mirrored(mirror);
-            let record = record.of_copy(&route.backend);
+            let record = record.of_copy(&route.target.backend);
             let request = Outgoing::new(self.server.buffers.take());
             Feed::start(Self::new(&self.server, route, self.verb, request), record)
         });
@@ -270,7 +270,8 @@ impl Exchange {
         let Some(carrier) = self.upstream.take() else { return };
         let clean = carrier.connection.buffer.is_empty() && self.upload == Upload::Done;
         if persistent && body.ended_exactly() && clean {
-            self.server.pool.put(&self.route.backend.id, carrier.connection, Instant::now());
+            let backend = &self.route.target.backend.id;
+            self.server.pool.put(backend, carrier.connection, Instant::now());
         }
     }
 
@@ -295,7 +296,7 @@ impl Exchange {
         let server = self.server.clone();
         let local = &server.local;
         let picked = pick(
-            &self.route.backend.usable,
+            &self.route.target.backend.usable,
             &self.tried,
             &local.loads,
             &mut local.rng.borrow_mut(),
@@ -308,10 +309,11 @@ impl Exchange {
         self.attempts = self.attempts.saturating_add(1);
         self.timers.begin_attempt();
         let in_flight = local.loads.begin(endpoint);
-        if let Some(connection) = server.pool.take(endpoint, !self.verb.is_idempotent()) {
+        let peer = Peer::new(endpoint, &self.route.target, &server.clients);
+        if let Some(connection) = server.pool.take(&peer, !self.verb.is_idempotent()) {
             return Ok(Some(Carrier { connection, in_flight }));
         }
-        let connecting = upstream::connect(endpoint, &server.limits, &server.buffers);
+        let connecting = upstream::connect(peer, &server.limits, &server.buffers);
         match Box::pin(connecting).await {
             Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
             Err(error) => self.retry_elsewhere(endpoint, error.reason()).await.map(|()| None),

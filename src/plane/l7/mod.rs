@@ -13,7 +13,7 @@
 //! Invariant: the snapshot is loaded once an exchange.
 //! Invariant: what goes upstream was read strictly and is written anew; nothing is passed on as
 //! it came but the values of fields and the bytes of bodies.
-//! Deliberately absent: a cache, bodies in memory, HTTP/2 and TLS to endpoints.
+//! Deliberately absent: a cache, bodies in memory, HTTP/2 to endpoints.
 
 mod buffer;
 mod connection;
@@ -48,6 +48,7 @@ pub use self::limits::Limits;
 use self::respond::Clock;
 use self::tls::ServerConfigs;
 use self::upstream::Pool;
+use super::tls::client::Clients;
 use super::{Accepted, Local};
 use crate::life;
 use crate::observe::RequestRecord;
@@ -60,6 +61,8 @@ pub struct Server {
     limits: Limits,
     buffers: Rc<Buffers>,
     pool: Pool,
+    /// TLS towards endpoints.
+    clients: Clients,
     tls: ServerConfigs,
     clock: Clock,
     /// Bytes on their way through, within one poll.
@@ -78,6 +81,7 @@ impl Server {
             local,
             limits,
             buffers: Rc::default(),
+            clients: Clients::default(),
             tls: ServerConfigs::default(),
             clock: Clock::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
@@ -110,10 +114,11 @@ impl Server {
             tokio::time::sleep(TIDY_INTERVAL).await;
             let Some(server) = server.upgrade() else { return };
             let snapshot = server.local.snapshot.load();
-            server.pool.purge(&snapshot, Instant::now());
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
                 server.tls.purge(&snapshot);
+                server.clients.purge(&snapshot);
             }
+            server.pool.purge(&snapshot, Instant::now());
         }
     }
 

@@ -38,8 +38,9 @@ impl Exchange {
     pub(super) async fn fail_attempt(&mut self, error: &UpstreamError) -> Result<(), Reason> {
         let reason = error.reason();
         let Some(carrier) = self.upstream.take() else { return Err(reason) };
-        let Connection { endpoint, reused, .. } = carrier.connection;
-        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && self.interim == 0;
+        let Connection { peer, reused, .. } = carrier.connection;
+        let unanswered = matches!(error, UpstreamError::NoResponse(_) | UpstreamError::Tls(_))
+            && self.interim == 0;
         let repeatable = self.verb.is_idempotent() || self.request.is_untouched();
         if !unanswered || !repeatable || !self.request.rewind() {
             return Err(reason);
@@ -47,10 +48,10 @@ impl Exchange {
         self.send_anew();
         if reused {
             // it was closed while it waited: that says nothing about the endpoint
-            self.server.pool.forget(endpoint);
+            self.server.pool.forget(&peer);
             return Ok(());
         }
-        self.retry_elsewhere(endpoint, reason).await
+        self.retry_elsewhere(peer.endpoint, reason).await
     }
 
     /// Goes on at another endpoint, or as often as the rule says at any.
@@ -61,7 +62,7 @@ impl Exchange {
     ) -> Result<(), Reason> {
         self.tried.push(endpoint);
         self.failed = Some(reason);
-        let usable = self.route.backend.usable.iter();
+        let usable = self.route.target.backend.usable.iter();
         let untried = usable.filter(|it| !self.tried.contains(&it.id)).count() > 0;
         if untried && self.tried.len() < self.server.limits.attempts {
             return Ok(());

@@ -1,5 +1,6 @@
 //! The plane over real sockets: raw bytes in, raw bytes seen by an endpoint.
 
+mod authority;
 mod body;
 mod h2;
 mod http1;
@@ -7,4 +8,5 @@ mod lifecycle;
 mod refusal;
 mod retry;
 mod tls;
+mod upstream_tls;
 mod world;

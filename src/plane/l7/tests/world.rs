@@ -21,7 +21,7 @@ use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
     Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, Failure, HostMatch,
     HttpListener, ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey,
-    TlsTable, Transport, WeightedBackend,
+    Target, TlsTable, Transport, WeightedBackend,
 };
 
 /// Runs a test with its tasks on one thread.
@@ -130,6 +130,15 @@ pub(super) fn fail(reason: Reason) -> Action {
 }
 
 pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
+    forward_to(target(name, endpoints))
+}
+
+pub(super) fn forward_to(target: Target) -> Action {
+    Action::Forward(vec![WeightedBackend { target: Ok(target), weight: 1, filters: Vec::new() }])
+}
+
+/// A backend that is spoken to in HTTP/1 and in the clear.
+pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
     let endpoint = |addr: &SocketAddr| {
         Arc::new(Endpoint {
             id: EndpointId(*addr),
@@ -156,7 +165,7 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
         origin: Origin::default(),
         field: "".into(),
     };
-    Action::Forward(vec![WeightedBackend::all(Arc::new(backend))])
+    Target::plain(Arc::new(backend))
 }
 
 /// An address where nobody listens.

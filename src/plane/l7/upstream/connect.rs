@@ -6,24 +6,37 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{Connection, UpstreamError};
+use super::{Connection, Peer, Stream, UpstreamError};
 use crate::plane::l7::buffer::Buffers;
 use crate::plane::l7::limits::Limits;
-use crate::snapshot::EndpointId;
 
-/// Connects to an endpoint within [`Limits::connect_time`].
+/// Connects to an endpoint within [`Limits::connect_time`], and shakes hands within
+/// [`Limits::handshake_time`] if it is spoken to within TLS.
 pub(crate) async fn connect(
-    endpoint: EndpointId,
+    peer: Peer,
     limits: &Limits,
     buffers: &Rc<Buffers>,
 ) -> Result<Connection, UpstreamError> {
-    let connecting = TcpStream::connect(endpoint.addr());
+    let stream = open(&peer, limits).await?;
+    Ok(Connection::new(peer, stream, buffers.clone()))
+}
+
+async fn open(peer: &Peer, limits: &Limits) -> Result<Stream, UpstreamError> {
+    let connecting = TcpStream::connect(peer.endpoint.addr());
     let stream = tokio::time::timeout(limits.connect_time, connecting)
         .await
         .map_err(|_| UpstreamError::ConnectTimeout)?
         .map_err(UpstreamError::Connect)?;
     tune(&stream, limits.unacknowledged_time).map_err(UpstreamError::Connect)?;
-    Ok(Connection::new(endpoint, stream, buffers.clone()))
+    let Some(client) = &peer.tls else { return Ok(Stream::Plain(stream)) };
+    let shaken = tokio::time::timeout(limits.handshake_time, client.connect(stream)).await;
+    match shaken.map_err(|_| UpstreamError::ConnectTimeout)? {
+        Ok(stream) => Ok(Stream::Tls(stream)),
+        Err(error) => {
+            tracing::debug!(endpoint = %peer.endpoint, %error, "handshake with an endpoint");
+            Err(UpstreamError::Tls(error))
+        }
+    }
 }
 
 /// Heads go out at once, and a host that died in silence is noticed.

@@ -5,16 +5,22 @@
 //!
 //! Invariant: a connection is used again only after a complete request and a complete response
 //! of exact length with nothing behind it; whatever else happens, it is closed.
-//! Deliberately absent: which endpoint (that is `balance`), retries (`exchange`), HTTP/2 and TLS
-//! to endpoints.
+//! Invariant: only requests to the same [`Peer`] share connections: the same endpoint, protocol
+//! and policy for TLS.
+//! Deliberately absent: which endpoint (that is `balance`), retries (`exchange`), what certificates
+//! must say (`plane/tls`).
 
 mod connect;
 mod h1;
+mod peer;
 mod pool;
+mod stream;
 
 pub(super) use connect::connect;
 pub(super) use h1::Connection;
+pub(super) use peer::Peer;
 pub(super) use pool::Pool;
+use stream::Stream;
 
 use crate::plane::l7::h1::ProtocolError;
 use crate::snapshot::Reason;
@@ -28,6 +34,9 @@ pub(super) enum UpstreamError {
     /// It did not take the connection in time.
     #[error("connect time-out")]
     ConnectTimeout,
+    /// The TLS handshake failed, on its side or on ours.
+    #[error("TLS handshake")]
+    Tls(#[source] std::io::Error),
     /// It ended the connection before the first byte of a response.
     #[error("closed before a response")]
     NoResponse(#[source] Option<std::io::Error>),
@@ -43,11 +52,23 @@ pub(super) enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// The connection ended before the first byte of a response. In TLS 1.3 an endpoint's verdict
+    /// on our certificate comes as late as that.
+    fn unanswered(error: Option<std::io::Error>) -> Self {
+        match error {
+            Some(error) if error.get_ref().is_some_and(|it| it.is::<rustls::Error>()) => {
+                Self::Tls(error)
+            }
+            error => Self::NoResponse(error),
+        }
+    }
+
     /// As log, metric and body name it.
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Connect(_) => Reason::ConnectRefused,
             Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::Tls(_) => Reason::UpstreamTls,
             Self::NoResponse(_) | Self::Broken(_) => Reason::UpstreamReset,
             Self::Protocol(error) => error.response_reason(),
             Self::Silent => Reason::ResponseTimeout,

@@ -7,19 +7,19 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::{Connection, Peer};
 use crate::plane::l7::limits::Limits;
 use crate::snapshot::{BackendId, EndpointId, Snapshot};
 
-/// One worker's unused connections, by endpoint.
+/// One worker's unused connections, by peer.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    endpoints: RefCell<HashMap<EndpointId, Waiting, RandomState>>,
+    peers: RefCell<HashMap<Peer, Waiting, RandomState>>,
     idle_time: Duration,
     max_idle: usize,
 }
 
-/// The unused connections to an endpoint, the one used last at the end.
+/// The unused connections to a peer, the one used last at the end.
 #[derive(Debug)]
 struct Waiting {
     /// The backend that used it last: where to look whether the endpoint still exists.
@@ -30,19 +30,19 @@ struct Waiting {
 impl Pool {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            endpoints: RefCell::default(),
+            peers: RefCell::default(),
             idle_time: limits.upstream_idle,
             max_idle: limits.upstream_idle_connections,
         }
     }
 
-    /// The connection to `endpoint` that was used last. `certain`: make sure that it is open, as
-    /// for a request that cannot be sent twice.
-    pub(crate) fn take(&self, endpoint: EndpointId, certain: bool) -> Option<Connection> {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let waiting = &mut endpoints.get_mut(&endpoint)?.connections;
+    /// The connection to `peer` that was used last. `certain`: make sure that it is open, as for a
+    /// request that cannot be sent twice.
+    pub(crate) fn take(&self, peer: &Peer, certain: bool) -> Option<Connection> {
+        let mut peers = self.peers.borrow_mut();
+        let waiting = &mut peers.get_mut(peer)?.connections;
         while let Some((_, mut connection)) = waiting.pop() {
-            if connection.is_quiet(certain) {
+            if connection.stream.is_quiet(certain) {
                 connection.reused = true;
                 return Some(connection);
             }
@@ -52,28 +52,31 @@ impl Pool {
 
     /// Keeps a connection whose exchange is complete.
     pub(crate) fn put(&self, backend: &BackendId, connection: Connection, now: Instant) {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let waiting = endpoints
-            .entry(connection.endpoint)
+        let mut peers = self.peers.borrow_mut();
+        let waiting = peers
+            .entry(connection.peer.clone())
             .or_insert_with(|| Waiting { backend: backend.clone(), connections: Vec::new() });
         if waiting.connections.len() < self.max_idle {
             waiting.connections.push((now, connection));
         }
     }
 
-    /// Closes all connections to an endpoint: one of them turned out to be dead.
-    pub(crate) fn forget(&self, endpoint: EndpointId) {
-        self.endpoints.borrow_mut().remove(&endpoint);
+    /// Closes all connections to a peer: one of them turned out to be dead.
+    pub(crate) fn forget(&self, peer: &Peer) {
+        self.peers.borrow_mut().remove(peer);
     }
 
-    /// Closes what has waited too long or has died, and what leads to endpoints that are gone
-    /// from the snapshot.
+    /// Closes what has waited too long or has died, and what leads to endpoints, or is spoken
+    /// under policies, that are gone from the snapshot.
     pub(crate) fn purge(&self, snapshot: &Snapshot, now: Instant) {
-        self.endpoints.borrow_mut().retain(|endpoint, waiting| {
-            waiting.connections.retain(|(since, connection)| {
-                now.duration_since(*since) < self.idle_time && connection.is_quiet(false)
+        self.peers.borrow_mut().retain(|peer, waiting| {
+            waiting.connections.retain_mut(|(since, connection)| {
+                now.duration_since(*since) < self.idle_time && connection.stream.is_quiet(false)
             });
-            !waiting.connections.is_empty() && exists(snapshot, &waiting.backend, *endpoint)
+            let is_retired = peer.tls.as_ref().is_some_and(|client| client.is_retired());
+            !waiting.connections.is_empty()
+                && !is_retired
+                && exists(snapshot, &waiting.backend, peer.endpoint)
         });
     }
 }
