@@ -56,8 +56,8 @@ where
     let (share, picked) = picked.ok_or(Reason::NoService)?;
     let target = picked.target.as_ref().map_err(|failure| failure.reason)?;
     record.backend = Some(target.backend.clone());
-    if target.protocol == Protocol::Http2 {
-        return Err(Reason::UnsupportedBackend.into());
+    if target.protocol == Protocol::Http2 && request.options.upgrade.is_some() {
+        return Err(Reason::UpgradeUnsupported.into());
     }
     Ok(Route { target: target.clone(), rule: rule.clone(), share, cors })
 }

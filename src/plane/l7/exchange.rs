@@ -244,15 +244,18 @@ impl Exchange {
     ) -> Poll<Result<(), Reason>> {
         while matches!(self.upload, Upload::Going | Upload::Gathered) {
             let Some(carrier) = &mut self.upstream else { return Poll::Pending };
+            let owed = self.request.unsent() > 0 || carrier.connection.stream.holds_back();
             if ready!(carrier.connection.poll_send(cx, &mut self.request)).is_err() {
                 // it may have answered and closed, as with 413: the answer is read all the same
                 self.upload = Upload::Refused { gathered: self.upload == Upload::Gathered };
             } else if self.upload == Upload::Gathered {
                 self.upload = Upload::Done;
             } else {
-                if self.request.unsent() == 0 && !self.request.bytes.is_empty() {
+                if self.request.bytes.len() > KEPT_BYTES {
                     self.request.clear();
                     self.mirrored = 0;
+                }
+                if owed {
                     self.expect_progress(client, Instant::now());
                 }
                 if ready!(client.poll_body(cx, &mut self.request))? {
@@ -287,7 +290,9 @@ impl Exchange {
     }
 
     fn waits_for_client(&self) -> bool {
-        self.upload == Upload::Going && self.request.unsent() == 0
+        let carrier = self.upstream.as_ref();
+        let is_sent = !carrier.is_some_and(|it| it.connection.stream.holds_back());
+        self.upload == Upload::Going && self.request.unsent() == 0 && is_sent
     }
 
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
@@ -313,10 +318,10 @@ impl Exchange {
         if let Some(connection) = server.pool.take(&peer, !self.verb.is_idempotent()) {
             return Ok(Some(Carrier { connection, in_flight }));
         }
-        let connecting = upstream::connect(peer, &server.limits, &server.buffers);
+        let connecting = upstream::connect(&server, &self.route.target.backend.id, peer);
         match Box::pin(connecting).await {
             Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
-            Err(error) => self.retry_elsewhere(endpoint, error.reason()).await.map(|()| None),
+            Err(reason) => self.retry_elsewhere(endpoint, reason).await.map(|()| None),
         }
     }
 
@@ -354,5 +359,7 @@ impl Drop for Exchange {
     }
 }
 
+/// Bytes of a request that are kept when they are sent, so that it can be sent again.
+const KEPT_BYTES: usize = 8 * 1024;
 /// Interim responses to one request; an endpoint that sends more never comes to the point.
 const MAX_INTERIM: u32 = 16;

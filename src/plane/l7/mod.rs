@@ -13,7 +13,7 @@
 //! Invariant: the snapshot is loaded once an exchange.
 //! Invariant: what goes upstream was read strictly and is written anew; nothing is passed on as
 //! it came but the values of fields and the bytes of bodies.
-//! Deliberately absent: a cache, bodies in memory, HTTP/2 to endpoints.
+//! Deliberately absent: a cache, bodies in memory.
 
 mod buffer;
 mod connection;
@@ -76,11 +76,12 @@ pub struct Server {
 impl Server {
     /// The plane of the worker that owns `local`. Must be called within its LocalSet.
     pub fn new(local: Rc<Local>, limits: Limits) -> Rc<Self> {
+        let buffers = Rc::<Buffers>::default();
         let server = Rc::new(Self {
-            pool: Pool::new(&limits),
+            pool: Pool::new(&limits, buffers.clone()),
             local,
             limits,
-            buffers: Rc::default(),
+            buffers,
             clients: Clients::default(),
             tls: ServerConfigs::default(),
             clock: Clock::default(),

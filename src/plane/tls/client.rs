@@ -112,7 +112,7 @@ impl Client {
     /// Shakes hands on a fresh connection. Any error of verification is one of rustls within.
     pub(crate) async fn connect(&self, stream: TcpStream) -> io::Result<Box<TlsStream<TcpStream>>> {
         let (config, name) = self.built.clone().map_err(io::Error::other)?;
-        let mut stream = TlsConnector::from(config).connect(name, stream).await?;
+        let mut stream = Box::pin(TlsConnector::from(config).connect(name, stream)).await?;
         stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
         Ok(Box::new(stream))
     }

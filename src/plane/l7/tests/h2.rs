@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::h2_origin::life_join;
 use super::tls::{certificate, connect, table};
 use super::world::*;
 use crate::life;
@@ -211,12 +212,6 @@ fn a_large_upload_and_a_large_download_pass_through_the_windows() {
         let response = asked.await.expect("the client must live");
         assert_eq!(text(response).await.len(), 3_000_000);
     });
-}
-
-/// Runs beside the test.
-#[expect(clippy::disallowed_methods, reason = "the test waits for the result")]
-fn life_join<T: 'static>(future: impl Future<Output = T> + 'static) -> tokio::task::JoinHandle<T> {
-    tokio::task::spawn_local(future)
 }
 
 /// Frames of a body, one after the other.

@@ -3,10 +3,13 @@
 mod authority;
 mod body;
 mod h2;
+mod h2_origin;
 mod http1;
 mod lifecycle;
 mod refusal;
 mod retry;
 mod tls;
+mod upstream_h2;
+mod upstream_h2_failures;
 mod upstream_tls;
 mod world;

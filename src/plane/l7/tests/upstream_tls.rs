@@ -2,16 +2,12 @@ use std::sync::Arc;
 
 use super::authority::*;
 use super::world::*;
-use crate::snapshot::{Action, Authorities, HostMatch, Rule, SubjectName, Target, UpstreamTls};
+use crate::snapshot::{Authorities, SubjectName, Target, UpstreamTls};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
 fn within(tls: UpstreamTls, to: Target) -> Target {
     Target { tls: Some(Arc::new(tls)), ..to }
-}
-
-fn all(action: Action) -> Vec<Arc<Rule>> {
-    vec![rule(HostMatch::Any, "", action)]
 }
 
 fn dns(name: &str) -> SubjectName {

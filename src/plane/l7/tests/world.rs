@@ -168,6 +168,11 @@ pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
     Target::plain(Arc::new(backend))
 }
 
+/// The only rule.
+pub(super) fn all(action: Action) -> Vec<Arc<Rule>> {
+    vec![rule(HostMatch::Any, "", action)]
+}
+
 /// An address where nobody listens.
 pub(super) async fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");

@@ -1,24 +1,38 @@
 //! New connections to endpoints. Cold: called boxed.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::h2::Translated;
 use super::{Connection, Peer, Stream, UpstreamError};
-use crate::plane::l7::buffer::Buffers;
+use crate::plane::l7::Server;
 use crate::plane::l7::limits::Limits;
+use crate::snapshot::{BackendId, Protocol, Reason};
 
 /// Connects to an endpoint within [`Limits::connect_time`], and shakes hands within
-/// [`Limits::handshake_time`] if it is spoken to within TLS.
+/// [`Limits::handshake_time`] if it is spoken to within TLS. A connection of HTTP/2 is made once
+/// for all that wait for it.
 pub(crate) async fn connect(
+    server: &Server,
+    backend: &BackendId,
     peer: Peer,
-    limits: &Limits,
-    buffers: &Rc<Buffers>,
-) -> Result<Connection, UpstreamError> {
-    let stream = open(&peer, limits).await?;
-    Ok(Connection::new(peer, stream, buffers.clone()))
+) -> Result<Connection, Reason> {
+    let Server { pool, limits, buffers, .. } = server;
+    let opening = open(&peer, limits);
+    match peer.protocol {
+        Protocol::Http1 => {
+            let stream = opening.await.map_err(|error| error.reason())?;
+            Ok(Connection::new(peer, stream, buffers.clone()))
+        }
+        Protocol::Http2 => {
+            let lease = pool.lease(&peer, backend);
+            let sender = lease.connected(limits, opening).await?;
+            let stream = Translated::new(lease, sender, &peer);
+            Ok(Connection::translated(peer, stream, buffers.clone()))
+        }
+    }
 }
 
 async fn open(peer: &Peer, limits: &Limits) -> Result<Stream, UpstreamError> {

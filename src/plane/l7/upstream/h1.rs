@@ -1,4 +1,4 @@
-//! One HTTP/1 connection to an endpoint.
+//! One exchange after the other in HTTP/1, or one that is translated to HTTP/2.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::h2::Translated;
 use super::{Peer, Stream, UpstreamError};
 use crate::plane::l7::buffer::{Buffer, Buffers};
 use crate::plane::l7::h1::{Decoder, HeadEnd, Outgoing, ResponseHead};
@@ -28,6 +29,13 @@ impl Connection {
     pub(super) fn new(peer: Peer, stream: Stream, buffers: Rc<Buffers>) -> Self {
         let buffer = Buffer::new(buffers);
         Self { peer, reused: false, stream, buffer, head_end: HeadEnd::default() }
+    }
+
+    /// For one exchange, which has a stream of a connection that others share.
+    pub(super) fn translated(peer: Peer, stream: Translated, buffers: Rc<Buffers>) -> Self {
+        let reused = stream.is_proven();
+        let stream = Stream::Http2(Box::new(stream));
+        Self { reused, ..Self::new(peer, stream, buffers) }
     }
 
     /// Sends what is unsent of a request.

@@ -1,4 +1,4 @@
-//! The bytes of a connection to an endpoint, in the clear or within TLS.
+//! The bytes of HTTP/1 to and from an endpoint.
 
 use std::io;
 use std::pin::Pin;
@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::h2::Translated;
+
 /// A connection's bytes.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -16,6 +18,8 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     /// Within TLS; boxed, it is large.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Of one exchange, on a stream of HTTP/2.
+    Http2(Box<Translated>),
 }
 
 impl Stream {
@@ -33,6 +37,16 @@ impl Stream {
                 let read = Pin::new(&mut *stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
                 read.is_pending() && (!certain || is_quiet(stream.get_ref().0, true))
             }
+            // it has carried its exchange
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// Whether bytes that it took wait for the endpoint to make room.
+    pub(crate) fn holds_back(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => false,
+            Self::Http2(stream) => stream.holds_back(),
         }
     }
 }
@@ -56,6 +70,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Http2(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -69,6 +84,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Http2(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -76,6 +92,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -83,6 +100,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
