@@ -18,7 +18,7 @@ use super::world::*;
 use crate::life;
 use crate::snapshot::HostMatch;
 
-type Body = BoxBody<Bytes, Infallible>;
+pub(super) type Body = BoxBody<Bytes, Infallible>;
 
 #[derive(Clone, Copy)]
 struct Tasks;
@@ -37,25 +37,28 @@ async fn client(io: impl AsyncRead + AsyncWrite + Unpin + 'static) -> SendReques
     sender
 }
 
-async fn plain(world: &World) -> SendRequest<Body> {
+pub(super) async fn plain(world: &World) -> SendRequest<Body> {
     client(TcpStream::connect(world.addr).await.expect("the server must accept")).await
 }
 
-fn request(method: &str, uri: &str, body: Body) -> Request<Body> {
+pub(super) fn request(method: &str, uri: &str, body: Body) -> Request<Body> {
     let request = Request::builder().method(method).uri(uri);
     request.body(body).expect("the request must be well-formed")
 }
 
-fn empty() -> Body {
+pub(super) fn empty() -> Body {
     Empty::new().boxed()
 }
 
-async fn ask(sender: &mut SendRequest<Body>, request: Request<Body>) -> Response<Incoming> {
+pub(super) async fn ask(
+    sender: &mut SendRequest<Body>,
+    request: Request<Body>,
+) -> Response<Incoming> {
     sender.ready().await.expect("the connection must be open");
     sender.send_request(request).await.expect("there must be a response")
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub(super) async fn text(response: Response<Incoming>) -> String {
     let body = response.into_body().collect().await.expect("the body must be whole");
     String::from_utf8_lossy(&body.to_bytes()).into_owned()
 }

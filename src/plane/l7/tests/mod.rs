@@ -2,6 +2,7 @@
 
 mod authority;
 mod body;
+mod grpc;
 mod h2;
 mod h2_origin;
 mod http1;
