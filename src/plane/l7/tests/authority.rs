@@ -135,7 +135,7 @@ pub(super) async fn accept(
 }
 
 /// Answers every request with what was shown in the handshake.
-async fn tell(mut stream: TlsStream<TcpStream>) {
+pub(super) async fn tell(mut stream: TlsStream<TcpStream>) {
     let session = stream.get_ref().1;
     let name = session.server_name().unwrap_or("none").to_owned();
     let alpn = String::from_utf8_lossy(session.alpn_protocol().unwrap_or_default()).into_owned();

@@ -125,6 +125,31 @@ fn connections_are_kept_and_shared_under_the_same_policy_only() {
 }
 
 #[test]
+fn connections_under_a_policy_that_is_gone_are_closed() {
+    run(async {
+        let authority = Authority::new(1);
+        let certificate = authority.sign(1, &["web.test", "other.test"], 2100);
+        let (ended, mut all_ended) = tokio::sync::mpsc::unbounded_channel();
+        let addr = accept(config(&certificate, None, &[]), move |stream| {
+            let ended = ended.clone();
+            crate::life::spawn_local("origin", async move {
+                let name = stream.get_ref().1.server_name().map(str::to_owned);
+                tell(stream).await;
+                let _ = ended.send(name);
+            });
+        });
+        let (addr, mut world) = (addr.await, World::new().await);
+        for name in ["web.test", "other.test"] {
+            let to = within(authority.policy(name, &[]), target("web", &[addr]));
+            world.publish(all(forward_to(to)), None);
+            assert!(world.ask(GET).await.contains(&format!("sni={name}")));
+        }
+        assert_eq!(all_ended.recv().await, Some(Some("web.test".to_owned())));
+        assert!(all_ended.is_empty());
+    });
+}
+
+#[test]
 fn a_large_body_passes_both_ways_within_tls() {
     run(async {
         let authority = Authority::new(1);
