@@ -21,7 +21,7 @@ use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
     Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, Failure, HostMatch,
     HttpListener, ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey,
-    TlsTable, Transport, WeightedBackend,
+    Target, TlsTable, Transport, WeightedBackend,
 };
 
 /// A running server with one listener.
@@ -50,6 +50,7 @@ impl World {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
+            clients: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });
@@ -123,6 +124,15 @@ pub(super) fn fail(reason: Reason) -> Action {
 }
 
 pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
+    forward_to(target(name, endpoints))
+}
+
+pub(super) fn forward_to(target: Target) -> Action {
+    Action::Forward(vec![WeightedBackend { target: Ok(target), weight: 1, filters: Vec::new() }])
+}
+
+/// A backend that is spoken to in HTTP/1 and in the clear.
+pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
     let endpoint = |addr: &SocketAddr| {
         Arc::new(Endpoint {
             id: EndpointId(*addr),
@@ -149,7 +159,12 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
         origin: Origin::default(),
         field: "".into(),
     };
-    Action::Forward(vec![WeightedBackend::all(Arc::new(backend))])
+    Target::plain(Arc::new(backend))
+}
+
+/// The only rule.
+pub(super) fn all(action: Action) -> Vec<Arc<Rule>> {
+    vec![rule(HostMatch::Any, "", action)]
 }
 
 /// What a [`Canned`] endpoint was sent.
