@@ -96,7 +96,7 @@ fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
     }
     let what = match key.transport {
         Transport::Tcp => "the connection is reset at once",
-        Transport::Udp => "the datagram is dropped",
+        Transport::Udp => "the datagram is refused at once",
     };
     explanation.end(format!("{what}: {}", Reason::NoReadyEndpoint));
 }
