@@ -107,17 +107,23 @@ async fn patient_origin() -> (SocketAddr, Requests) {
     (addr, requests)
 }
 
-/// The head, and how often the body says `abc`.
+/// The head and the body without its framing.
 async fn whole_request(connection: &mut Client) -> Option<String> {
-    let head = read_until(connection, "\r\n\r\n").await?;
-    let body = if head.contains("\r\nContent-Length: 3\r\n") {
-        read_until(connection, "abc").await?
-    } else if head.contains("\r\nTransfer-Encoding: chunked\r\n") {
-        read_until(connection, "0\r\n\r\n").await?
-    } else {
-        String::new()
-    };
-    Some(format!("{head}{}", body.matches("abc").count()))
+    let mut request = read_until(connection, "\r\n\r\n").await?;
+    if request.contains("\r\nContent-Length: 3\r\n") {
+        request += &read_length(connection, 3).await?;
+    } else if request.contains("\r\nTransfer-Encoding: chunked\r\n") {
+        loop {
+            let size = read_until(connection, "\r\n").await?;
+            let size = usize::from_str_radix(size.trim_end(), 16).expect("the size of a chunk");
+            request += &read_length(connection, size).await?;
+            read_until(connection, "\r\n").await?;
+            if size == 0 {
+                break;
+            }
+        }
+    }
+    Some(request)
 }
 
 /// What the client is answered, and what the endpoint was sent, without what differs from time to
@@ -180,6 +186,23 @@ fn requests_get_the_same_answers_however_they_are_split() {
         prop_assert_eq!(life::task_panics(), panics);
         Ok(())
     });
+}
+
+#[test]
+fn one_empty_line_before_a_request_is_skipped_however_it_arrives() {
+    let request = "\r\nGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let twice = format!("\r\n{request}");
+    for cuts in [&[][..], &[1], &[2], &[1, 2], &[3], &[1, 2, 3, 4]] {
+        run_at_once(async {
+            let (answers, requests) = exchanged(request.as_bytes(), cuts).await;
+            assert_eq!(answers.first().map(String::as_str), Some("HTTP/1.1 200 OK"), "{cuts:?}");
+            assert_eq!(requests.first().map(String::as_str), Some("GET /a HTTP/1.1"), "{cuts:?}");
+            let (answers, requests) = exchanged(twice.as_bytes(), cuts).await;
+            let refused = Some("HTTP/1.1 400 Bad Request");
+            assert_eq!(answers.first().map(String::as_str), refused, "{cuts:?}");
+            assert!(requests.is_empty(), "{cuts:?}");
+        });
+    }
 }
 
 #[test]

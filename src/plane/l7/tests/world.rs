@@ -312,4 +312,16 @@ pub(super) async fn read_until(connection: &mut Client, end: &str) -> Option<Str
     }
 }
 
+/// Reads so many bytes; `None` if the connection ends before.
+pub(super) async fn read_length(connection: &mut Client, length: usize) -> Option<String> {
+    while connection.read.len() < length {
+        if connection.stream.read_buf(&mut connection.read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let rest = connection.read.split_off(length);
+    let bytes = std::mem::replace(&mut connection.read, rest);
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
