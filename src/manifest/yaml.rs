@@ -133,16 +133,20 @@ pub(super) fn parse(document: &Document<'_>) -> Result<Value, SyntaxError> {
 
 /// The parser's own words, but for the limits of [`options`], which it tells by their names.
 fn message(error: &Error) -> String {
-    match error {
-        Error::AliasError { error, .. } => message(error.without_snippet()),
-        Error::Budget { .. }
-        | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. } => {
-            "it is too large or too deep, with what its aliases repeat written out".to_owned()
-        }
-        error => UserMessageFormatter.format_message(error).into_owned(),
+    if let Error::AliasError { error, .. } = error {
+        return message(error.without_snippet());
     }
+    let is_limit = matches!(
+        error,
+        Error::Budget { .. }
+            | Error::AliasReplayLimitExceeded { .. }
+            | Error::AliasReplayStackDepthExceeded { .. }
+            | Error::AliasExpansionLimitExceeded { .. }
+    );
+    if is_limit {
+        return "it is too large or too deep, with what its aliases repeat written out".to_owned();
+    }
+    UserMessageFormatter.format_message(error).into_owned()
 }
 
 /// One document as a tree of places in its file; `None` if it is not YAML.
