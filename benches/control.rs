@@ -50,7 +50,7 @@ fn edits(objects: usize, count: usize) {
             let place = edit % services;
             let pods: String = (0..9).map(|pod| self::pod(place, pod)).collect();
             let text = service(place, 1000 + edit) + &pods;
-            let before = running.handle.status().borrow().generation;
+            let before = running.handle.snapshot().load().generation;
             let saved = Instant::now();
             write(dir.path(), place, &text);
             running.applied(Generation(before.0 + 1));

@@ -21,13 +21,13 @@ use http_body_util::BodyExt;
 use http_body_util::channel::{SendError, Sender};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName,
     HeaderValue, SERVER, TRAILER,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::Connection;
-use super::body::{Body, mirrored, text, whole, written};
+use super::body::{Body, awaited, mirrored, text, whole, written};
 use super::plain::wants_json;
 use super::seen::Seen;
 use super::wishes::Wishes;
@@ -82,7 +82,7 @@ async fn dispatch(
     match (wishes.size, request.uri().path()) {
         (Some(size), _) => filler(size),
         (None, "/ws") => websocket::upgrade(request, connection.drain.clone()),
-        (None, "/body") => body(request),
+        (None, "/body") => body(request).await,
         (None, "/chunked") => chunked(wishes),
         (None, "/trailers") => trailers(),
         (None, "/sse") => events(wishes, connection.drain.clone()),
@@ -111,9 +111,11 @@ async fn seen(request: Request<Incoming>, connection: &Connection) -> Response<B
     }
 }
 
-fn body(request: Request<Incoming>) -> Response<Body> {
+async fn body(request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let mut response = Response::new(mirrored(body));
+    let is_expecting = head.headers.contains_key(EXPECT);
+    let body = if is_expecting { awaited(body).await } else { mirrored(body) };
+    let mut response = Response::new(body);
     for name in [CONTENT_TYPE, CONTENT_LENGTH, TRAILER] {
         if let Some(value) = head.headers.get(&name) {
             response.headers_mut().insert(name, value.clone());

@@ -1,5 +1,6 @@
 //! The plane over real sockets: raw bytes in, raw bytes seen by an endpoint.
 
+mod any_bytes;
 mod authority;
 mod body;
 mod grpc;

@@ -216,7 +216,7 @@ async fn serve(
     seen: Rc<RefCell<Seen>>,
     responses: Rc<RefCell<VecDeque<String>>>,
 ) {
-    while let Some(head) = read_head(&mut connection).await {
+    while let Some(head) = read_until(&mut connection, "\r\n\r\n").await {
         seen.borrow_mut().heads.push(head);
         let next = responses.borrow_mut().pop_front();
         let response = next.unwrap_or_else(|| OK.to_owned());
@@ -226,10 +226,12 @@ async fn serve(
     }
 }
 
-async fn read_head(connection: &mut Client) -> Option<String> {
+/// Reads up to and with `end`; `None` if the connection ends before.
+pub(super) async fn read_until(connection: &mut Client, end: &str) -> Option<String> {
     loop {
-        if let Some(place) = connection.read.windows(4).position(|it| it == b"\r\n\r\n") {
-            let rest = connection.read.split_off(place + 4);
+        let found = connection.read.windows(end.len()).position(|it| it == end.as_bytes());
+        if let Some(place) = found {
+            let rest = connection.read.split_off(place + end.len());
             let head = std::mem::replace(&mut connection.read, rest);
             return Some(String::from_utf8_lossy(&head).into_owned());
         }
@@ -237,6 +239,18 @@ async fn read_head(connection: &mut Client) -> Option<String> {
             return None;
         }
     }
+}
+
+/// Reads so many bytes; `None` if the connection ends before.
+pub(super) async fn read_length(connection: &mut Client, length: usize) -> Option<String> {
+    while connection.read.len() < length {
+        if connection.stream.read_buf(&mut connection.read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let rest = connection.read.split_off(length);
+    let bytes = std::mem::replace(&mut connection.read, rest);
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

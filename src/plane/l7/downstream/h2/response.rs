@@ -108,6 +108,7 @@ pub(super) fn answer_itself(
     record.reason = own.reason;
     record.status = own.status;
     let text = if kind.verb == Verb::Head { String::new() } else { own.body };
+    record.response_bytes = text.len() as u64;
     let mut answer = Response::new(Answer::Own(Bytes::from(text)));
     *answer.status_mut() =
         StatusCode::from_u16(own.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
