@@ -123,6 +123,7 @@ impl Rule {
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Rewrite(_)
+            | Filter::Redirect(_)
             | Filter::Cors(_) => None,
         });
         weighted.iter().filter_map(WeightedBackend::backend).chain(others)

@@ -29,8 +29,18 @@ pub enum Reason {
     UpstreamProtocol,
     /// The endpoint did not answer in time.
     ResponseTimeout,
+    /// Every attempt that the rule allows ended without a response.
+    RetriesExhausted,
+    /// The endpoint failed, and its Service takes no more retries now (GEP-3388).
+    RetryBudgetExhausted,
+    /// The authorization server refused the request; the status is the one that it chose.
+    AuthDenied,
+    /// The authorization server did not answer, or not as its protocol wants it.
+    AuthUnavailable,
     /// The request breaks HTTP.
     BadRequest,
+    /// The body is larger than what the authorization server may be sent.
+    ContentTooLarge,
     /// The connection was opened for another listener's host.
     Misdirected,
     /// The request's URI is too long.
@@ -53,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -64,7 +74,12 @@ impl Reason {
         Self::UpstreamReset,
         Self::UpstreamProtocol,
         Self::ResponseTimeout,
+        Self::RetriesExhausted,
+        Self::RetryBudgetExhausted,
+        Self::AuthDenied,
+        Self::AuthUnavailable,
         Self::BadRequest,
+        Self::ContentTooLarge,
         Self::Misdirected,
         Self::UriTooLong,
         Self::HeadersTooLarge,
@@ -89,7 +104,12 @@ impl Reason {
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::ResponseTimeout => "response_timeout",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::RetryBudgetExhausted => "retry_budget_exhausted",
+            Self::AuthDenied => "auth_denied",
+            Self::AuthUnavailable => "auth_unavailable",
             Self::BadRequest => "bad_request",
+            Self::ContentTooLarge => "content_too_large",
             Self::Misdirected => "misdirected",
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",
@@ -107,15 +127,23 @@ impl Reason {
         match self {
             Self::NoRoute => 404,
             Self::BadRequest => 400,
+            Self::AuthDenied => 403,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
+            Self::ContentTooLarge => 413,
             Self::UriTooLong => 414,
             Self::Misdirected => 421,
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
             Self::Internal | Self::UnsupportedBackend | Self::InvalidBackend => 500,
             Self::ConnectRefused | Self::UpstreamReset | Self::UpstreamProtocol => 502,
-            Self::NoService | Self::NoReadyEndpoint | Self::Overloaded | Self::Draining => 503,
+            Self::NoService
+            | Self::NoReadyEndpoint
+            | Self::RetriesExhausted
+            | Self::RetryBudgetExhausted
+            | Self::AuthUnavailable
+            | Self::Overloaded
+            | Self::Draining => 503,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
         }
     }

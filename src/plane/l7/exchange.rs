@@ -25,9 +25,10 @@ use crate::snapshot::{EndpointId, HttpListener, Reason};
 
 mod retry;
 mod timers;
+mod whole;
 
 use retry::Retries;
-use timers::Timers;
+use timers::{Overdue, Timers};
 
 /// The side of the client, as an exchange sees it.
 pub(super) trait Client {
@@ -139,6 +140,10 @@ impl Exchange {
     }
 
     fn new(server: &Rc<Server>, route: Route, verb: Verb, request: Outgoing) -> Self {
+        if let Some(budget) = route.retry_budget() {
+            let now = Instant::now().into_std();
+            server.budgets.note_request(&route.backend.id, budget, now);
+        }
         Self {
             upstream: None,
             upload: Upload::Going,
@@ -161,8 +166,8 @@ impl Exchange {
         let chosen: Vec<_> =
             self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
         let mirrors = chosen.into_iter().map(|mirror| {
-            let route = self.route.mirrored(mirror);
-            let record = record.of_copy(&route.backend);
+            let route = self.route.beside(&mirror.target);
+            let record = record.of_copy("mirror", &route.backend);
             let request = Outgoing::new(self.server.buffers.take());
             Feed::start(Self::new(&self.server, route, self.verb, request), record)
         });
@@ -219,19 +224,25 @@ impl Exchange {
         self.feed_mirrors();
         loop {
             if self.upstream.is_none() {
-                self.upstream = self.obtain(record).await?;
+                self.upstream = self.obtain(client, record).await?;
+                if self.attempts > 1 {
+                    self.expect_progress(client, Instant::now());
+                }
                 continue;
             }
             match poll_fn(|cx| self.poll_answer(cx, client)).await {
-                Ok(head) if self.is_retried(&head) => self.back_off().await?,
+                Ok(head) if self.is_retried(&head) => self.back_off(client).await?,
                 Ok(head) => {
+                    if !head.is_interim() {
+                        record.endpoint.into_iter().for_each(|it| self.route.answered_by(it));
+                    }
                     self.interim = self.interim.saturating_add(head.is_interim().into());
                     let endless = self.interim > MAX_INTERIM;
                     return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
                 Err(Ended::Overdue) => return Err(Reason::ResponseTimeout),
-                Err(Ended::Upstream(error)) => self.fail_attempt(&error).await?,
+                Err(Ended::Upstream(error)) => self.fail_attempt(client, &error).await?,
             }
         }
     }
@@ -291,18 +302,14 @@ impl Exchange {
 
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
     /// one failed, and another attempt is allowed.
-    async fn obtain(&mut self, record: &mut RequestRecord) -> Result<Option<Carrier>, Reason> {
+    async fn obtain(
+        &mut self,
+        client: &mut impl Client,
+        record: &mut RequestRecord,
+    ) -> Result<Option<Carrier>, Reason> {
         let server = self.server.clone();
         let local = &server.local;
-        let picked = pick(
-            &self.route.backend.usable,
-            &self.tried,
-            &local.loads,
-            &mut local.rng.borrow_mut(),
-        );
-        let Some(endpoint) = picked.map(|endpoint| endpoint.id) else {
-            return Err(self.failed.unwrap_or(Reason::NoReadyEndpoint));
-        };
+        let endpoint = self.choose().ok_or(self.failed.unwrap_or(Reason::NoReadyEndpoint))?;
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
@@ -312,10 +319,25 @@ impl Exchange {
             return Ok(Some(Carrier { connection, in_flight }));
         }
         let connecting = upstream::connect(endpoint, &server.limits, &server.buffers);
-        match Box::pin(connecting).await {
-            Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
-            Err(error) => self.retry_elsewhere(endpoint, error.reason()).await.map(|()| None),
+        let reason = match self.timers.within(Box::pin(connecting)).await {
+            Ok(Ok(connection)) => return Ok(Some(Carrier { connection, in_flight })),
+            Ok(Err(error)) => error.reason(),
+            Err(Overdue::Attempt) => Reason::ConnectTimeout,
+            Err(Overdue::Request) => return Err(Reason::ResponseTimeout),
+        };
+        self.retry_elsewhere(client, endpoint, reason).await.map(|()| None)
+    }
+
+    /// The endpoint of the client's session, or any that was not tried.
+    fn choose(&self) -> Option<EndpointId> {
+        let kept = self.route.kept().filter(|kept| !self.tried.contains(kept));
+        if kept.is_some() {
+            return kept;
         }
+        let local = &self.server.local;
+        let usable = &self.route.backend.usable;
+        let picked = pick(usable, &self.tried, &local.loads, &mut local.rng.borrow_mut());
+        picked.map(|endpoint| endpoint.id)
     }
 
     fn poll_answer(

@@ -27,6 +27,7 @@ mod h1;
 mod limits;
 mod respond;
 mod route;
+mod session;
 mod tls;
 mod upgrade;
 mod upstream;
@@ -49,6 +50,7 @@ use self::respond::Clock;
 use self::tls::ServerConfigs;
 use self::upstream::Pool;
 use super::{Accepted, Local};
+use crate::balance::Budgets;
 use crate::life;
 use crate::observe::RequestRecord;
 use crate::snapshot::{Generation, HttpListener, Snapshot, SocketKey};
@@ -60,6 +62,7 @@ pub struct Server {
     limits: Limits,
     buffers: Rc<Buffers>,
     pool: Pool,
+    budgets: Budgets,
     tls: ServerConfigs,
     clock: Clock,
     /// Bytes on their way through, within one poll.
@@ -75,6 +78,7 @@ impl Server {
     pub fn new(local: Rc<Local>, limits: Limits) -> Rc<Self> {
         let server = Rc::new(Self {
             pool: Pool::new(&limits),
+            budgets: Budgets::default(),
             local,
             limits,
             buffers: Rc::default(),
@@ -110,7 +114,9 @@ impl Server {
             tokio::time::sleep(TIDY_INTERVAL).await;
             let Some(server) = server.upgrade() else { return };
             let snapshot = server.local.snapshot.load();
-            server.pool.purge(&snapshot, Instant::now());
+            let now = Instant::now();
+            server.pool.purge(&snapshot, now);
+            server.budgets.purge(now.into_std());
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
                 server.tls.purge(&snapshot);
             }
