@@ -25,12 +25,13 @@ const IMPORTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Where a crate may be named: one folder or file each.
-const FENCES: [(&str, &str); 7] = [
+const FENCES: [(&str, &str); 8] = [
     ("serde_saphyr", "src/manifest/"),
     ("arc_swap", "src/snapshot/cell.rs"),
     ("hickory_proto", "src/plane/dns/"),
     ("notify::", "src/source/directory/"),
     ("prometheus_client", "src/observe/"),
+    ("prost::", "src/plane/l7/filter/external_auth/"),
     ("annotate_snippets", "src/cli/"),
     ("x509_parser", "src/compile/"),
 ];

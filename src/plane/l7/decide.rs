@@ -11,15 +11,15 @@ use super::{Identity, Server};
 use crate::balance::pick_weighted;
 use crate::observe::RequestRecord;
 use crate::snapshot::{
-    Action, Backend, EndpointId, ExternalAuth, Filter, HeaderModifier, HttpListener, Mirror,
-    Protocol, Reason, Redirect, Retry, RetryBudget, Rule, Target, Timeouts, WeightedBackend,
+    Action, EndpointId, ExternalAuth, Filter, HeaderModifier, HttpListener, Mirror, Protocol,
+    Reason, Redirect, Retry, RetryBudget, Rule, Target, Timeouts, WeightedBackend,
 };
 
 /// Where a request goes, and what is done to it on the way.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
     /// Who gets it.
-    pub(super) backend: Arc<Backend>,
+    pub(super) target: Target,
     rule: Arc<Rule>,
     /// Which of the rule's backends it is; none for what goes elsewhere beside the request.
     share: Option<usize>,
@@ -66,7 +66,7 @@ where
     record.backend = Some(target.backend.clone());
     match (target.protocol, &target.tls) {
         (Protocol::Http1, None) => Ok(Route {
-            backend: target.backend.clone(),
+            target: target.clone(),
             rule: rule.clone(),
             share: Some(share),
             session: Session::of(rule, target, request, kept, identity.is_tls),
@@ -92,9 +92,8 @@ impl Route {
     /// What goes elsewhere beside a request, a copy of it or a question about it: the limits of
     /// the rule are for the request itself.
     pub(super) fn beside(&self, target: &Target) -> Self {
-        let backend = target.backend.clone();
-        let rule = self.rule.clone();
-        Self { backend, rule, share: None, session: None, added: Vec::new() }
+        let (target, rule) = (target.clone(), self.rule.clone());
+        Self { target, rule, share: None, session: None, added: Vec::new() }
     }
 
     fn share(&self) -> Option<&WeightedBackend> {
@@ -176,8 +175,8 @@ impl Route {
 
     /// What the Service says about further attempts.
     pub(super) fn retry_budget(&self) -> Option<&RetryBudget> {
-        let target = self.share()?.target.as_ref().ok()?;
-        target.policy.as_ref()?.retry_budget.as_ref()
+        self.share?;
+        self.target.policy.as_ref()?.retry_budget.as_ref()
     }
 
     /// How long it may take.

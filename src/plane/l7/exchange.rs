@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::decide::{Route, decide};
+use super::filter::external_auth::{Change, Question};
 use super::filter::mirror::{Feed, is_chosen};
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
@@ -23,6 +24,7 @@ use crate::balance::{InFlight, pick};
 use crate::observe::RequestRecord;
 use crate::snapshot::{EndpointId, HttpListener, Reason};
 
+mod authorize;
 mod retry;
 mod timers;
 mod whole;
@@ -63,6 +65,10 @@ pub(super) struct Exchange {
     retries: Retries,
     verb: Verb,
     request: Outgoing,
+    /// What authorization servers are asked before it is sent.
+    question: Option<Box<Question>>,
+    /// What they want to be said in the response.
+    granted: Vec<Change>,
     mirrors: Vec<Feed>,
     /// How much of what is in `request` the mirrors have.
     mirrored: usize,
@@ -135,14 +141,19 @@ impl Exchange {
         if request.length == BodyLength::Exact(0) {
             exchange.upload = Upload::Gathered;
         }
-        exchange.start_mirrors(record);
+        if exchange.route.authorizations().next().is_none() {
+            exchange.start_mirrors(record);
+        } else {
+            let question = Question::of(request, identity, &record.request_id, record.protocol);
+            exchange.question = Some(Box::new(question));
+        }
         Ok(exchange)
     }
 
     fn new(server: &Rc<Server>, route: Route, verb: Verb, request: Outgoing) -> Self {
         if let Some(budget) = route.retry_budget() {
-            let now = Instant::now().into_std();
-            server.budgets.note_request(&route.backend.id, budget, now);
+            let now = Instant::now();
+            server.budgets.note_request(&route.target.backend.id, budget, now);
         }
         Self {
             upstream: None,
@@ -153,6 +164,8 @@ impl Exchange {
             route,
             verb,
             request,
+            question: None,
+            granted: Vec::new(),
             mirrors: Vec::new(),
             mirrored: 0,
             tried: Vec::new(),
@@ -167,7 +180,7 @@ impl Exchange {
             self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
         let mirrors = chosen.into_iter().map(|mirror| {
             let route = self.route.beside(&mirror.target);
-            let record = record.of_copy("mirror", &route.backend);
+            let record = record.of_copy("mirror", &route.target.backend);
             let request = Outgoing::new(self.server.buffers.take());
             Feed::start(Self::new(&self.server, route, self.verb, request), record)
         });
@@ -234,7 +247,7 @@ impl Exchange {
                 Ok(head) if self.is_retried(&head) => self.back_off(client).await?,
                 Ok(head) => {
                     if !head.is_interim() {
-                        record.endpoint.into_iter().for_each(|it| self.route.answered_by(it));
+                        self.complete(&head, record);
                     }
                     self.interim = self.interim.saturating_add(head.is_interim().into());
                     let endless = self.interim > MAX_INTERIM;
@@ -281,7 +294,7 @@ impl Exchange {
         let Some(carrier) = self.upstream.take() else { return };
         let clean = carrier.connection.buffer.is_empty() && self.upload == Upload::Done;
         if persistent && body.ended_exactly() && clean {
-            self.server.pool.put(&self.route.backend.id, carrier.connection, Instant::now());
+            self.server.pool.put(&self.route.target.backend.id, carrier.connection, Instant::now());
         }
     }
 
@@ -309,7 +322,8 @@ impl Exchange {
     ) -> Result<Option<Carrier>, Reason> {
         let server = self.server.clone();
         let local = &server.local;
-        let endpoint = self.choose().ok_or(self.failed.unwrap_or(Reason::NoReadyEndpoint))?;
+        let none = self.failed.unwrap_or(Reason::NoReadyEndpoint);
+        let endpoint = self.choose().ok_or(none)?;
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
@@ -335,7 +349,7 @@ impl Exchange {
             return kept;
         }
         let local = &self.server.local;
-        let usable = &self.route.backend.usable;
+        let usable = &self.route.target.backend.usable;
         let picked = pick(usable, &self.tried, &local.loads, &mut local.rng.borrow_mut());
         picked.map(|endpoint| endpoint.id)
     }

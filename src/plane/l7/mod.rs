@@ -5,15 +5,17 @@
 //! of an HTTP listener.
 //!
 //! The way of a request: `connection` (TLS, which protocol) → `downstream` (the codec of the
-//! client's side) → `route` (host and path in canonical form) → `exchange` (rule, backend,
-//! endpoint, retries) → `upstream` (pool, connection) → `respond`. `h1` is the codec.
+//! client's side) → `route` (host and path in canonical form) → `exchange` (rule, backend, session,
+//! authorization, endpoint, retries) → `upstream` (pool, connection) → `respond`. `h1` is the
+//! codec.
 //!
 //! Invariant: one task a client connection does all of an exchange: no channel and no spawn a
 //! request. An idle connection holds no buffer.
 //! Invariant: the snapshot is loaded once an exchange.
 //! Invariant: what goes upstream was read strictly and is written anew; nothing is passed on as
 //! it came but the values of fields and the bytes of bodies.
-//! Deliberately absent: a cache, bodies in memory, HTTP/2 and TLS to endpoints.
+//! Deliberately absent: a cache, bodies in memory but for what an authorization server is to see,
+//! HTTP/2 and TLS to endpoints.
 
 mod buffer;
 mod connection;
@@ -116,7 +118,7 @@ impl Server {
             let snapshot = server.local.snapshot.load();
             let now = Instant::now();
             server.pool.purge(&snapshot, now);
-            server.budgets.purge(now.into_std());
+            server.budgets.purge(now);
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
                 server.tls.purge(&snapshot);
             }

@@ -121,7 +121,7 @@ impl Exchange {
     }
 
     fn has_untried(&self) -> bool {
-        self.route.backend.usable.iter().any(|it| !self.tried.contains(&it.id))
+        self.route.target.backend.usable.iter().any(|it| !self.tried.contains(&it.id))
     }
 
     /// Whether the rule wants another response than this one, and the request can be sent again.
@@ -145,8 +145,8 @@ impl Exchange {
     /// Counts what is sent again, if the Service takes it.
     fn spend_budget(&self) -> Result<(), Reason> {
         let Some(budget) = self.route.retry_budget() else { return Ok(()) };
-        let (budgets, backend) = (&self.server.budgets, &self.route.backend.id);
-        let allowed = budgets.take_retry(backend, budget, Instant::now().into_std());
+        let (budgets, backend) = (&self.server.budgets, &self.route.target.backend.id);
+        let allowed = budgets.take_retry(backend, budget, Instant::now());
         if allowed { Ok(()) } else { Err(Reason::RetryBudgetExhausted) }
     }
 

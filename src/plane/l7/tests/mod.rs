@@ -1,6 +1,7 @@
 //! The plane over real sockets: raw bytes in, raw bytes seen by an endpoint.
 
 mod body;
+mod external_auth;
 mod filters;
 mod h2;
 mod http1;

@@ -66,7 +66,8 @@ fn at(response: &str) -> usize {
 fn set(response: &str) -> Option<String> {
     let mut lines = response.lines();
     lines.find_map(|line| {
-        let value = line.strip_prefix("set-cookie: sid=").or(line.strip_prefix("X-Session: "))?;
+        let value =
+            line.strip_prefix("set-cookie: sid=").or_else(|| line.strip_prefix("X-Session: "))?;
         Some(value.split(';').next().unwrap_or_default().to_owned())
     })
 }
