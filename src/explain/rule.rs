@@ -70,6 +70,9 @@ fn step(filter: &Filter, request: &mut Request) -> (&'static str, String) {
         Filter::ResponseHeaders(modifier) => {
             ("ResponseHeaderModifier", change(modifier, &mut Vec::new()))
         }
+        Filter::Redirect(redirect) => {
+            ("RequestRedirect", format!("the client is sent elsewhere ({})", redirect.status))
+        }
         Filter::Rewrite(rewrite) => ("URLRewrite", apply(rewrite, request)),
         Filter::Mirror(mirror) => {
             let (share, of, to) = (mirror.numerator, mirror.denominator, &mirror.target.backend.id);

@@ -13,6 +13,9 @@ pub enum Filter {
     ResponseHeaders(HeaderModifier),
     /// Changes host and path of the request.
     Rewrite(Rewrite),
+    /// Answers in the place of a share's backend: the client is to ask elsewhere. That of a whole
+    /// rule is its [`super::Action`].
+    Redirect(Redirect),
     /// Sends copies of the request elsewhere, whose responses nobody sees.
     Mirror(Mirror),
     /// Answers preflights and says which origins may read (fetch.spec.whatwg.org).
@@ -135,7 +138,8 @@ pub struct ExternalAuth {
     /// Names (lower-case) of the fields that it sees; empty: all with gRPC, none but the usual
     /// ones with HTTP.
     pub allowed_headers: Vec<Arc<str>>,
-    /// It also gets the body, if it has at most so many bytes; larger ones are refused (413).
+    /// It also gets the body, if it has at most so many bytes; larger ones are refused (413). Zero
+    /// is none.
     pub max_body: Option<u32>,
 }
 
@@ -144,11 +148,12 @@ pub struct ExternalAuth {
 pub enum ExternalAuthProtocol {
     /// `envoy.service.auth.v3.Authorization/Check`.
     Grpc,
-    /// A request like the client's, without its body: 200 lets it go on.
+    /// A request like the client's: 200 lets it go on.
     Http {
         /// Stands in front of the path of the request.
         path_prefix: Arc<str>,
-        /// Names (lower-case) of fields of its answer that go on to the backend.
+        /// Names (lower-case) of fields of its answer that go on to the backend; empty: all but
+        /// `Host` and those that frame or describe the answer.
         allowed_response_headers: Vec<Arc<str>>,
     },
 }
