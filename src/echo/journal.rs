@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The latest requests of the pods that share it, and the attempts that `/retry/` counts.
 ///
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 pub struct Journal {
     entries: Mutex<Entries>,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +44,13 @@ impl Journal {
         self.entries().requests.iter().cloned().collect()
     }
 
+    /// Waits until the requests are as wanted. `false`: they are not within `patience`.
+    pub fn wait_for(&self, patience: Duration, mut wanted: impl FnMut(&[Asked]) -> bool) -> bool {
+        let goes_on = |entries: &mut Entries| !wanted(entries.requests.make_contiguous());
+        let waited = self.changed.wait_timeout_while(self.entries(), patience, goes_on);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     pub(super) fn record(&self, asked: Asked) {
         tracing::debug!(
             pod = %asked.pod,
@@ -52,6 +61,7 @@ impl Journal {
             entries.requests.pop_front();
         }
         entries.requests.push_back(asked);
+        self.changed.notify_all();
     }
 
     /// Counts an attempt under `name` unless `most` were counted. Gives whether it did.
