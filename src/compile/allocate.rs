@@ -21,7 +21,8 @@ use super::services::{CheckedService, Exposed, Services};
 use super::settings::{AddressRange, LOAD_BALANCER_CLASS, Settings};
 use super::tls::Reading;
 
-use space::{AddressSpace, PortSpace};
+pub(super) use space::AddressSpace;
+use space::PortSpace;
 
 /// What a compilation leaves to the next one: the addresses and ports that Services have, whether
 /// they name them or were given them, and the certificates that it has checked. Kept by the
@@ -34,6 +35,8 @@ pub struct Allocations {
     pub(super) node_ports: BTreeMap<BackendId, u16>,
     /// Addresses for the outside.
     pub(super) load_balancers: BTreeMap<ObjectKey, Vec<IpAddr>>,
+    /// Addresses of Gateways.
+    pub(super) gateways: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// By Secret.
     pub(super) certificates: BTreeMap<ObjectKey, Reading>,
 }
@@ -48,6 +51,7 @@ pub(super) fn allocate(
         cluster_ips: cluster_ips(services, settings, held, findings),
         node_ports: node_ports(services, held, findings),
         load_balancers: load_balancers(services, settings, held, findings),
+        gateways: BTreeMap::new(),
         certificates: BTreeMap::new(),
     }
 }

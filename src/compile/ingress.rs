@@ -22,7 +22,7 @@ use crate::manifest::ingress::{
 };
 use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
 use crate::snapshot::matching::Predicates;
-use crate::snapshot::{Action, HostMatch, MatchPath, RouteTable, Rule, Timeouts, WeightedBackend};
+use crate::snapshot::{Action, HostMatch, MatchPath, Rule, Timeouts, WeightedBackend};
 use crate::store::{Objects, Stored};
 
 use super::order::Seniority;
@@ -30,7 +30,7 @@ use super::references::References;
 use super::report::{Findings, Subject, named};
 use super::settings::Settings;
 
-pub(super) use values::{Refused, host};
+pub(super) use values::{Refused, host, path};
 
 /// An Ingress that is ours to serve.
 #[derive(Debug)]
@@ -68,17 +68,17 @@ pub(super) fn ours<'a>(
 }
 
 /// The rules of all of them.
-pub(super) fn routes(
+pub(super) fn rules(
     ingresses: &[OwnIngress<'_>],
     references: &References<'_>,
     findings: &mut Findings,
-) -> RouteTable {
+) -> Vec<Arc<Rule>> {
     let mut routes = Routes { references, findings, rules: Vec::new(), claims: HashMap::default() };
     let defaults: Vec<_> = ingresses.iter().map(|ingress| routes.add_rules(ingress)).collect();
     for (ingress, hosts) in ingresses.iter().zip(defaults) {
         routes.add_default(ingress, hosts);
     }
-    RouteTable::new(routes.rules)
+    routes.rules
 }
 
 struct Routes<'a, 'b> {

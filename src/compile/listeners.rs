@@ -1,6 +1,7 @@
-//! Everything that listens: addresses of Services, and HTTP for Ingress.
+//! Everything that listens: the sockets of Ingress and Gateways, and addresses of Services.
 //!
-//! One socket serves one thing. HTTP comes first, since its ports are options of the operator;
+//! One socket serves one thing. Ingress and Gateways come first, since their ports are options of
+//! the operator;
 //! then the Services, the oldest first. A specific address beside a wildcard is no clash (the
 //! kernel prefers the specific one, and virtual addresses rely on it), unless it is an address of
 //! the node itself: then the wildcard would silently lose a part of what it is there for.
@@ -11,55 +12,27 @@ use std::sync::Arc;
 
 use crate::manifest::{Code, Kind, ObjectRef};
 use crate::snapshot::{
-    Backend, BackendId, Exposure, Frontend, HttpListener, ListenerSpec, RouteTable, Serve,
-    SocketKey, TlsTable, Transport, WeightedBackend,
+    Backend, BackendId, Exposure, Frontend, ListenerSpec, Serve, SocketKey, WeightedBackend,
 };
 
 use super::address::{Family, parse_ip};
 use super::allocate::Allocations;
 use super::backends::{Backends, ServiceBackends};
-use super::ingress::OwnIngress;
 use super::report::{Findings, named};
 use super::services::{CheckedPort, CheckedService, Services};
 use super::settings::{NodePortAddresses, Settings};
 
-/// The listeners of Ingress: HTTP where there is an Ingress, HTTPS where one asks for TLS.
-pub(super) fn http(
-    settings: &Settings,
-    ingresses: &[OwnIngress<'_>],
-    routes: RouteTable,
-    tls: Option<TlsTable>,
-) -> Vec<ListenerSpec> {
-    if ingresses.is_empty() {
-        return Vec::new();
-    }
-    let routes = Arc::new(routes);
-    let plain = settings.http_port.map(|port| (port, "http", None));
-    let secure = settings.https_port.zip(tls).map(|(port, tls)| (port, "https", Some(tls)));
-    let listen = |(port, name, tls): (u16, &str, Option<TlsTable>)| {
-        let tls = tls.map(Arc::new);
-        let listener = Arc::new(HttpListener::single(name.into(), tls, routes.clone()));
-        let addresses = settings.ingress_addresses.iter();
-        let spec = move |ip: &IpAddr| ListenerSpec {
-            key: SocketKey { transport: Transport::Tcp, addr: SocketAddr::new(*ip, port) },
-            serve: Serve::Http(listener.clone()),
-        };
-        addresses.map(spec).collect::<Vec<_>>()
-    };
-    plain.into_iter().chain(secure).flat_map(listen).collect()
-}
-
-/// Opens `http` and every address of every Service, as far as they do not clash.
+/// Opens `sockets` and every address of every Service, as far as they do not clash.
 pub(super) fn open(
     services: &Services<'_>,
     backends: &Backends,
     allocations: &Allocations,
     settings: &Settings,
-    http: Vec<ListenerSpec>,
+    sockets: Vec<ListenerSpec>,
     findings: &mut Findings,
 ) -> BTreeMap<SocketKey, Arc<ListenerSpec>> {
     let mut opened = Opened { listeners: BTreeMap::new(), settings, findings };
-    for spec in http {
+    for spec in sockets {
         opened.listeners.entry(spec.key).or_insert_with(|| Arc::new(spec));
     }
     for (place, service) in services.by_age().filter(|(_, service)| service.is_proxied()) {

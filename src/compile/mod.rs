@@ -14,6 +14,7 @@ mod address;
 mod allocate;
 mod backends;
 mod endpoints;
+mod gateway;
 mod ingress;
 mod listeners;
 mod order;
@@ -31,13 +32,14 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::{Generation, Snapshot};
+use crate::snapshot::{Generation, RouteTable, Snapshot};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
 pub use report::Report;
 pub use settings::{
-    AddressRange, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses, Settings,
+    AddressRange, GATEWAY_CONTROLLER, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses,
+    Settings,
 };
 
 use backends::Backends;
@@ -45,6 +47,7 @@ use endpoints::Sources;
 use references::References;
 use report::Findings;
 use services::Services;
+use tls::Certificates;
 
 /// What a compilation gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,14 +78,24 @@ pub fn compile(
     // L7: whose requests go to them, under which names and certificates.
     let references = References::new(objects, &services, &backends);
     let ingresses = ingress::ours(objects, settings, &references, &mut findings);
-    let routes = ingress::routes(&ingresses, &references, &mut findings);
-    let (tls, certificates) =
-        tls::table(&ingresses, &references, &held.certificates, now, &mut findings);
+    let rules = ingress::rules(&ingresses, &references, &mut findings);
+    let mut certificates = Certificates::new(&held.certificates, now);
+    let tls = tls::entries(&ingresses, &references, &mut certificates, &mut findings);
+
+    let rules = (!ingresses.is_empty()).then(|| Arc::new(RouteTable::new(rules)));
+    let gateway::Served { sockets, addresses: gateways } = gateway::compile(
+        objects,
+        settings,
+        &references,
+        &held.gateways,
+        &gateway::IngressRules { rules, tls },
+        &mut certificates,
+        &mut findings,
+    );
 
     // What the planes read.
-    let http = listeners::http(settings, &ingresses, routes, tls);
     let listeners =
-        listeners::open(&services, &backends, &allocations, settings, http, &mut findings);
+        listeners::open(&services, &backends, &allocations, settings, sockets, &mut findings);
     let zone = zone::build(objects, &services, &backends, &allocations, settings);
     let snapshot = Snapshot {
         generation: Generation::default(),
@@ -94,6 +107,10 @@ pub fn compile(
     Compiled {
         snapshot,
         report: findings.into_report(objects),
-        allocations: Allocations { certificates, ..allocations },
+        allocations: Allocations {
+            certificates: certificates.into_readings(),
+            gateways,
+            ..allocations
+        },
     }
 }

@@ -3,6 +3,9 @@
 //! What cannot be resolved keeps its reason: the rule that named it still owns its requests and
 //! answers them with that reason.
 
+mod gateway;
+mod grants;
+
 use std::sync::Arc;
 
 use crate::manifest::core::Secret;
@@ -15,12 +18,17 @@ use super::backends::Backends;
 use super::report::{Findings, Subject, named};
 use super::services::{CheckedPort, CheckedService, Exposed, Services, Target};
 
+pub(super) use gateway::AuthoritySource;
+use grants::Grants;
+pub(super) use grants::Referrer;
+
 /// Everything that can be named.
 #[derive(Debug)]
 pub(super) struct References<'a> {
     objects: &'a Objects,
     services: &'a Services<'a>,
     backends: &'a Backends,
+    grants: Grants<'a>,
 }
 
 /// Why a reference leads nowhere.
@@ -32,11 +40,30 @@ pub(super) struct Unresolved {
     field: &'static str,
     message: String,
     help: Option<String>,
+    /// The reason in the condition `ResolvedRefs` of the Gateway API.
+    condition: &'static str,
 }
 
 impl Unresolved {
     fn new(code: Code, reason: Reason, field: &'static str, message: String) -> Self {
-        Self { code, reason, field, message, help: None }
+        Self { code, reason, field, message, help: None, condition: "BackendNotFound" }
+    }
+
+    /// With that reason in the condition `ResolvedRefs`.
+    fn condition(mut self, condition: &'static str) -> Self {
+        self.condition = condition;
+        self
+    }
+
+    /// As the Gateway API has it: 500, at that field of the reference.
+    fn invalid(mut self, field: &'static str) -> Self {
+        (self.reason, self.field) = (Reason::InvalidBackend, field);
+        self
+    }
+
+    /// Reason and message of the condition `ResolvedRefs`.
+    pub(super) fn verdict(&self) -> (&'static str, String) {
+        (self.condition, self.message.clone())
     }
 
     /// As what requests are answered with.
@@ -59,7 +86,7 @@ impl<'a> References<'a> {
         services: &'a Services<'a>,
         backends: &'a Backends,
     ) -> Self {
-        Self { objects, services, backends }
+        Self { objects, services, backends, grants: Grants::new(objects) }
     }
 
     /// The Service port behind a path: of the same namespace, over TCP. Headless Services and
@@ -130,7 +157,7 @@ impl<'a> References<'a> {
             let message = format!("{who} has no TCP port {what}");
             let field = if name.is_some() { ".service.port.name" } else { ".service.port.number" };
             let mut missing = Unresolved::new(Code::MissingPort, Reason::NoService, field, message);
-            missing.help = other_port(service, name, number, findings);
+            missing.help = other_port(service, Transport::Tcp, name, number, findings);
             missing
         })
     }
@@ -169,6 +196,10 @@ impl<'a> References<'a> {
     }
 }
 
+fn is_or_absent(written: Option<&Arc<str>>, kind: &str) -> bool {
+    written.is_none_or(|written| **written == *kind)
+}
+
 /// A reference that the API server would refuse.
 fn bad(field: &'static str, message: &str) -> Unresolved {
     Unresolved::new(Code::BadValue, Reason::NoService, field, message.to_owned())
@@ -194,6 +225,7 @@ fn external(service: &CheckedService<'_>) -> Unresolved {
 /// else all there are.
 fn other_port(
     service: &CheckedService<'_>,
+    transport: Transport,
     name: Option<&str>,
     number: Option<i64>,
     findings: &mut Findings,
@@ -202,7 +234,7 @@ fn other_port(
         Target::Number(target) => number == Some((*target).into()),
         Target::Name(target) => name == Some(target),
     };
-    let ports = || service.ports.iter().filter(|port| port.transport == Transport::Tcp);
+    let ports = || service.ports.iter().filter(|port| port.transport == transport);
     if let Some(port) = ports().find(is_target) {
         return Some(format!("that is the target port; the Service port is {}", port.number));
     }
@@ -215,5 +247,6 @@ fn other_port(
         name => format!("{} ({name})", port.number),
     });
     let all: Vec<_> = all.collect();
-    (!all.is_empty()).then(|| format!("its TCP ports: {}", all.join(", ")))
+    let transport = transport.to_string().to_uppercase();
+    (!all.is_empty()).then(|| format!("its {transport} ports: {}", all.join(", ")))
 }

@@ -48,6 +48,16 @@ impl Findings {
         self.list.push(finding);
     }
 
+    /// How many there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Takes back all but the first `length`: they were said already.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.list.truncate(length);
+    }
+
     /// Says what the status of an object is.
     pub(super) fn status(&mut self, object: ObjectRef, status: Status) {
         self.statuses.insert(object, status);
@@ -96,6 +106,26 @@ pub(super) struct Subject<'a> {
 impl<'a> Subject<'a> {
     pub(super) fn new<T>(kind: Kind, key: &'a ObjectKey, stored: &'a Stored<T>) -> Self {
         Self { kind, key, origin: &stored.origin }
+    }
+
+    /// The object's namespace and name.
+    pub(super) fn key(&self) -> &'a ObjectKey {
+        self.key
+    }
+
+    /// The object itself.
+    pub(super) fn reference(&self) -> ObjectRef {
+        ObjectRef::new(self.kind, self.key.clone())
+    }
+
+    /// Where it is written.
+    pub(super) fn origin(&self) -> &'a Origin {
+        self.origin
+    }
+
+    /// As messages about others name it.
+    pub(super) fn named(&self) -> String {
+        named(self.kind, self.key, self.origin)
     }
 
     pub(super) fn error(&self, code: Code, field: &str, message: impl Into<String>) -> Finding {

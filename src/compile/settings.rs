@@ -59,6 +59,9 @@ pub enum NodePortAddresses {
 /// The `controller:` of IngressClass objects that are ours.
 pub const INGRESS_CONTROLLER: &str = "rutter.dev/ingress-controller";
 
+/// The `controllerName:` of GatewayClass objects that are ours.
+pub const GATEWAY_CONTROLLER: &str = "rutter.dev/gateway-controller";
+
 /// The `loadBalancerClass:` of Services that are ours; so are those that name none.
 pub const LOAD_BALANCER_CLASS: &str = "rutter.dev/load-balancer";
 

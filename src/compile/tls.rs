@@ -7,6 +7,7 @@
 //! The default, for every other name and for clients that send none, is the certificate of the
 //! first `tls` entry without hosts, else the first certificate there is.
 
+mod authorities;
 mod certificate;
 
 use std::collections::BTreeMap;
@@ -16,60 +17,91 @@ use std::time::SystemTime;
 use crate::manifest::core::Secret;
 use crate::manifest::ingress::IngressTls;
 use crate::manifest::{Code, Kind, ObjectKey};
-use crate::snapshot::{Certificate, HostMatch, TlsEntry, TlsTable};
+use crate::snapshot::{Certificate, HostMatch, TlsEntry};
 use crate::store::Stored;
 
 use super::ingress::{self, OwnIngress};
 use super::references::References;
 use super::report::{Findings, named};
 
-pub(super) use certificate::Reading;
+pub(super) use authorities::{authorities, joined};
+pub(super) use certificate::{Reading, covers};
 
-/// No table if no Ingress asks for TLS. `held` is what the last compilation gave as readings.
-pub(super) fn table(
+/// The certificates that were asked for, each read once. What the last compilation read is taken
+/// over where the Secret is still the same: checking a key is slow.
+#[derive(Debug)]
+pub(super) struct Certificates<'b> {
+    held: &'b BTreeMap<ObjectKey, Reading>,
+    readings: BTreeMap<ObjectKey, Reading>,
+    /// Seconds since 1970.
+    now: i64,
+}
+
+impl<'b> Certificates<'b> {
+    pub(super) fn new(held: &'b BTreeMap<ObjectKey, Reading>, now: SystemTime) -> Self {
+        Self { held, readings: BTreeMap::new(), now: seconds(now) }
+    }
+
+    /// For the next compilation.
+    pub(super) fn into_readings(self) -> BTreeMap<ObjectKey, Reading> {
+        self.readings
+    }
+
+    /// Reads a Secret once, however many name it, and complains once. `None`: no handshake could
+    /// use it.
+    pub(super) fn read(
+        &mut self,
+        key: &ObjectKey,
+        stored: &Stored<Secret>,
+        findings: &mut Findings,
+    ) -> Option<Arc<Certificate>> {
+        if let Some(reading) = self.readings.get(key) {
+            return reading.certificate().cloned();
+        }
+        let held = self.held.get(key).filter(|reading| reading.is_of(stored)).cloned();
+        let reading = held.unwrap_or_else(|| Reading::new(key, stored));
+        if let Some(finding) = reading.finding(self.now) {
+            findings.push(finding);
+        }
+        let certificate = reading.certificate().cloned();
+        self.readings.insert(key.clone(), reading);
+        certificate
+    }
+}
+
+/// `None` if no Ingress asks for TLS.
+pub(super) fn entries(
     ingresses: &[OwnIngress<'_>],
     references: &References<'_>,
-    held: &BTreeMap<ObjectKey, Reading>,
-    now: SystemTime,
+    certificates: &mut Certificates<'_>,
     findings: &mut Findings,
-) -> (Option<TlsTable>, BTreeMap<ObjectKey, Reading>) {
-    let mut builder = Builder {
-        references,
-        findings,
-        now: seconds(now),
-        held,
-        readings: BTreeMap::new(),
-        hosts: BTreeMap::new(),
-        default: None,
-        first: None,
-    };
+) -> Option<Vec<TlsEntry>> {
+    let hosts = BTreeMap::new();
+    let mut builder =
+        Builder { references, certificates, findings, hosts, default: None, first: None };
     for ingress in ingresses {
         for (place, tls) in ingress.spec().tls.iter().enumerate() {
             builder.add(ingress, tls, &format!("spec.tls[{place}]"));
         }
     }
-    let Builder { mut hosts, default, first, readings, .. } = builder;
+    let Builder { mut hosts, default, first, .. } = builder;
     hosts.extend(default.or(first).map(|default| (HostMatch::Any, default)));
     let entry =
         |(host, certificate)| TlsEntry { host, certificates: vec![certificate], client_auth: None };
-    let table = TlsTable::new(hosts.into_iter().map(entry).collect());
     let is_wanted = ingresses.iter().any(|ingress| !ingress.spec().tls.is_empty());
-    (is_wanted.then_some(table), readings)
+    is_wanted.then(|| hosts.into_iter().map(entry).collect())
 }
 
-struct Builder<'a, 'b> {
-    references: &'b References<'a>,
-    findings: &'b mut Findings,
-    /// Seconds since 1970.
-    now: i64,
-    held: &'b BTreeMap<ObjectKey, Reading>,
-    readings: BTreeMap<ObjectKey, Reading>,
+struct Builder<'a, 'b, 'c> {
+    references: &'c References<'a>,
+    certificates: &'c mut Certificates<'b>,
+    findings: &'c mut Findings,
     hosts: BTreeMap<HostMatch, Arc<Certificate>>,
     default: Option<Arc<Certificate>>,
     first: Option<Arc<Certificate>>,
 }
 
-impl Builder<'_, '_> {
+impl Builder<'_, '_, '_> {
     fn add(&mut self, ingress: &OwnIngress<'_>, tls: &IngressTls, field: &str) {
         let hosts = self.hosts(ingress, tls, field);
         let Some(certificate) = self.certificate(ingress, tls, field) else { return };
@@ -110,28 +142,13 @@ impl Builder<'_, '_> {
         // Without a Secret the hosts are for whoever terminates TLS elsewhere.
         let name = tls.secret_name.as_ref().filter(|name| !name.is_empty())?;
         match self.references.secret(&ingress.key.namespace, name, self.findings) {
-            Ok((key, stored)) => self.read(key, stored),
+            Ok((key, stored)) => self.certificates.read(key, stored, self.findings),
             Err(unresolved) => {
                 let field = format!("{field}.secretName");
                 self.findings.push(unresolved.finding(ingress.subject(), &field));
                 None
             }
         }
-    }
-
-    /// Reads a Secret once, however many name it, and complains once.
-    fn read(&mut self, key: &ObjectKey, stored: &Stored<Secret>) -> Option<Arc<Certificate>> {
-        if let Some(reading) = self.readings.get(key) {
-            return reading.certificate().cloned();
-        }
-        let held = self.held.get(key).filter(|reading| reading.is_of(stored)).cloned();
-        let reading = held.unwrap_or_else(|| Reading::new(key, stored));
-        if let Some(finding) = reading.finding(self.now) {
-            self.findings.push(finding);
-        }
-        let certificate = reading.certificate().cloned();
-        self.readings.insert(key.clone(), reading);
-        certificate
     }
 
     fn check_cover(
@@ -141,7 +158,7 @@ impl Builder<'_, '_> {
         host: &HostMatch,
         field: &str,
     ) {
-        if certificate::covers(certificate, host) {
+        if covers(certificate, host) {
             return;
         }
         let secret = named(Kind::Secret, &certificate.secret, &certificate.origin);

@@ -201,6 +201,7 @@ fn read_object(
         Kind::UdpRoute => Object::UdpRoute(read(kind, value, ignored)?),
         Kind::ReferenceGrant => Object::ReferenceGrant(read(kind, value, ignored)?),
         Kind::BackendTlsPolicy => Object::BackendTlsPolicy(read(kind, value, ignored)?),
+        Kind::BackendTrafficPolicy => Object::BackendTrafficPolicy(read(kind, value, ignored)?),
         Kind::Secret => Object::Secret(read(kind, value, ignored)?),
         Kind::ConfigMap => Object::ConfigMap(read(kind, value, ignored)?),
     })
@@ -276,6 +277,7 @@ fn default_metadata(kind: Kind, metadata: &mut Metadata) -> Option<Mistake> {
         | Kind::UdpRoute
         | Kind::ReferenceGrant
         | Kind::BackendTlsPolicy
+        | Kind::BackendTrafficPolicy
         | Kind::Secret
         | Kind::ConfigMap => (is_subdomain(&metadata.name), NAME_RULE),
     };

@@ -66,12 +66,22 @@ pub enum Code {
     UnsupportedBackend,
     /// An EndpointSlice or Endpoints whose Service does not exist.
     OrphanEndpoints,
+    /// A reference into another namespace that no ReferenceGrant permits.
+    MissingGrant,
+    /// A route, ListenerSet or policy whose parent or target does not exist.
+    MissingParent,
+    /// A route or ListenerSet that its parent does not take.
+    NotAttached,
+    /// A reference to some other object that does not exist.
+    MissingObject,
     /// Two rules claim the same host and path; the older one wins.
     RouteConflict,
     /// A rule that an earlier one shadows completely.
     NeverMatches,
     /// Two objects want the same address and port.
     AddressClash,
+    /// Two listeners, or two policies, claim the same; the older one wins.
+    Conflict,
     /// A Secret that holds no usable certificate and key.
     BadCertificate,
     /// A certificate that is not valid now.
@@ -92,7 +102,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its text form, in order.
-    pub const ALL: [(Self, &'static str); 27] = [
+    pub const ALL: [(Self, &'static str); 32] = [
         (Self::Unreadable, "RT001"),
         (Self::Syntax, "RT002"),
         (Self::UnknownKind, "RT003"),
@@ -109,9 +119,14 @@ impl Code {
         (Self::MissingTargetPort, "RT106"),
         (Self::UnsupportedBackend, "RT107"),
         (Self::OrphanEndpoints, "RT108"),
+        (Self::MissingGrant, "RT109"),
+        (Self::MissingParent, "RT110"),
+        (Self::NotAttached, "RT111"),
+        (Self::MissingObject, "RT112"),
         (Self::RouteConflict, "RT201"),
         (Self::NeverMatches, "RT202"),
         (Self::AddressClash, "RT203"),
+        (Self::Conflict, "RT204"),
         (Self::BadCertificate, "RT301"),
         (Self::ExpiredCertificate, "RT302"),
         (Self::KeyMismatch, "RT303"),

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::core::{ConfigMap, Namespace, Node, Secret};
 use super::endpoints::{EndpointSlice, Endpoints};
 use super::gateway::{
-    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant,
-    TcpRoute, TlsRoute, UdpRoute,
+    BackendTlsPolicy, BackendTrafficPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute,
+    ListenerSet, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
 };
 use super::ingress::{Ingress, IngressClass};
 use super::meta::{Metadata, ObjectKey};
@@ -61,6 +61,9 @@ pub enum Kind {
     /// gateway.networking.k8s.io/v1.
     #[serde(rename = "BackendTLSPolicy")]
     BackendTlsPolicy,
+    /// gateway.networking.x-k8s.io/v1alpha1.
+    #[serde(rename = "XBackendTrafficPolicy")]
+    BackendTrafficPolicy,
     /// core/v1.
     Secret,
     /// core/v1.
@@ -69,7 +72,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -88,6 +91,7 @@ impl Kind {
         Self::UdpRoute,
         Self::ReferenceGrant,
         Self::BackendTlsPolicy,
+        Self::BackendTrafficPolicy,
         Self::Secret,
         Self::ConfigMap,
     ];
@@ -113,6 +117,7 @@ impl Kind {
             Self::UdpRoute => "UDPRoute",
             Self::ReferenceGrant => "ReferenceGrant",
             Self::BackendTlsPolicy => "BackendTLSPolicy",
+            Self::BackendTrafficPolicy => "XBackendTrafficPolicy",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
         }
@@ -133,6 +138,7 @@ impl Kind {
             | Self::UdpRoute
             | Self::ReferenceGrant
             | Self::BackendTlsPolicy => "gateway.networking.k8s.io/v1",
+            Self::BackendTrafficPolicy => "gateway.networking.x-k8s.io/v1alpha1",
             Self::Namespace
             | Self::Node
             | Self::Pod
@@ -162,9 +168,15 @@ impl Kind {
             | Self::Ingress
             | Self::IngressClass
             | Self::ListenerSet
+            | Self::BackendTrafficPolicy
             | Self::Secret
             | Self::ConfigMap => &[],
         }
+    }
+
+    /// The group of [`api_version`](Self::api_version); empty for core.
+    pub fn group(self) -> &'static str {
+        self.api_version().split_once('/').map_or("", |(group, _)| group)
     }
 
     /// Whether objects of this kind live in a namespace.
@@ -258,6 +270,7 @@ pub enum Object {
     UdpRoute(Arc<UdpRoute>),
     ReferenceGrant(Arc<ReferenceGrant>),
     BackendTlsPolicy(Arc<BackendTlsPolicy>),
+    BackendTrafficPolicy(Arc<BackendTrafficPolicy>),
     Secret(Arc<Secret>),
     ConfigMap(Arc<ConfigMap>),
 }
@@ -284,6 +297,7 @@ impl Object {
             Self::UdpRoute(_) => Kind::UdpRoute,
             Self::ReferenceGrant(_) => Kind::ReferenceGrant,
             Self::BackendTlsPolicy(_) => Kind::BackendTlsPolicy,
+            Self::BackendTrafficPolicy(_) => Kind::BackendTrafficPolicy,
             Self::Secret(_) => Kind::Secret,
             Self::ConfigMap(_) => Kind::ConfigMap,
         }
@@ -310,6 +324,7 @@ impl Object {
             Self::UdpRoute(object) => &object.metadata,
             Self::ReferenceGrant(object) => &object.metadata,
             Self::BackendTlsPolicy(object) => &object.metadata,
+            Self::BackendTrafficPolicy(object) => &object.metadata,
             Self::Secret(object) => &object.metadata,
             Self::ConfigMap(object) => &object.metadata,
         }
@@ -336,6 +351,7 @@ impl Object {
             Self::UdpRoute(object) => &mut Arc::make_mut(object).metadata,
             Self::ReferenceGrant(object) => &mut Arc::make_mut(object).metadata,
             Self::BackendTlsPolicy(object) => &mut Arc::make_mut(object).metadata,
+            Self::BackendTrafficPolicy(object) => &mut Arc::make_mut(object).metadata,
             Self::Secret(object) => &mut Arc::make_mut(object).metadata,
             Self::ConfigMap(object) => &mut Arc::make_mut(object).metadata,
         }

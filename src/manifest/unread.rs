@@ -33,7 +33,8 @@ pub(super) fn fields(kind: Kind, path: &str) -> &'static [&'static str] {
         | Kind::TcpRoute
         | Kind::UdpRoute
         | Kind::ReferenceGrant
-        | Kind::BackendTlsPolicy => super::gateway::fields(kind, path),
+        | Kind::BackendTlsPolicy
+        | Kind::BackendTrafficPolicy => super::gateway::fields(kind, path),
         Kind::Secret | Kind::ConfigMap => &[],
     }
 }
@@ -53,7 +54,8 @@ fn top(kind: Kind) -> &'static [&'static str] {
         | Kind::TlsRoute
         | Kind::TcpRoute
         | Kind::UdpRoute
-        | Kind::BackendTlsPolicy => &["apiVersion", "kind", "metadata", "spec", "status"],
+        | Kind::BackendTlsPolicy
+        | Kind::BackendTrafficPolicy => &["apiVersion", "kind", "metadata", "spec", "status"],
         Kind::IngressClass | Kind::ReferenceGrant => &["apiVersion", "kind", "metadata", "spec"],
         Kind::EndpointSlice => {
             &["apiVersion", "kind", "metadata", "addressType", "endpoints", "ports"]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::manifest::core::{ConfigMap, Namespace, Node, Secret};
 use crate::manifest::endpoints::{EndpointSlice, Endpoints};
 use crate::manifest::gateway::{
-    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant,
-    TcpRoute, TlsRoute, UdpRoute,
+    BackendTlsPolicy, BackendTrafficPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute,
+    ListenerSet, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::manifest::ingress::{Ingress, IngressClass};
 use crate::manifest::pod::Pod;
@@ -54,6 +54,7 @@ pub struct Objects {
     pub udp_routes: BTreeMap<ObjectKey, Stored<UdpRoute>>,
     pub reference_grants: BTreeMap<ObjectKey, Stored<ReferenceGrant>>,
     pub backend_tls_policies: BTreeMap<ObjectKey, Stored<BackendTlsPolicy>>,
+    pub backend_traffic_policies: BTreeMap<ObjectKey, Stored<BackendTrafficPolicy>>,
     pub secrets: BTreeMap<ObjectKey, Stored<Secret>>,
     pub config_maps: BTreeMap<ObjectKey, Stored<ConfigMap>>,
 }
@@ -82,6 +83,9 @@ impl Objects {
             Object::BackendTlsPolicy(object) => {
                 put(&mut self.backend_tls_policies, object, sourced)
             }
+            Object::BackendTrafficPolicy(object) => {
+                put(&mut self.backend_traffic_policies, object, sourced)
+            }
             Object::Secret(object) => put(&mut self.secrets, object, sourced),
             Object::ConfigMap(object) => put(&mut self.config_maps, object, sourced),
         }
@@ -109,6 +113,7 @@ impl Objects {
             Kind::UdpRoute => drop(self.udp_routes.remove(key)),
             Kind::ReferenceGrant => drop(self.reference_grants.remove(key)),
             Kind::BackendTlsPolicy => drop(self.backend_tls_policies.remove(key)),
+            Kind::BackendTrafficPolicy => drop(self.backend_traffic_policies.remove(key)),
             Kind::Secret => drop(self.secrets.remove(key)),
             Kind::ConfigMap => drop(self.config_maps.remove(key)),
         }
@@ -135,6 +140,7 @@ impl Objects {
             Kind::UdpRoute => Count::of(&self.udp_routes),
             Kind::ReferenceGrant => Count::of(&self.reference_grants),
             Kind::BackendTlsPolicy => Count::of(&self.backend_tls_policies),
+            Kind::BackendTrafficPolicy => Count::of(&self.backend_traffic_policies),
             Kind::Secret => Count::of(&self.secrets),
             Kind::ConfigMap => Count::of(&self.config_maps),
         }

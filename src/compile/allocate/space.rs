@@ -10,13 +10,13 @@ use crate::compile::settings::AddressRange;
 
 /// Addresses of both families.
 #[derive(Debug)]
-pub(super) struct AddressSpace {
+pub(in crate::compile) struct AddressSpace {
     v4: Numbers,
     v6: Numbers,
 }
 
 impl AddressSpace {
-    pub(super) fn new(ranges: impl Iterator<Item = AddressRange> + Clone) -> Self {
+    pub(in crate::compile) fn new(ranges: impl Iterator<Item = AddressRange> + Clone) -> Self {
         let of = |family| {
             let ranges = ranges.clone().filter(move |range| Family::of(range.first) == family);
             Numbers::new(ranges.map(|range| (number(range.first), number(range.last))))
@@ -24,21 +24,26 @@ impl AddressSpace {
         Self { v4: of(Family::V4), v6: of(Family::V6) }
     }
 
-    pub(super) fn has_family(&self, family: Family) -> bool {
+    pub(in crate::compile) fn has_family(&self, family: Family) -> bool {
         self.numbers(family).size > 0
     }
 
-    pub(super) fn contains(&self, ip: IpAddr) -> bool {
+    pub(in crate::compile) fn contains(&self, ip: IpAddr) -> bool {
         self.numbers(Family::of(ip)).contains(number(ip))
     }
 
+    /// Whether nobody has it yet.
+    pub(in crate::compile) fn is_free(&self, ip: IpAddr) -> bool {
+        !self.numbers(Family::of(ip)).taken.contains(&number(ip))
+    }
+
     /// Nobody else will be given it.
-    pub(super) fn take(&mut self, ip: IpAddr) {
+    pub(in crate::compile) fn take(&mut self, ip: IpAddr) {
         self.numbers_mut(Family::of(ip)).take(number(ip));
     }
 
     /// The first free address from the place that `name` hashes to, which is then taken.
-    pub(super) fn allocate(&mut self, family: Family, name: &str) -> Option<IpAddr> {
+    pub(in crate::compile) fn allocate(&mut self, family: Family, name: &str) -> Option<IpAddr> {
         let number = self.numbers_mut(family).allocate(name)?;
         Some(match family {
             Family::V4 => IpAddr::V4(u32::try_from(number).ok()?.into()),

@@ -15,7 +15,7 @@ pub(in crate::compile) struct Refused {
 }
 
 impl Refused {
-    pub(super) fn because(message: impl Into<String>) -> Self {
+    pub(in crate::compile) fn because(message: impl Into<String>) -> Self {
         Self { message: message.into(), help: None }
     }
 
@@ -81,7 +81,7 @@ fn is_subdomain(name: &str) -> bool {
 pub(super) const PATH_TYPES: [&str; 3] = ["Exact", "Prefix", "ImplementationSpecific"];
 
 /// A path of one of the [`PATH_TYPES`]; `ImplementationSpecific` is `Prefix` here.
-pub(super) fn path(kind: &str, written: &str) -> Result<MatchPath, Refused> {
+pub(in crate::compile) fn path(kind: &str, written: &str) -> Result<MatchPath, Refused> {
     let refuse = |why: &str| Refused::because(format!("{written:?} is no path: {why}"));
     if written.is_empty() && kind == "ImplementationSpecific" {
         return Ok(MatchPath::Prefix("".into()));

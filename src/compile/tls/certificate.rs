@@ -151,7 +151,7 @@ const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
 /// The bytes of a key of a Secret.
-fn value(secret: &Secret, key: &str) -> Result<Vec<u8>, String> {
+pub(super) fn value(secret: &Secret, key: &str) -> Result<Vec<u8>, String> {
     if let Some(text) = secret.string_data.get(key) {
         return Ok(text.as_bytes().to_vec());
     }
@@ -177,7 +177,7 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<Arc<str>>, Validity), Str
 
 /// SHA-256 of everything, shortened. It must resist collisions: planes cache keys by it, and
 /// Secrets of different tenants meet there.
-fn identity(chain: &[Vec<u8>], key: &[u8]) -> CertificateId {
+pub(super) fn identity(chain: &[Vec<u8>], key: &[u8]) -> CertificateId {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("the suite must be one of TLS 1.3");
     let mut hash = suite.common.hash_provider.start();
     for part in chain.iter().map(Vec::as_slice).chain([key]) {
@@ -190,7 +190,7 @@ fn identity(chain: &[Vec<u8>], key: &[u8]) -> CertificateId {
 }
 
 /// Whether the certificate names the host; a wildcard name covers one label.
-pub(super) fn covers(certificate: &Certificate, host: &HostMatch) -> bool {
+pub(in crate::compile) fn covers(certificate: &Certificate, host: &HostMatch) -> bool {
     let has = |name: &str| certificate.names.iter().any(|it| **it == *name);
     match host {
         HostMatch::Exact(host) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::BackendRef;
+use super::{BackendRef, ExternalAuthFilter};
 use crate::manifest::meta::null_is_default;
 
 /// One step; the field that its type names is set.
@@ -33,6 +33,9 @@ pub struct HttpFilter {
     /// Cross-origin requests.
     #[serde(default)]
     pub cors: Option<CorsFilter>,
+    /// Another server that is asked.
+    #[serde(default)]
+    pub external_auth: Option<ExternalAuthFilter>,
 }
 
 /// `set`, `add` and `remove` of header fields.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{GROUP, ObjectReference, ParentReference};
+use super::{GROUP, GatewayTls, ObjectReference, ParentReference};
 use crate::manifest::meta::{Metadata, null_is_default};
 
 /// Who serves Gateways.
@@ -122,11 +122,6 @@ pub struct AllowedListeners {
     #[serde(default, deserialize_with = "null_is_default")]
     pub namespaces: RouteNamespaces,
 }
-
-/// `Gateway.spec.tls`, kept as written: client certificates are not served yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct GatewayTls(pub serde_json::Value);
 
 /// One listener of a Gateway or ListenerSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{BackendRef, HttpFilter, NamedMatch, ParentReference};
+use super::{BackendRef, HttpFilter, NamedMatch, ParentReference, SessionPersistence};
 use crate::manifest::meta::{Metadata, null_is_default};
 
 /// gRPC calls by host, service, method and metadata.
@@ -49,6 +49,9 @@ pub struct GrpcRouteRule {
     /// Where to.
     #[serde(default, deserialize_with = "null_is_default")]
     pub backend_refs: Vec<BackendRef>,
+    /// Whether clients stay with their endpoint (experimental).
+    #[serde(default)]
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 fn one_match() -> Vec<GrpcRouteMatch> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{BackendRef, HttpFilter, ParentReference};
+use super::{BackendRef, HttpFilter, ParentReference, SessionPersistence};
 use crate::manifest::meta::{Metadata, null_is_default};
 
 /// HTTP requests by host, path, header fields, query and method.
@@ -59,6 +59,9 @@ pub struct HttpRouteRule {
     /// Where to; none: 500, unless a filter answers.
     #[serde(default, deserialize_with = "null_is_default")]
     pub backend_refs: Vec<BackendRef>,
+    /// Whether clients stay with their endpoint (experimental).
+    #[serde(default)]
+    pub session_persistence: Option<SessionPersistence>,
     /// How long it may take.
     #[serde(default, deserialize_with = "null_is_default")]
     pub timeouts: HttpTimeouts,
@@ -74,6 +77,7 @@ impl Default for HttpRouteRule {
             matches: one_match(),
             filters: Vec::new(),
             backend_refs: Vec::new(),
+            session_persistence: None,
             timeouts: HttpTimeouts::default(),
             retry: None,
         }

@@ -9,27 +9,35 @@
 //! Deliberately absent: experimental fields of the API without a conformance test, but for those
 //! that rutter serves.
 
+mod external_auth;
 mod filter;
 mod gateway_kinds;
+mod gateway_tls;
 mod grpc_route;
 mod http_route;
 mod policy;
 mod route;
+mod session;
 mod stream_route;
+mod traffic_policy;
 mod unread;
 
 #[cfg(test)]
 mod tests;
 
+pub use external_auth::{ExternalAuthFilter, ForwardBody, GrpcAuth, HttpAuth};
 pub use filter::{
     CorsFilter, Fraction, HeaderFilter, HttpFilter, HttpHeader, PathModifier, RedirectFilter,
     RequestMirror, UrlRewrite,
 };
 pub use gateway_kinds::{
     AllowedListeners, AllowedRoutes, Gateway, GatewayAddress, GatewayClass, GatewayClassSpec,
-    GatewayInfrastructure, GatewaySpec, GatewayTls, LabelRequirement, LabelSelector, Listener,
-    ListenerSet, ListenerSetSpec, ListenerTls, ParametersReference, RouteGroupKind,
-    RouteNamespaces,
+    GatewayInfrastructure, GatewaySpec, LabelRequirement, LabelSelector, Listener, ListenerSet,
+    ListenerSetSpec, ListenerTls, ParametersReference, RouteGroupKind, RouteNamespaces,
+};
+pub use gateway_tls::{
+    FrontendTls, FrontendTlsConfig, FrontendTlsPort, FrontendTlsValidation, GatewayBackendTls,
+    GatewayTls,
 };
 pub use grpc_route::{GrpcMethodMatch, GrpcRoute, GrpcRouteMatch, GrpcRouteRule, GrpcRouteSpec};
 pub use http_route::{
@@ -41,9 +49,13 @@ pub use policy::{
     ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo, SubjectAltName,
 };
 pub use route::{BackendRef, ObjectReference, ParentReference};
+pub use session::{CookieConfig, SessionPersistence};
 pub use stream_route::{StreamRouteRule, TcpRoute, TlsRoute, TlsRouteSpec, UdpRoute};
+pub use traffic_policy::{
+    BackendTrafficPolicy, BackendTrafficPolicySpec, RequestRate, RetryBudget, RetryConstraint,
+};
 
 pub(super) use unread::fields;
 
-/// The group of every kind in here.
+/// The group of every kind in here but the experimental ones.
 pub const GROUP: &str = "gateway.networking.k8s.io";

@@ -13,6 +13,7 @@ pub(in crate::manifest) fn fields(kind: Kind, path: &str) -> &'static [&'static 
         (Kind::Gateway, "spec.allowedListeners") => &["namespaces"],
         (Kind::ListenerSet, "spec") => &["parentRef", "listeners"],
         (Kind::ListenerSet, "spec.parentRef") => &["group", "kind", "namespace", "name"],
+        (Kind::Gateway, path) if path.starts_with("spec.tls") => gateway_tls(path),
         (Kind::Gateway | Kind::ListenerSet, path) => listener(path),
         (Kind::HttpRoute | Kind::GrpcRoute, path) => http(path),
         (Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute, path) => stream(path),
@@ -20,6 +21,24 @@ pub(in crate::manifest) fn fields(kind: Kind, path: &str) -> &'static [&'static 
         (Kind::ReferenceGrant, "spec.from[]") => &["group", "kind", "namespace"],
         (Kind::ReferenceGrant, "spec.to[]") => &["group", "kind", "name"],
         (Kind::BackendTlsPolicy, path) => policy(path),
+        (Kind::BackendTrafficPolicy, path) => traffic_policy(path),
+        _ => &[],
+    }
+}
+
+fn gateway_tls(path: &str) -> &'static [&'static str] {
+    match path {
+        "spec.tls" => &["backend", "frontend"],
+        "spec.tls.backend" => &["clientCertificateRef"],
+        "spec.tls.frontend" => &["default", "perPort"],
+        "spec.tls.frontend.default" | "spec.tls.frontend.perPort[].tls" => &["validation"],
+        "spec.tls.frontend.perPort[]" => &["port", "tls"],
+        "spec.tls.frontend.default.validation" | "spec.tls.frontend.perPort[].tls.validation" => {
+            &["caCertificateRefs", "mode"]
+        }
+        _ if path.ends_with("Ref") || path.ends_with("Refs[]") => {
+            &["group", "kind", "namespace", "name"]
+        }
         _ => &[],
     }
 }
@@ -66,6 +85,8 @@ fn http(path: &str) -> &'static [&'static str] {
         }
         "spec.rules[].timeouts" => &["request", "backendRequest"],
         "spec.rules[].retry" => &["codes", "attempts", "backoff"],
+        "spec.rules[].sessionPersistence" => SESSION,
+        "spec.rules[].sessionPersistence.cookieConfig" => &["lifetimeType"],
         _ => {
             let rest = path.strip_prefix("spec.rules[].backendRefs[].filters[]");
             let rest = rest.or_else(|| path.strip_prefix("spec.rules[].filters[]"));
@@ -73,6 +94,8 @@ fn http(path: &str) -> &'static [&'static str] {
         }
     }
 }
+
+const SESSION: &[&str] = &["sessionName", "absoluteTimeout", "idleTimeout", "type", "cookieConfig"];
 
 const HTTP_RULE: &[&str] =
     &["name", "matches", "filters", "backendRefs", "timeouts", "retry", "sessionPersistence"];
@@ -107,6 +130,11 @@ fn filter(path: &str) -> &'static [&'static str] {
             "exposeHeaders",
             "maxAge",
         ],
+        ".externalAuth" => &["protocol", "backendRef", "grpc", "http", "forwardBody"],
+        ".externalAuth.backendRef" => &["group", "kind", "namespace", "name", "port"],
+        ".externalAuth.grpc" => &["allowedHeaders"],
+        ".externalAuth.http" => &["path", "allowedHeaders", "allowedResponseHeaders"],
+        ".externalAuth.forwardBody" => &["maxSize"],
         _ => &[],
     }
 }
@@ -130,6 +158,19 @@ fn policy(path: &str) -> &'static [&'static str] {
         }
         "spec.validation.caCertificateRefs[]" => &["group", "kind", "name"],
         "spec.validation.subjectAltNames[]" => &["type", "hostname", "uri"],
+        _ => &[],
+    }
+}
+
+fn traffic_policy(path: &str) -> &'static [&'static str] {
+    match path {
+        "spec" => &["targetRefs", "retryConstraint", "sessionPersistence"],
+        "spec.targetRefs[]" => &["group", "kind", "name"],
+        "spec.retryConstraint" => &["budget", "minRetryRate"],
+        "spec.retryConstraint.budget" => &["percent", "interval"],
+        "spec.retryConstraint.minRetryRate" => &["count", "interval"],
+        "spec.sessionPersistence" => SESSION,
+        "spec.sessionPersistence.cookieConfig" => &["lifetimeType"],
         _ => &[],
     }
 }

@@ -8,7 +8,7 @@ use super::Pattern;
 
 /// Method, header fields and query parameters that a request must have: all of them (Gateway API
 /// `HTTPRouteMatch`). The default asks for nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Predicates {
     /// The method, as sent.
     pub method: Option<Arc<str>>,
@@ -19,7 +19,7 @@ pub struct Predicates {
 }
 
 /// A name and what its value must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldMatch {
     /// Of a header field (lower-case) or a query parameter.
     pub name: Arc<str>,
@@ -28,7 +28,7 @@ pub struct FieldMatch {
 }
 
 /// What a value must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MatchValue {
     /// This.
     Exact(Arc<str>),
