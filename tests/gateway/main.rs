@@ -8,7 +8,7 @@
 //! Left out, because an API server or a cluster is what they are about: the 22 tests of the mesh
 //! profiles (a client within a pod), and the objects that GatewayInfrastructure looks for.
 
-#![allow(missing_docs, reason = "tests are no library")]
+#![allow(missing_docs, unreachable_pub, reason = "tests are no library")]
 
 #[path = "../common/mod.rs"]
 mod common;
