@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rutter::compile::status::{Condition, ListenerStatus, Status};
 use rutter::compile::{Allocations, Compiled, Settings, compile};
 use rutter::manifest::{finding, yaml};
 use rutter::snapshot::{
@@ -58,6 +59,7 @@ fn render(text: &str) -> String {
     listeners(&mut out, &compiled.snapshot);
     http(&mut out, &compiled.snapshot);
     zone(&mut out, &compiled.snapshot.zone);
+    statuses(&mut out, &compiled);
     findings(&mut out, &compiled, text);
     out
 }
@@ -227,6 +229,60 @@ fn zone(out: &mut String, zone: &Zone) {
 
 fn ports(ports: &[ZonePort]) -> String {
     ports.iter().map(|it| format!(" {}/{}={}", it.name, it.transport, it.port)).collect()
+}
+
+fn statuses(out: &mut String, compiled: &Compiled) {
+    if compiled.report.statuses.is_empty() {
+        return;
+    }
+    writeln!(out, "\n# statuses").expect("a string takes it");
+    for (object, status) in &compiled.report.statuses {
+        writeln!(out, "{object}").expect("a string takes it");
+        match status {
+            Status::GatewayClass { conditions, .. } => self::conditions(out, "  ", conditions),
+            Status::Gateway { addresses, conditions, listeners, attached_listener_sets } => {
+                let addresses: Vec<_> = addresses.iter().map(|it| it.value.to_string()).collect();
+                let sets = attached_listener_sets;
+                writeln!(out, "  at {}, {sets} ListenerSets", addresses.join(" "))
+                    .expect("a string takes it");
+                self::conditions(out, "  ", conditions);
+                listeners.iter().for_each(|it| listener_status(out, it));
+            }
+            Status::ListenerSet { conditions, listeners } => {
+                self::conditions(out, "  ", conditions);
+                listeners.iter().for_each(|it| listener_status(out, it));
+            }
+            Status::Route { parents } => {
+                for it in parents {
+                    let section = it.parent_ref.section_name.as_deref().unwrap_or("*");
+                    writeln!(out, "  {} {section}", it.parent_ref.name).expect("a string takes it");
+                    self::conditions(out, "    ", &it.conditions);
+                }
+            }
+            Status::Policy { ancestors } => {
+                for it in ancestors {
+                    writeln!(out, "  {}", it.ancestor_ref.name).expect("a string takes it");
+                    self::conditions(out, "    ", &it.conditions);
+                }
+            }
+        }
+    }
+}
+
+fn listener_status(out: &mut String, status: &ListenerStatus) {
+    let kinds: Vec<_> = status.supported_kinds.iter().map(|it| it.kind).collect();
+    let (name, attached) = (&status.name, status.attached_routes);
+    writeln!(out, "  {name}: {attached} routes of {}", kinds.join(" ")).expect("a string takes it");
+    conditions(out, "    ", &status.conditions);
+}
+
+fn conditions(out: &mut String, indent: &str, conditions: &[Condition]) {
+    for it in conditions {
+        let sign = if it.holds { "+" } else { "-" };
+        let message = if it.message.is_empty() { "" } else { ": " };
+        writeln!(out, "{indent}{sign} {} {}{message}{}", it.kind, it.reason, it.message)
+            .expect("a string takes it");
+    }
 }
 
 fn findings(out: &mut String, compiled: &Compiled, text: &str) {

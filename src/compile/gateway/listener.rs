@@ -1,5 +1,6 @@
 //! Listeners of Gateways and ListenerSets, checked one by one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allowed::allowed_kinds;
@@ -9,7 +10,7 @@ use super::{Context, Owner, Verdict};
 use crate::compile::ingress;
 use crate::compile::report::Subject;
 use crate::manifest::gateway::Listener;
-use crate::manifest::{Code, Kind};
+use crate::manifest::{Code, Kind, ObjectRef};
 use crate::snapshot::{Certificate, ClientAuth, Frontend, HostMatch, Rule, Transport};
 
 /// A listener, and what becomes of it on the way through the compiler.
@@ -42,6 +43,8 @@ pub(super) struct OwnListener<'a> {
     pub(super) client_auth: Option<Arc<ClientAuth>>,
     /// How many routes have attached.
     pub(super) attached: usize,
+    /// The oldest route of each host, an HTTPRoute or GRPCRoute.
+    pub(super) held: BTreeMap<HostMatch, ObjectRef>,
     /// Of HTTPRoutes and GRPCRoutes.
     pub(super) rules: Vec<Arc<Rule>>,
     /// Of TLSRoutes, TCPRoutes, UDPRoutes.
@@ -190,6 +193,7 @@ impl<'a> Reader<'a, '_, '_, '_> {
             certificates: Vec::new(),
             client_auth: None,
             attached: 0,
+            held: BTreeMap::new(),
             rules: Vec::new(),
             ways: Vec::new(),
         };

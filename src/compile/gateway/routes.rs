@@ -187,6 +187,8 @@ impl<'a> Compiler<'a, '_, '_, '_> {
             let client = self.gateways.get(listener.gateway);
             let client = client.and_then(|it| it.client_certificate.as_ref()?.as_ref().ok());
             for host in &attachment.hosts {
+                let holder = || subject.reference();
+                listener.held.entry(host.clone()).or_insert_with(holder);
                 let rules = compiled.rules.iter().map(|rule| instance(rule, host, client));
                 listener.rules.extend(rules);
             }
@@ -195,7 +197,7 @@ impl<'a> Compiler<'a, '_, '_, '_> {
     }
 
     /// A host of a listener belongs to HTTPRoutes or to GRPCRoutes: the older one decides
-    /// (Gateway API, `GRPCRoute.spec.hostnames`).
+    /// (Gateway API, `GRPCRoute.spec.hostnames`). The younger stays with its other listeners. The younger stays with its other listeners.
     fn refuse_other_kind(
         &mut self,
         kind: Kind,
@@ -204,23 +206,26 @@ impl<'a> Compiler<'a, '_, '_, '_> {
         listeners: &[OwnListener<'a>],
     ) {
         for (place, parent) in parents.iter_mut().enumerate() {
-            let held = parent.attachments.iter().find_map(|attachment| {
-                let listener = listeners.get(attachment.listener)?;
-                let mut others = listener.rules.iter().filter(|it| it.route.kind != kind);
-                let meets = |rule: &&Arc<Rule>| {
-                    attachment.hosts.iter().any(|it| intersects(it, &rule.host))
-                };
-                others.find(meets).map(|rule| (rule.route.clone(), rule.host.clone()))
+            let mut held = None;
+            parent.attachments.retain(|attachment| {
+                let listener = listeners.get(attachment.listener);
+                let mut others = listener.into_iter().flat_map(|it| &it.held);
+                let holder = others.find(|(host, holder)| {
+                    holder.kind != kind && attachment.hosts.iter().any(|it| intersects(it, host))
+                });
+                held = held.take().or(holder.map(|(host, it)| (host.clone(), it.clone())));
+                holder.is_none()
             });
-            let Some((holder, host)) = held else { continue };
+            let Some((host, holder)) = held else { continue };
             let message =
                 format!("host {host} of the listener belongs to {holder}, which is older");
             let field = format!("spec.parentRefs[{place}]");
             let finding = subject.error(Code::Conflict, &field, message.as_str());
             let help = "give the HTTPRoute and the GRPCRoute hostnames of their own";
             self.context.findings.push(finding.help(help));
-            parent.attachments.clear();
-            parent.refused = Some(Verdict::new("HostnameConflict", message));
+            if parent.attachments.is_empty() {
+                parent.refused = Some(Verdict::new("HostnameConflict", message));
+            }
         }
     }
 }

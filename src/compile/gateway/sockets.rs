@@ -134,10 +134,16 @@ impl Shared<'_, '_> {
         }
         let raw = self.listeners.iter().filter(is_raw).map(|it| raw_host(it));
         let mut hosts: Vec<_> = raw.collect();
-        for host in http.iter().flat_map(|http| http.hosts()) {
-            let (name, host) = (host.name.clone(), host.host.clone());
-            hosts.push(TlsHost { name, host, serve: TlsServe::Http });
-        }
+        let of_http = http.iter().flat_map(|http| http.hosts());
+        let of_http = of_http.filter(|it| hosts.iter().all(|raw| raw.host != it.host));
+        let of_http: Vec<_> = of_http
+            .map(|it| TlsHost {
+                name: it.name.clone(),
+                host: it.host.clone(),
+                serve: TlsServe::Http,
+            })
+            .collect();
+        hosts.extend(of_http);
         Serve::Tls(Arc::new(TlsListener::new(name, http, hosts)))
     }
 
