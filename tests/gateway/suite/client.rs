@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::{HeaderMap, Request, Response, Version};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -46,7 +46,6 @@ pub struct Tls<'a> {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    pub version: Version,
     pub headers: HeaderMap,
     pub trailers: HeaderMap,
     pub body: Bytes,
@@ -233,7 +232,6 @@ async fn read(response: Response<Incoming>) -> Result<Answer, String> {
     let body = within(body.collect()).await?.map_err(text)?;
     Ok(Answer {
         status: head.status.as_u16(),
-        version: head.version,
         headers: head.headers,
         trailers: body.trailers().cloned().unwrap_or_default(),
         body: body.to_bytes(),

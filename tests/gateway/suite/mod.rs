@@ -80,13 +80,19 @@ impl Suite {
         self.save(&objects);
     }
 
-    /// Deletes an object.
+    /// Deletes an object. What is missing in a file is believed to be gone only after a moment, so
+    /// this waits until it is.
     pub fn delete(&self, kind: &str, name: &str) {
         let mut objects = self.objects.borrow_mut();
         let before = objects.len();
         objects.retain(|it| !is(it, kind, name));
         assert_eq!(objects.len() + 1, before, "{kind} {name}");
-        self.save(&objects);
+        let left = objects.iter().filter(|it| it["kind"] == kind).count();
+        self.site.write("main.yaml", &written(&objects));
+        self.site.wait("the deletion", |status| {
+            let counts = serde_json::to_value(&status.report.objects).expect("JSON");
+            counts[kind].as_u64().unwrap_or_default() == left as u64
+        });
     }
 
     /// Creates an object, later than those of the beginning.
@@ -106,6 +112,15 @@ impl Suite {
         let objects = self.objects.borrow();
         let found = objects.iter().find(|it| is(it, kind, name));
         found.unwrap_or_else(|| panic!("no {kind} {name}")).clone()
+    }
+
+    /// The names of the objects of a kind in a namespace.
+    pub fn names(&self, kind: &str, namespace: &str) -> Vec<String> {
+        let objects = self.objects.borrow();
+        let found = objects
+            .iter()
+            .filter(|it| it["kind"] == kind && it["metadata"]["namespace"] == namespace);
+        found.filter_map(|it| it["metadata"]["name"].as_str()).map(str::to_owned).collect()
     }
 
     /// Where a Gateway says it listens.
@@ -140,17 +155,34 @@ fn generation(object: &Value) -> i64 {
     object["metadata"]["generation"].as_i64().expect("a generation")
 }
 
-/// Upstream's base objects, our class, and what the suite makes before its tests.
+/// Upstream's base objects and those beside them.
 fn base() -> Vec<Value> {
     let mut objects = upstream::documents(&upstream::text("base/manifests.yaml"));
-    objects.push(json!({
+    objects.extend(made());
+    objects
+}
+
+/// Our class, and what the suite makes before its tests.
+fn made() -> Vec<Value> {
+    let class = json!({
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "GatewayClass",
         "metadata": { "name": CLASS },
         "spec": { "controllerName": CONTROLLER },
-    }));
-    objects.extend(CERTIFICATES.objects());
-    objects
+    });
+    [class].into_iter().chain(CERTIFICATES.objects()).collect()
+}
+
+/// What a directory needs beside upstream's base manifests.
+pub fn beside() -> String {
+    written(&made())
+}
+
+/// The pods of the Deployments in some texts.
+pub fn deployed(block: &Block, texts: &[&str]) -> String {
+    let mut objects: Vec<Value> = texts.iter().flat_map(|text| upstream::documents(text)).collect();
+    objects.retain(|object| object["kind"] == "Deployment");
+    written(&pods::of_deployments(block, &objects))
 }
 
 /// Puts addresses in place of upstream's placeholders: one that can be had, and one that cannot.
