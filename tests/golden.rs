@@ -256,13 +256,13 @@ fn statuses(out: &mut String, compiled: &Compiled) {
                 for it in parents {
                     let section = it.parent_ref.section_name.as_deref().unwrap_or("*");
                     writeln!(out, "  {} {section}", it.parent_ref.name).expect("a string takes it");
-                    self::conditions(out, "    ", &it.conditions);
+                    conditions(out, "    ", &it.conditions);
                 }
             }
             Status::Policy { ancestors } => {
                 for it in ancestors {
                     writeln!(out, "  {}", it.ancestor_ref.name).expect("a string takes it");
-                    self::conditions(out, "    ", &it.conditions);
+                    conditions(out, "    ", &it.conditions);
                 }
             }
         }

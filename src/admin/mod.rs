@@ -108,7 +108,8 @@ impl Admin {
             Err(error) => return text_answer(StatusCode::BAD_REQUEST, format!("{error}\n")),
         };
         let now = std::time::SystemTime::now();
-        let explanation = explain::explain(&self.snapshot.load(), &question, now);
+        let report = self.status.borrow().report.clone();
+        let explanation = explain::explain(&self.snapshot.load(), &report.findings, &question, now);
         if query.split('&').any(|part| part == "format=text") {
             return text_answer(StatusCode::OK, explanation.to_string());
         }

@@ -78,7 +78,8 @@ fn print(explanation: &Explanation, output: Output) -> anyhow::Result<String> {
 
 fn explain_manifests(config: &Config, question: &Question) -> anyhow::Result<Explanation> {
     let (compiled, mut texts) = compile_paths(&config.manifests, &config.settings)?;
-    let mut explanation = explain(&compiled.snapshot, question, SystemTime::now());
+    let mut explanation =
+        explain(&compiled.snapshot, &compiled.report.findings, question, SystemTime::now());
     find_lines(&mut explanation, &mut texts);
     Ok(explanation)
 }

@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Candidate, Explanation, HttpQuestion, Place};
+use super::{Candidate, Explanation, HttpQuestion, Place, rule};
+use crate::manifest::finding::Severity;
+use crate::manifest::{Code, Finding, Kind};
 use crate::snapshot::matching::{Asked, FieldMatch, MatchValue, Missed, Verdict, canonical_path};
 use crate::snapshot::{
-    Action, Backend, HostMatch, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey,
-    TlsTable,
+    HostMatch, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, TlsTable,
+    VirtualHost,
 };
 
 pub(super) fn explain(
     snapshot: &Snapshot,
     question: &HttpQuestion,
+    findings: &[Finding],
     now: SystemTime,
     explanation: &mut Explanation,
 ) {
-    let Some(listener) = listener(snapshot, question, explanation) else { return };
+    let Some((key, listener)) = listener(snapshot, question, explanation) else {
+        return outside(findings, explanation);
+    };
     if let Some(table) = &listener.tls {
         certificate(table, question, now, explanation);
     }
@@ -24,48 +29,57 @@ pub(super) fn explain(
         Ok(path) => path,
         Err(error) => {
             explanation.step("path", format!("{:?} is refused: {error}", question.path));
-            return fail(Reason::BadRequest, "", explanation);
+            return explanation.fail(Reason::BadRequest, "");
         }
     };
-    let Some(rule) = route(listener, question, &path, explanation) else {
-        return fail(Reason::NoRoute, "no rule takes it", explanation);
-    };
-    match &rule.action {
-        Action::Fail(failure) => fail(failure.reason, &failure.detail, explanation),
-        Action::Redirect(redirect) => {
-            explanation.end(format!("the client is redirected ({})", redirect.status));
-        }
-        Action::Forward(backends) => {
-            for weighted in backends {
-                match &weighted.target {
-                    Ok(target) => forward(&target.backend, explanation),
-                    Err(failure) => fail(failure.reason, &failure.detail, explanation),
-                }
-            }
-        }
+    let rule = route(listener, question, &path, explanation);
+    outside(findings, explanation);
+    match rule {
+        Some(rule) => rule::explain(&rule, question, &path, key.addr.port(), explanation),
+        None => explanation.fail(Reason::NoRoute, "no rule takes it"),
     }
 }
 
-fn fail(reason: Reason, detail: &str, explanation: &mut Explanation) {
-    let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-    explanation.end(format!("the client gets {} {reason}{detail}", reason.status()));
+/// Routes and listeners that take part in nothing, and why not.
+fn outside(findings: &[Finding], explanation: &mut Explanation) {
+    let is_outside = |finding: &&Finding| {
+        let kind = finding.object.as_ref().map(|object| object.kind);
+        let is_ours = kind.is_some_and(|kind| OUTSIDE.contains(&kind));
+        is_ours && finding.severity != Severity::Note && CODES.contains(&finding.code)
+    };
+    let candidate = |finding: &Finding| Candidate {
+        what: finding.object.as_ref().map(ToString::to_string).unwrap_or_default(),
+        taken: false,
+        why: finding.message.clone(),
+        place: Place::new(&finding.origin, &finding.field),
+    };
+    let candidates: Vec<_> = findings.iter().filter(is_outside).map(candidate).collect();
+    if !candidates.is_empty() {
+        let verdict = format!("{} take no part", candidates.len());
+        explanation.step("left out", verdict).candidates = candidates;
+    }
 }
 
-fn forward(backend: &Arc<Backend>, explanation: &mut Explanation) {
-    let step = explanation.step("service", format!("{}, port {}", backend.id, backend.port));
-    step.place = Place::new(&backend.origin, &backend.field);
-    explanation.endpoints(backend);
-    if backend.usable.is_empty() {
-        return fail(Reason::NoReadyEndpoint, &backend.id.to_string(), explanation);
-    }
-    explanation.end(format!("it goes to an endpoint of {}", backend.id));
-}
+/// What requests could have gone by.
+const OUTSIDE: [Kind; 5] =
+    [Kind::Gateway, Kind::ListenerSet, Kind::HttpRoute, Kind::GrpcRoute, Kind::Ingress];
+
+/// What keeps it from taking part.
+const CODES: [Code; 7] = [
+    Code::MissingClass,
+    Code::MissingParent,
+    Code::NotAttached,
+    Code::Conflict,
+    Code::AddressClash,
+    Code::NeverMatches,
+    Code::RouteConflict,
+];
 
 fn listener<'a>(
     snapshot: &'a Snapshot,
     question: &HttpQuestion,
     explanation: &mut Explanation,
-) -> Option<&'a HttpListener> {
+) -> Option<(SocketKey, &'a HttpListener)> {
     let (mut found, mut candidates) = (None, Vec::new());
     for (key, spec) in &snapshot.listeners {
         let (what, why) = match (spec.serve.http(), &spec.serve) {
@@ -81,14 +95,19 @@ fn listener<'a>(
             }
         };
         let taken = why.is_none();
-        if let (true, None, Some(http)) = (taken, found, spec.serve.http()) {
-            found = Some(&**http);
+        if let (true, Some(http)) = (taken, spec.serve.http()) {
+            // of several Gateways the one that has a rule for the request is meant
+            let is_better = has_rule(http, question) && !found.is_some_and(|(_, has)| has);
+            if found.is_none() || is_better {
+                found = Some(((*key, &**http), is_better));
+            }
         }
         let why = why.unwrap_or_else(|| "scheme and port are these".to_owned());
         candidates.push(Candidate { what, taken, why, place: None });
     }
+    let found = found.map(|(found, _)| found);
     let verdict = match found {
-        Some(listener) => format!("{:?}", listener.name),
+        Some((_, listener)) => format!("{:?}", listener.name),
         None => "nobody listens for HTTP there".to_owned(),
     };
     explanation.step("listener", verdict).candidates = candidates;
@@ -98,11 +117,37 @@ fn listener<'a>(
     found
 }
 
+fn has_rule(http: &HttpListener, question: &HttpQuestion) -> bool {
+    let Ok(path) = canonical_path(&question.path) else { return false };
+    let host = http.select(&question.host);
+    host.is_some_and(|host| host.routes.select(&asked(question, &path)).is_some())
+}
+
+fn asked<'a>(
+    question: &'a HttpQuestion,
+    path: &'a str,
+) -> Asked<'a, impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone> {
+    let fields = question.headers.iter();
+    Asked {
+        host: &question.host,
+        path,
+        method: &question.method,
+        query: &question.query,
+        fields: fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    }
+}
+
 fn refusal(key: SocketKey, http: &HttpListener, question: &HttpQuestion) -> Option<String> {
     match (http.tls.is_some(), question.is_https) {
         (true, false) => return Some("it speaks TLS only".to_owned()),
         (false, true) => return Some("it speaks no TLS".to_owned()),
         _ => {}
+    }
+    if let Ok(ip) = question.host.parse::<std::net::IpAddr>()
+        && ip != key.addr.ip()
+        && !key.addr.ip().is_unspecified()
+    {
+        return Some(format!("the URL says {ip}"));
     }
     // a URL without a port means the published one, whatever it is on this machine
     let port = question.port.filter(|port| *port != key.addr.port())?;
@@ -141,24 +186,41 @@ fn certificate(
     explanation.step("certificate", verdict).place = Place::new(&certificate.origin, "");
 }
 
+/// The listener of the socket that the host belongs to, and why not another.
+fn virtual_host<'a>(
+    listener: &'a HttpListener,
+    question: &HttpQuestion,
+    explanation: &mut Explanation,
+) -> Option<&'a Arc<VirtualHost>> {
+    let selected = listener.select(&question.host);
+    if listener.hosts().len() < 2 && selected.is_some() {
+        return selected;
+    }
+    let candidate = |host: &Arc<VirtualHost>| {
+        let taken = selected.is_some_and(|it| Arc::ptr_eq(it, host));
+        let why = match (taken, host.host.takes(&question.host)) {
+            (true, _) => "the most specific host that matches".to_owned(),
+            (false, true) => "it matches, but another host is more specific".to_owned(),
+            (false, false) => format!("for host {}, not {}", host.host, question.host),
+        };
+        Candidate { what: format!("{} ({})", host.name, host.host), taken, why, place: None }
+    };
+    let verdict = match selected {
+        Some(host) => format!("{} by host {}", host.name, host.host),
+        None => format!("no listener of this socket is for {}", question.host),
+    };
+    explanation.step("host", verdict).candidates = listener.hosts().iter().map(candidate).collect();
+    selected
+}
+
 fn route(
     listener: &HttpListener,
     question: &HttpQuestion,
     path: &str,
     explanation: &mut Explanation,
 ) -> Option<Arc<Rule>> {
-    let fields = question.headers.iter();
-    let asked = Asked {
-        host: &question.host,
-        path,
-        method: &question.method,
-        query: &question.query,
-        fields: fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())),
-    };
-    let Some(host) = listener.select(&question.host) else {
-        explanation.step("host", format!("no listener of this socket is for {}", question.host));
-        return None;
-    };
+    let asked = asked(question, path);
+    let host = virtual_host(listener, question, explanation)?;
     let candidates: Vec<_> = host.routes.candidates(&asked).collect();
     let selected = candidates.iter().find(|(_, verdict)| *verdict == Verdict::Selected);
     let selected = selected.map(|(rule, _)| *rule);

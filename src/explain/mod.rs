@@ -13,6 +13,7 @@
 mod http;
 mod name;
 mod question;
+mod rule;
 mod socket;
 
 #[cfg(test)]
@@ -24,8 +25,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Origin;
-use crate::snapshot::{Backend, Endpoint, Snapshot};
+use crate::manifest::{Finding, Origin};
+use crate::snapshot::{Backend, Endpoint, Reason, Snapshot};
 
 pub use question::{HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion};
 
@@ -76,11 +77,19 @@ pub struct Place {
     pub field: String,
 }
 
-/// Explains; `now` tells how long certificates are valid still.
-pub fn explain(snapshot: &Snapshot, question: &Question, now: SystemTime) -> Explanation {
+/// Explains. `findings` tell what takes no part in the snapshot, `now` how long certificates are
+/// valid still.
+pub fn explain(
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    question: &Question,
+    now: SystemTime,
+) -> Explanation {
     let mut explanation = Explanation { question: question.to_string(), ..Explanation::default() };
     match question {
-        Question::Http(question) => http::explain(snapshot, question, now, &mut explanation),
+        Question::Http(question) => {
+            http::explain(snapshot, question, findings, now, &mut explanation)
+        }
         Question::Socket(question) => socket::explain(snapshot, question, &mut explanation),
         Question::Name(question) => name::explain(snapshot, question, &mut explanation),
     }
@@ -91,6 +100,10 @@ impl Explanation {
     fn step(&mut self, title: &'static str, verdict: impl Into<String>) -> &mut Step {
         self.steps.push(Step { title: title.into(), verdict: verdict.into(), ..Step::default() });
         self.steps.last_mut().expect("a step must have been pushed")
+    }
+
+    fn fail(&mut self, reason: Reason, detail: &str) {
+        self.end(rule::refused(reason, detail));
     }
 
     fn end(&mut self, outcome: impl Into<String>) {

@@ -46,7 +46,7 @@ fn ask(words: &[&str], from: Option<&str>) -> String {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let question = Question::parse(&words, &[], from).expect("a question");
     assert_eq!(Question::from_query(&question.to_query()), Ok(question.clone()));
-    explain(&compiled.snapshot, &question, UNIX_EPOCH).to_string()
+    explain(&compiled.snapshot, &compiled.report.findings, &question, UNIX_EPOCH).to_string()
 }
 
 #[test]
@@ -136,4 +136,109 @@ fn words_that_are_no_question_are_refused_with_the_reason() {
     assert!(parse(&["http://shop.test:99999/"]).contains("no port"));
     assert!(parse(&["dns", "web", "WEB"]).contains("record type"));
     assert!(parse(&["GET", "http://a/", "b"]).contains("ask for"));
+}
+
+const GATEWAY: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: None, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [127.97.0.1]}]
+ports: [{name: http, port: 3000}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front}
+spec:
+  gatewayClassName: rutter
+  addresses: [{value: 127.98.0.1}]
+  listeners:
+  - {name: any, port: 8080, protocol: HTTP}
+  - {name: shop, port: 8080, protocol: HTTP, hostname: "*.shop.test"}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: api}
+spec:
+  parentRefs: [{name: front, sectionName: shop}]
+  rules:
+  - matches: [{path: {value: /v1}}]
+    filters:
+    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: X-Env, value: live}], remove: [x-debug]}}
+    - {type: URLRewrite, urlRewrite: {hostname: inner.test, path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}
+    backendRefs: [{name: web, port: 80, weight: 3}, {name: gone, port: 80}]
+    timeouts: {request: 10s}
+  - matches: [{path: {value: /old}}]
+    filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /v1}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: lost}
+spec: {parentRefs: [{name: frnt}]}
+"#;
+
+fn ask_gateway(words: &[&str], headers: &[&str]) -> String {
+    let mut objects = Objects::default();
+    for (object, origin) in decode("gw.yaml", GATEWAY).objects {
+        objects.apply(&Sourced { object, origin, stale: false });
+    }
+    let compiled = compile(&objects, &Settings::default(), &Allocations::default(), UNIX_EPOCH);
+    let owned = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    let question = Question::parse(&owned(words), &owned(headers), None).expect("a question");
+    explain(&compiled.snapshot, &compiled.report.findings, &question, UNIX_EPOCH).to_string()
+}
+
+#[test]
+fn the_way_through_a_gateway_shows_listener_filters_shares_and_what_is_left_out() {
+    let headers = ["x-env: test", "X-Debug: 1"];
+    assert_eq!(
+        ask_gateway(&["http://api.shop.test:8080/v1/a?q"], &headers),
+        "\
+GET http://api.shop.test:8080/v1/a?q
+
+listener: \"default/front/any\"
+  + tcp://127.98.0.1:8080 (default/front/any): scheme and port are these
+
+host: default/front/shop by host *.shop.test
+  - default/front/any (*): it matches, but another host is more specific
+  + default/front/shop (*.shop.test): the most specific host that matches
+
+route: HTTPRoute default/api by host *.shop.test and path prefix /v1
+    at gw.yaml:24
+  + *.shop.test prefix /v1 → HTTPRoute default/api: the most specific that matches (gw.yaml:24)
+  - *.shop.test prefix /old → HTTPRoute default/api: /v1/a is not below prefix /old (gw.yaml:24)
+
+left out: 1 take no part
+  - HTTPRoute default/lost: Gateway default/frnt does not exist (gw.yaml:39)
+
+filters: 2 on the way
+    at gw.yaml:24
+  + RequestHeaderModifier: X-Env: test → live; x-debug: 1 → (removed)
+  + URLRewrite: host api.shop.test → inner.test; path /v1/a → /a (its prefix)
+
+limits: the whole: 10s
+
+backends: one of 2, by weight
+    at gw.yaml:24
+  + default/web:http/tcp: weight 3 (75 %)
+  + 500 invalid_backend: weight 1 (25 %): Service \"gone\" does not exist in namespace default
+
+service: default/web:http/tcp, port 80
+    at gw.yaml:2
+
+endpoint: the only one that can take new work
+  + 127.97.0.1:3000: ready (gw.yaml:7)
+
+it goes to an endpoint of default/web:http/tcp; or the client gets 500 invalid_backend: \
+         Service \"gone\" does not exist in namespace default
+"
+    );
+    let redirected = ask_gateway(&["http://api.shop.test:8080/old/x?q"], &[]);
+    let expected = "the client is sent to http://api.shop.test:8080/v1/x?q (302)\n";
+    assert!(redirected.ends_with(expected), "{redirected}");
 }

@@ -87,6 +87,33 @@ pub struct Redirect {
     pub status: u16,
 }
 
+impl Redirect {
+    /// The `Location` for a request that came by `scheme` for `host` to `port`. The query goes
+    /// along.
+    pub fn location(&self, scheme: &str, host: &str, port: u16, path: &str, query: &str) -> String {
+        let port = match (self.port, &self.scheme) {
+            (Some(port), _) => Some(port),
+            // the scheme's own
+            (None, Some(_)) => None,
+            (None, None) => Some(port),
+        };
+        let scheme = self.scheme.as_deref().unwrap_or(scheme);
+        let port = port.filter(|port| Some(*port) != well_known(scheme));
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let host = self.host.as_deref().unwrap_or(host);
+        let path = self.path.as_ref().map_or_else(|| path.to_owned(), |new| new.apply(path));
+        format!("{scheme}://{host}{port}{path}{query}")
+    }
+}
+
+fn well_known(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
 /// Where copies of requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {

@@ -11,31 +11,8 @@ pub(in crate::plane::l7) fn answer<F>(
     request: &Request<'_, F>,
     identity: &Identity,
 ) -> OwnAnswer {
-    let own_scheme = if identity.is_tls { "https" } else { "http" };
-    let scheme = redirect.scheme.as_deref().unwrap_or(own_scheme);
-    let host = redirect.host.as_deref().unwrap_or(request.host);
-    let port = match (redirect.port, &redirect.scheme) {
-        (Some(port), _) => Some(port),
-        // the scheme's own
-        (None, Some(_)) => None,
-        (None, None) => Some(identity.key.addr.port()),
-    };
-    let port = port.filter(|port| Some(*port) != well_known(scheme));
-    let path = request.target.matched();
-    let path = redirect.path.as_ref().map_or_else(|| path.to_owned(), |new| new.apply(path));
-    let mut location = format!("{scheme}://{host}");
-    if let Some(port) = port {
-        location += &format!(":{port}");
-    }
-    location += &path;
-    location += request.target.query;
+    let scheme = if identity.is_tls { "https" } else { "http" };
+    let (path, query) = (request.target.matched(), request.target.query);
+    let location = redirect.location(scheme, request.host, identity.key.addr.port(), path, query);
     OwnAnswer::new(redirect.status).field("location", location)
-}
-
-fn well_known(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    }
 }
