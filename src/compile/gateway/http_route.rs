@@ -151,7 +151,7 @@ impl Parts<'_> {
             let field = format!("{}.backendRefs[{number}].filters", self.field);
             let place = Place { field: &field, ..place };
             let of_share = filters::compile(&wanted.filters, place, targets, context);
-            share.filters = of_share.filters;
+            (share.filters, share.redirect) = (of_share.filters, of_share.redirect);
             if let Some(verdict) = of_share.invalid {
                 share.target = Err(failure(verdict.message.as_str()));
                 invalid = invalid.or(Some(verdict));

@@ -57,6 +57,9 @@ where
     let target = picked.target.as_ref().map_err(|failure| failure.reason)?;
     let backend = &target.backend;
     record.backend = Some(backend.clone());
+    if let Some(redirect) = &picked.redirect {
+        return Err(redirect::answer(redirect, request, identity));
+    }
     match (target.protocol, &target.tls) {
         (Protocol::Http1, None) => {
             Ok(Route { backend: backend.clone(), rule: rule.clone(), share, cors })
