@@ -50,6 +50,7 @@ impl Suite {
     /// With manifests.
     pub fn start_with(manifests: &str) -> Self {
         let block = Block::claim();
+        must_permit_low_ports(&block);
         let mut objects = base();
         objects.extend(upstream::documents(manifests).into_iter().map(|it| placed(&block, it)));
         let is_deployment = |object: &mut Value| object["kind"] == "Deployment";
@@ -139,6 +140,16 @@ impl Suite {
         let found = listeners.iter().find(|it| it["name"] == listener).expect("the listener");
         let port = found["port"].as_u64().and_then(|port| port.try_into().ok());
         self.address(gateway, port.expect("a port"))
+    }
+}
+
+/// Upstream's Gateways listen on ports 80 and 443.
+fn must_permit_low_ports(block: &Block) {
+    if let Err(error) = std::net::TcpListener::bind(block.addr(253, 80)) {
+        panic!(
+            "cannot listen on port 80 ({error}): run as root, or let everybody listen there:\n  \
+             sysctl net.ipv4.ip_unprivileged_port_start=0"
+        );
     }
 }
 
