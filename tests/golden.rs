@@ -236,6 +236,11 @@ fn statuses(out: &mut String, compiled: &Compiled) {
         return;
     }
     writeln!(out, "\n# statuses").expect("a string takes it");
+    for it in &compiled.report.infrastructure {
+        writeln!(out, "Service {}/{} {:?}", it.namespace, it.name, it.ports)
+            .expect("a string takes it");
+        writeln!(out, "  {:?} {:?}", it.labels, it.annotations).expect("a string takes it");
+    }
     for (object, status) in &compiled.report.statuses {
         writeln!(out, "{object}").expect("a string takes it");
         match status {

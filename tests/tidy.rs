@@ -126,16 +126,18 @@ fn folders_import_only_what_the_design_allows() {
 #[test]
 fn planes_never_import_each_other() {
     let planes = ["dns", "l4", "l7"];
+    // what planes share knows none of them
+    let rooms = [&planes[..], &["tls"]].concat();
     for source in sources() {
-        let Some(plane) =
-            planes.iter().find(|it| source.name.starts_with(&format!("src/plane/{it}")))
+        let Some(room) =
+            rooms.iter().find(|it| source.name.starts_with(&format!("src/plane/{it}/")))
         else {
             continue;
         };
         for line in source.code() {
-            for other in planes.iter().filter(|other| *other != plane) {
+            for other in planes.iter().filter(|other| *other != room) {
                 let is_import = line.contains(&format!("plane::{other}"));
-                assert!(!is_import, "{}: {plane} imports {other}", source.name);
+                assert!(!is_import, "{}: {room} imports {other}", source.name);
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::source::directory::Texts;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[arg(
-        help = "[METHOD] URL, tcp://HOST:PORT, udp://HOST:PORT, or dns NAME [TYPE]",
+        help = "[METHOD] URL, tcp://, udp:// or tls://HOST:PORT, or dns NAME [TYPE]",
         value_name = "WHAT",
         required = true,
         num_args = 1..=3

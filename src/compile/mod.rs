@@ -36,7 +36,7 @@ use crate::snapshot::{Generation, RouteTable, Snapshot};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
-pub use report::Report;
+pub use report::{InfrastructureService, Report};
 pub use settings::{
     AddressRange, GATEWAY_CONTROLLER, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses,
     Settings,

@@ -1,6 +1,7 @@
 //! What `compile` says to people.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -19,6 +20,23 @@ pub struct Report {
     /// The status of every object of the Gateway API, by kind, namespace and name.
     #[serde(serialize_with = "as_list")]
     pub statuses: BTreeMap<ObjectRef, Status>,
+    /// What stands for each Gateway in a cluster.
+    pub infrastructure: Vec<InfrastructureService>,
+}
+
+/// A headless Service without selector that stands for a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InfrastructureService {
+    /// That of the Gateway.
+    pub namespace: Arc<str>,
+    /// `GATEWAY-CLASS`.
+    pub name: Arc<str>,
+    /// Those of `spec.infrastructure`, and the names of Gateway and class.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Those of `spec.infrastructure`.
+    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    /// The ports of its listeners by name: `tcp-80`.
+    pub ports: BTreeMap<Arc<str>, u16>,
 }
 
 /// A list of `{kind, namespace, name, status}`: JSON has no keys that are objects.
@@ -41,6 +59,7 @@ pub(super) struct Findings {
     list: Vec<Finding>,
     suggested: usize,
     statuses: BTreeMap<ObjectRef, Status>,
+    infrastructure: Vec<InfrastructureService>,
 }
 
 impl Findings {
@@ -56,6 +75,11 @@ impl Findings {
     /// Takes back all but the first `length`: they were said already.
     pub(super) fn truncate(&mut self, length: usize) {
         self.list.truncate(length);
+    }
+
+    /// Says what stands for Gateways in a cluster.
+    pub(super) fn infrastructure(&mut self, services: Vec<InfrastructureService>) {
+        self.infrastructure = services;
     }
 
     /// Says what the status of an object is.
@@ -87,6 +111,7 @@ impl Findings {
             findings: self.list,
             objects: counts.filter(|(_, count)| *count > 0).collect(),
             statuses: self.statuses,
+            infrastructure: self.infrastructure,
         }
     }
 }

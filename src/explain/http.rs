@@ -1,15 +1,14 @@
 //! The way of a request: listener, certificate, route, action, endpoint.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use super::{Candidate, Explanation, HttpQuestion, Place, rule};
+use super::{Candidate, Explanation, HttpQuestion, Place, rule, tls};
 use crate::manifest::finding::Severity;
 use crate::manifest::{Code, Finding, Kind};
 use crate::snapshot::matching::{Asked, FieldMatch, MatchValue, Missed, Verdict, canonical_path};
 use crate::snapshot::{
-    HostMatch, HttpListener, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, TlsTable,
-    VirtualHost,
+    HttpListener, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, VirtualHost,
 };
 
 pub(super) fn explain(
@@ -23,7 +22,7 @@ pub(super) fn explain(
         return outside(findings, explanation);
     };
     if let Some(table) = &listener.tls {
-        certificate(table, question, now, explanation);
+        tls::certificate(table, &question.host, now, explanation);
     }
     let path = match canonical_path(&question.path) {
         Ok(path) => path,
@@ -158,32 +157,6 @@ fn is_meant(key: SocketKey, question: &HttpQuestion) -> bool {
     let port = question.port.unwrap_or(if question.is_https { 443 } else { 80 });
     question.host.parse().is_ok_and(|ip: std::net::IpAddr| ip == key.addr.ip())
         && key.addr.port() == port
-}
-
-fn certificate(
-    table: &TlsTable,
-    question: &HttpQuestion,
-    now: SystemTime,
-    explanation: &mut Explanation,
-) {
-    let name = Some(&*question.host);
-    let entry = table.select(name);
-    let Some((entry, certificate)) = entry.and_then(|it| Some((it, it.certificate(name)?))) else {
-        explanation.step("certificate", "none: the handshake fails");
-        return;
-    };
-    let how = match entry.host {
-        HostMatch::Exact(_) => "by its exact name",
-        HostMatch::Wildcard(_) | HostMatch::Suffix(_) => "by a wildcard",
-        HostMatch::Any => "as the default: no other is for this name",
-    };
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let left = certificate.not_after.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
-    let days = left.div_euclid(86_400);
-    let validity = if left < 0 { "expired".to_owned() } else { format!("{days} days left") };
-    let names = certificate.names.join(", ");
-    let verdict = format!("Secret {}, {how}; it names {names}; {validity}", certificate.secret);
-    explanation.step("certificate", verdict).place = Place::new(&certificate.origin, "");
 }
 
 /// The listener of the socket that the host belongs to, and why not another.

@@ -15,6 +15,7 @@ mod name;
 mod question;
 mod rule;
 mod socket;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,9 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::{Finding, Origin};
 use crate::snapshot::{Backend, Endpoint, Reason, Snapshot};
 
-pub use question::{HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion};
+pub use question::{
+    HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion, TlsQuestion,
+};
 
 /// The steps of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,7 @@ pub fn explain(
             http::explain(snapshot, question, findings, now, &mut explanation)
         }
         Question::Socket(question) => socket::explain(snapshot, question, &mut explanation),
+        Question::Tls(question) => tls::explain(snapshot, question, now, &mut explanation),
         Question::Name(question) => name::explain(snapshot, question, &mut explanation),
     }
     explanation

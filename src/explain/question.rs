@@ -13,6 +13,8 @@ pub enum Question {
     Http(HttpQuestion),
     /// Where does this connection or datagram go?
     Socket(SocketQuestion),
+    /// Where does this TLS connection go?
+    Tls(TlsQuestion),
     /// What is behind this name?
     Name(NameQuestion),
 }
@@ -49,6 +51,15 @@ pub struct SocketQuestion {
     pub port: u16,
 }
 
+/// A TLS connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsQuestion {
+    /// The server name, lower-case; or an address, for a client that sends no name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
 /// A name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameQuestion {
@@ -64,10 +75,10 @@ pub struct NameQuestion {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
     /// Too few or too many words.
-    #[error("ask for [METHOD] URL, tcp://HOST:PORT, udp://HOST:PORT, or dns NAME [TYPE]")]
+    #[error("ask for [METHOD] URL, tcp://, udp:// or tls://HOST:PORT, or dns NAME [TYPE]")]
     Words,
     /// Not a URL of a known scheme.
-    #[error("{0:?} is not a URL: http://, https://, tcp:// or udp:// is expected")]
+    #[error("{0:?} is not a URL: http://, https://, tcp://, udp:// or tls:// is expected")]
     Url(String),
     /// A port that is none.
     #[error("{0:?} has no port from 1 to 65535")]
@@ -130,8 +141,8 @@ impl Question {
                 pairs.extend(fields.map(|(name, value)| ("header", format!("{name}: {value}"))));
                 question.from
             }
-            Self::Socket(question) => {
-                pairs.push(("url", question.to_string()));
+            Self::Socket(_) | Self::Tls(_) => {
+                pairs.push(("url", self.to_string()));
                 None
             }
             Self::Name(question) => {
@@ -189,12 +200,18 @@ impl Question {
                     from,
                 }));
             }
-            "tcp" => Transport::Tcp,
-            "udp" => Transport::Udp,
+            "tcp" => Some(Transport::Tcp),
+            "udp" => Some(Transport::Udp),
+            "tls" => None,
             _ => return Err(wrong()),
         };
         let port = port.ok_or_else(|| QuestionError::Port(url.to_owned()))?;
-        Ok(Self::Socket(SocketQuestion { transport, host: host.to_owned(), port }))
+        Ok(match transport {
+            Some(transport) => {
+                Self::Socket(SocketQuestion { transport, host: host.to_owned(), port })
+            }
+            None => Self::Tls(TlsQuestion { host: host.to_ascii_lowercase(), port }),
+        })
     }
 }
 
@@ -206,21 +223,30 @@ impl HttpQuestion {
     }
 }
 
-impl fmt::Display for SocketQuestion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { transport, host, port } = self;
-        if host.contains(':') {
-            return write!(f, "{transport}://[{host}]:{port}");
-        }
-        write!(f, "{transport}://{host}:{port}")
+impl TlsQuestion {
+    /// The name that the client sends; empty if it sends none (RFC 6066: addresses are no names).
+    pub fn server_name(&self) -> &str {
+        if self.host.parse::<IpAddr>().is_ok() { "" } else { &self.host }
     }
+}
+
+/// A URL of a scheme without a path.
+fn socket_url(scheme: &str, host: &str, port: u16) -> String {
+    if host.contains(':') {
+        return format!("{scheme}://[{host}]:{port}");
+    }
+    format!("{scheme}://{host}:{port}")
 }
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(question) => write!(f, "{} {}", question.method, question.url()),
-            Self::Socket(question) => question.fmt(f),
+            Self::Socket(question) => {
+                let scheme = question.transport.to_string();
+                f.write_str(&socket_url(&scheme, &question.host, question.port))
+            }
+            Self::Tls(question) => f.write_str(&socket_url("tls", &question.host, question.port)),
             Self::Name(question) => {
                 write!(f, "dns {} {}", question.name, type_name(question.query))
             }

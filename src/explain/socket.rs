@@ -16,15 +16,21 @@ pub(super) fn explain(
     let key = SocketKey { transport: question.transport, addr: SocketAddr::new(ip, question.port) };
     let Some(spec) = listener(snapshot, key) else { return nobody(snapshot, key, explanation) };
     match &spec.serve {
-        Serve::Http(http) => looked_into(spec.key, "HTTP", &http.name, explanation),
-        Serve::Tls(tls) => looked_into(spec.key, "TLS", &tls.name, explanation),
+        Serve::Http(http) => {
+            let next = "ask for a URL to see which rule takes a request";
+            looked_into(spec.key, "HTTP", &http.name, next, explanation);
+        }
+        Serve::Tls(tls) => {
+            let next = "ask for tls:// and a server name to see who takes it";
+            looked_into(spec.key, "TLS", &tls.name, next, explanation);
+        }
         Serve::Frontend(frontend) => carried(frontend, spec.key, explanation),
     }
 }
 
-fn looked_into(key: SocketKey, what: &str, name: &str, explanation: &mut Explanation) {
+fn looked_into(key: SocketKey, what: &str, name: &str, next: &str, explanation: &mut Explanation) {
     explanation.step("listener", format!("{key} is the {what} listener {name:?}"));
-    explanation.end("ask for a URL to see which rule takes a request");
+    explanation.end(next);
 }
 
 /// The address itself, or that of a Service name.
@@ -89,7 +95,7 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
     explanation.end("the client is refused");
 }
 
-fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
+pub(super) fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
     let verdict = format!("{key} is the {} of {}", frontend.exposure, frontend.owner);
     let step = explanation.step("frontend", verdict);
     let backends = frontend.shares.iter().filter_map(|share| share.backend());

@@ -1,3 +1,5 @@
+mod tls;
+
 use std::time::UNIX_EPOCH;
 
 use super::*;

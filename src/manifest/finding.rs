@@ -82,6 +82,8 @@ pub enum Code {
     AddressClash,
     /// Two listeners, or two policies, claim the same; the older one wins.
     Conflict,
+    /// Two TLS listeners of a port whose hosts overlap.
+    Overlap,
     /// A Secret that holds no usable certificate and key.
     BadCertificate,
     /// A certificate that is not valid now.
@@ -102,7 +104,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its text form, in order.
-    pub const ALL: [(Self, &'static str); 32] = [
+    pub const ALL: [(Self, &'static str); 33] = [
         (Self::Unreadable, "RT001"),
         (Self::Syntax, "RT002"),
         (Self::UnknownKind, "RT003"),
@@ -127,6 +129,7 @@ impl Code {
         (Self::NeverMatches, "RT202"),
         (Self::AddressClash, "RT203"),
         (Self::Conflict, "RT204"),
+        (Self::Overlap, "RT205"),
         (Self::BadCertificate, "RT301"),
         (Self::ExpiredCertificate, "RT302"),
         (Self::KeyMismatch, "RT303"),

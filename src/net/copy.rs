@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// The buffer that the sessions of one worker share while they copy.
 #[derive(Debug)]
@@ -36,34 +35,71 @@ pub struct Copied {
 }
 
 /// Copies until both directions have ended. A direction that ends is passed on as a shutdown of
-/// writing; an error ends both. `copied` is up to date whenever this future is not running, also
-/// after it was dropped.
-pub async fn copy_both(
-    first: &mut TcpStream,
-    second: &mut TcpStream,
+/// writing (within TLS: a close_notify, too); an error ends both. `ahead` is what was read of the
+/// first connection before, and counts as copied. `copied` is up to date whenever this future is
+/// not running, also after it was dropped.
+pub async fn copy_both<A: Connection, B: Connection>(
+    first: &mut A,
+    second: &mut B,
+    ahead: Vec<u8>,
     buffer: &SharedBuffer,
     copied: &mut Copied,
-) -> io::Result<()> {
-    let (mut forth, mut back) = (Direction::default(), Direction::default());
+) -> Result<(), CopyError> {
+    copied.forth = ahead.len() as u64;
+    let (mut forth, mut back) = (Direction::new(ahead), Direction::new(Vec::new()));
     poll_fn(|context| {
-        let forth = forth.poll(first, second, buffer, &mut copied.forth, context)?;
-        let back = back.poll(second, first, buffer, &mut copied.back, context)?;
+        let forth = forth.poll(first, second, buffer, &mut copied.forth, context);
+        let forth = forth.map_err(|failed| failed.of(CopyError::First, CopyError::Second))?;
+        let back = back.poll(second, first, buffer, &mut copied.back, context);
+        let back = back.map_err(|failed| failed.of(CopyError::Second, CopyError::First))?;
         if forth.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }
 
+/// Which connection failed, and how.
+#[derive(Debug)]
+pub enum CopyError {
+    /// The first one.
+    First(io::Error),
+    /// The second one.
+    Second(io::Error),
+}
+
+/// Where a direction failed.
+enum Failed {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+impl Failed {
+    fn of(
+        self,
+        reader: fn(io::Error) -> CopyError,
+        writer: fn(io::Error) -> CopyError,
+    ) -> CopyError {
+        match self {
+            Self::Reading(error) => reader(error),
+            Self::Writing(error) => writer(error),
+        }
+    }
+}
+
+/// What can be copied from and to.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
+
 /// One direction of a copy.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Direction {
     /// Read, but not yet taken by the peer.
     left: Vec<u8>,
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    #[default]
     Copying,
     /// The reader has ended; the writer is to be told.
     Ending,
@@ -71,23 +107,27 @@ enum Phase {
 }
 
 impl Direction {
+    fn new(left: Vec<u8>) -> Self {
+        Self { left, phase: Phase::Copying }
+    }
+
     fn poll(
         &mut self,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut impl Connection,
+        to: &mut impl Connection,
         buffer: &SharedBuffer,
         copied: &mut u64,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         for _ in 0..ROUNDS {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
                 Phase::Ending => {
-                    ready!(Pin::new(&mut *to).poll_shutdown(context))?;
+                    ready!(Pin::new(&mut *to).poll_shutdown(context)).map_err(Failed::Writing)?;
                     self.phase = Phase::Ended;
                 }
                 Phase::Copying => {
-                    ready!(self.poll_flush(to, context))?;
+                    ready!(self.poll_left(to, context))?;
                     ready!(self.poll_copy(from, to, buffer, copied, context))?;
                 }
             }
@@ -98,13 +138,13 @@ impl Direction {
     }
 
     /// Writes what is left from before.
-    fn poll_flush(
+    fn poll_left(
         &mut self,
-        to: &mut TcpStream,
+        to: &mut impl Connection,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         while !self.left.is_empty() {
-            let written = ready!(Pin::new(&mut *to).poll_write(context, &self.left))?;
+            let written = ready!(poll_write(to, context, &self.left))?;
             self.left.drain(..written);
         }
         // an empty Vec would keep its memory, and most sessions are idle most of the time
@@ -115,15 +155,20 @@ impl Direction {
     /// Reads once into the shared buffer and writes as much of it as the peer takes.
     fn poll_copy(
         &mut self,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut impl Connection,
+        to: &mut impl Connection,
         buffer: &SharedBuffer,
         copied: &mut u64,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         let mut shared = buffer.0.borrow_mut();
         let mut read = ReadBuf::new(&mut shared);
-        ready!(Pin::new(from).poll_read(context, &mut read))?;
+        let polled = Pin::new(from).poll_read(context, &mut read);
+        if polled.map_err(Failed::Reading)?.is_pending() {
+            // TLS may hold bytes back until it is flushed; nothing waits for the end of it
+            let _ = Pin::new(to).poll_flush(context).map_err(Failed::Writing)?;
+            return Poll::Pending;
+        }
         let mut bytes = read.filled();
         if bytes.is_empty() {
             self.phase = Phase::Ending;
@@ -131,7 +176,7 @@ impl Direction {
         }
         *copied = copied.saturating_add(bytes.len() as u64);
         while !bytes.is_empty() {
-            match Pin::new(&mut *to).poll_write(context, bytes) {
+            match poll_write(to, context, bytes) {
                 Poll::Ready(written) => bytes = bytes.get(written?..).unwrap_or_default(),
                 Poll::Pending => {
                     self.left = bytes.to_vec();
@@ -140,6 +185,18 @@ impl Direction {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes at least one byte.
+fn poll_write(
+    to: &mut impl Connection,
+    context: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<Result<usize, Failed>> {
+    match ready!(Pin::new(to).poll_write(context, bytes)).map_err(Failed::Writing)? {
+        0 => Poll::Ready(Err(Failed::Writing(io::ErrorKind::WriteZero.into()))),
+        written => Poll::Ready(Ok(written)),
     }
 }
 

@@ -18,8 +18,10 @@ where
     let (client, mut near) = pair().await;
     let (mut far, server) = pair().await;
     let (buffer, mut copied) = (SharedBuffer::default(), Copied::default());
-    let (result, ()) =
-        tokio::join!(copy_both(&mut near, &mut far, &buffer, &mut copied), work(client, server));
+    let (result, ()) = tokio::join!(
+        copy_both(&mut near, &mut far, Vec::new(), &buffer, &mut copied),
+        work(client, server)
+    );
     (copied, result.is_ok())
 }
 

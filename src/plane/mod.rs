@@ -2,7 +2,7 @@
 //!
 //! In: connections and datagrams, and the snapshot. Out: traffic at endpoints, answers, records.
 //! `worker` owns the threads and calls `l4`, `l7` and `dns`; `listeners` keeps the sockets as the
-//! snapshot wants them.
+//! snapshot wants them; `tls` is what `l4` and `l7` share.
 //!
 //! Invariant: planes import `snapshot`, `balance`, `net`, `observe` and `life`, never `manifest`
 //! beyond names, `store`, `compile` or `source`; `l4`, `l7` and `dns` never import each other.
@@ -12,7 +12,11 @@ pub mod dns;
 pub mod l4;
 pub mod l7;
 pub mod listeners;
+pub mod tls;
 pub mod worker;
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -38,17 +42,19 @@ pub struct Local {
     pub loads: Loads,
     /// Randomness for picks.
     pub rng: RefCell<Rng>,
+    /// What TLS towards clients needs, by certificate.
+    pub tls: tls::ServerConfigs,
     /// Where records go.
     pub observer: Rc<Observer>,
     /// Tells when to stop taking new work.
     pub drain: Drain,
 }
 
-/// A fresh TCP connection and the listener it came in by.
+/// A fresh TCP connection, or what has become of it, and the listener it came in by.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct Accepted<S = TcpStream> {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: S,
     /// Who connected.
     pub client: SocketAddr,
     /// The listener in the snapshot.

@@ -54,7 +54,7 @@ pub(super) fn resolve(
             socket.listeners.push(place);
         }
     }
-    overlaps(listeners, &sockets);
+    overlaps(listeners, &sockets, context);
 }
 
 /// Why a listener cannot have a part of a socket.
@@ -112,7 +112,11 @@ fn conflict(
 
 /// HTTPS listeners of a socket whose hosts overlap: a connection may be used for a host that
 /// belongs to another listener, which is answered with 421 (GEP-3567).
-fn overlaps(listeners: &mut [OwnListener<'_>], sockets: &BTreeMap<SocketKey, Socket>) {
+fn overlaps(
+    listeners: &mut [OwnListener<'_>],
+    sockets: &BTreeMap<SocketKey, Socket>,
+    context: &mut Context<'_, '_, '_>,
+) {
     for socket in sockets.values().filter(|it| it.class == Some(Class::Tls)) {
         for place in &socket.listeners {
             let Some(listener) = listeners.get(*place) else { continue };
@@ -128,7 +132,12 @@ fn overlaps(listeners: &mut [OwnListener<'_>], sockets: &BTreeMap<SocketKey, Soc
                 );
                 Verdict::new("OverlappingHostnames", message)
             });
-            if let (Some(verdict), Some(listener)) = (verdict, listeners.get_mut(*place)) {
+            let Some((verdict, listener)) = verdict.zip(listeners.get_mut(*place)) else {
+                continue;
+            };
+            if listener.overlaps.is_none() {
+                let (field, message) = (&listener.field, verdict.message.as_str());
+                context.findings.push(listener.subject.note(Code::Overlap, field, message));
                 listener.overlaps = Some(verdict);
             }
         }

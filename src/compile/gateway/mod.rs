@@ -25,6 +25,7 @@ mod filters;
 mod gateways;
 mod grpc_route;
 mod http_route;
+mod infrastructure;
 mod listener;
 mod listener_sets;
 mod matches;
@@ -110,6 +111,7 @@ pub(super) fn compile(
     conflicts::resolve(&mut listeners, &gateways, &ingress.sockets(settings), &mut context);
     terminate::resolve(&mut listeners, &mut gateways, &mut context);
     let routes = routes::compile(&gateways, &sets, &mut listeners, &mut context);
+    context.findings.infrastructure(infrastructure::services(&gateways, &listeners));
     statuses::report(&classes, &gateways, &sets, &listeners, &routes, &mut context);
     let addresses = gateways.iter().map(|it| (it.key.clone(), it.addresses.clone())).collect();
     Served { sockets: sockets::build(&gateways, &listeners, ingress, &mut context), addresses }

@@ -1,4 +1,4 @@
-//! L4: everything that comes in by a listener goes to one backend.
+//! L4: what comes in by a listener goes to its backends, whatever it is.
 //!
 //! In: fresh TCP connections and UDP sockets from `worker`. Out: bytes at endpoints, a record a
 //! session or flow. The snapshot is loaded once a session (TCP) or flow (UDP).
@@ -7,6 +7,9 @@
 //! elsewhere.
 
 mod flows;
+
+#[cfg(test)]
+mod tests;
 
 pub mod tcp;
 pub mod udp;

@@ -6,34 +6,38 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::balance::{InFlight, pick, pick_weighted};
-use crate::net::{ConnectError, Copied, SharedBuffer, connect, copy_both, reset_on_drop};
+use crate::net::{
+    ConnectError, Copied, CopyError, SharedBuffer, connect, copy_both, reset_on_drop,
+};
 use crate::observe::ConnectionRecord;
+use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local};
-use crate::snapshot::{Backend, Frontend, Reason, Serve, SocketKey};
+use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, Target, UpstreamTls};
 
-/// Carries one connection to its end.
+/// Carries one connection to an endpoint of `frontend`, to its end. `ahead` is what was read of it
+/// before.
 ///
 /// Without a usable endpoint it is reset at once: from userspace this is as close as one can come
 /// to the refusal of kube-proxy, and a client sees it as fast.
-pub async fn serve(local: Rc<Local>, buffer: Rc<SharedBuffer>, accepted: Accepted) {
+pub async fn serve(
+    local: Rc<Local>,
+    buffer: Rc<SharedBuffer>,
+    accepted: Accepted<Stream>,
+    ahead: Vec<u8>,
+    frontend: Arc<Frontend>,
+) {
     let Accepted { stream: mut client, client: peer, key } = accepted;
-    let snapshot = local.snapshot.load();
-    let Some(Serve::Frontend(frontend)) = snapshot.listeners.get(&key).map(|it| &it.serve) else {
-        // the Service went away while the connection waited in the queue
-        return reset_on_drop(&client);
-    };
-    let mut record = record(&local, frontend, peer, key);
-    let chosen = choose(&local, frontend);
-    drop(snapshot);
+    let mut record = record(&local, frontend.exposure, peer, key);
+    let chosen = choose(&local, &frontend);
+    drop(frontend);
     let connected = match chosen {
-        Ok(backend) => {
-            record.backend = Some(backend.clone());
+        Ok(target) => {
+            record.backend = Some(target.backend.clone());
             // boxed, so that a session that is only copying does not keep room for connecting
-            Box::pin(connect_any(&local, &backend, &mut record)).await
+            Box::pin(connect_any(&local, &target, &mut record)).await
         }
         Err(reason) => Err(reason),
     };
@@ -41,23 +45,30 @@ pub async fn serve(local: Rc<Local>, buffer: Rc<SharedBuffer>, accepted: Accepte
         Ok(connected) => connected,
         Err(reason) => {
             record.reason = Some(reason);
-            return reset_on_drop(&client);
+            return reset_on_drop(client.tcp());
         }
     };
     let mut copied = Copied::default();
-    let ended = copy_both(&mut client, &mut endpoint, &buffer, &mut copied).await;
+    let ended = copy_both(&mut client, &mut endpoint, ahead, &buffer, &mut copied).await;
     record.received_bytes = copied.forth;
     record.sent_bytes = copied.back;
     if let Err(error) = ended {
         record.reason = Some(reason_of(&error));
-        reset_on_drop(&client);
-        reset_on_drop(&endpoint);
+        reset_on_drop(client.tcp());
+        reset_on_drop(endpoint.tcp());
     }
+}
+
+/// Resets a connection to a listener of a Gateway that goes nowhere, and says why.
+pub fn refuse(local: &Local, accepted: &Accepted, reason: Reason) {
+    let mut record = record(local, Exposure::Gateway, accepted.client, accepted.key);
+    record.reason = Some(reason);
+    reset_on_drop(&accepted.stream);
 }
 
 fn record(
     local: &Local,
-    frontend: &Arc<Frontend>,
+    exposure: Exposure,
     client: SocketAddr,
     key: SocketKey,
 ) -> ConnectionRecord {
@@ -67,7 +78,7 @@ fn record(
         transport: key.transport,
         client,
         frontend: key.addr,
-        exposure: frontend.exposure,
+        exposure,
         backend: None,
         endpoint: None,
         reason: None,
@@ -77,40 +88,56 @@ fn record(
 }
 
 /// One of the frontend's backends, by weight.
-fn choose(local: &Local, frontend: &Frontend) -> Result<Arc<Backend>, Reason> {
+fn choose(local: &Local, frontend: &Frontend) -> Result<Target, Reason> {
     let picked = pick_weighted(&frontend.shares, &mut local.rng.borrow_mut());
     let (_, share) = picked.ok_or(Reason::NoService)?;
-    share.target.as_ref().map(|it| it.backend.clone()).map_err(|failure| failure.reason)
+    share.target.clone().map_err(|failure| failure.reason)
 }
 
 /// Tries endpoints until one accepts; none is tried twice.
 async fn connect_any(
     local: &Local,
-    backend: &Arc<Backend>,
+    target: &Target,
     record: &mut ConnectionRecord,
-) -> Result<(TcpStream, InFlight), Reason> {
+) -> Result<(Stream, InFlight), Reason> {
+    let usable = &target.backend.usable;
     let mut tried = Vec::new();
     let mut reason = Reason::NoReadyEndpoint;
     while tried.len() < MAX_ATTEMPTS {
-        let picked = pick(&backend.usable, &tried, &local.loads, &mut local.rng.borrow_mut());
+        let picked = pick(usable, &tried, &local.loads, &mut local.rng.borrow_mut());
         let Some(endpoint) = picked else { break };
         record.endpoint = Some(endpoint.id);
         let in_flight = local.loads.begin(endpoint.id);
-        match connect(endpoint.id.addr(), CONNECT_TIMEOUT).await {
+        match reach(endpoint.id, target.tls.as_deref()).await {
             Ok(stream) => return Ok((stream, in_flight)),
-            Err(ConnectError::Timeout) => reason = Reason::ConnectTimeout,
-            Err(ConnectError::Io(_)) => reason = Reason::ConnectRefused,
+            Err(failed) => reason = failed,
         }
         tried.push(endpoint.id);
     }
     Err(reason)
 }
 
-fn reason_of(error: &io::Error) -> Reason {
-    if error.kind() == io::ErrorKind::TimedOut {
-        return Reason::ResponseTimeout;
+/// Connects to an endpoint; one that is to be spoken to within TLS is out of reach.
+async fn reach(endpoint: EndpointId, tls: Option<&UpstreamTls>) -> Result<Stream, Reason> {
+    if tls.is_some() {
+        return Err(Reason::UnsupportedBackend);
     }
-    Reason::UpstreamReset
+    match connect(endpoint.addr(), CONNECT_TIMEOUT).await {
+        Ok(stream) => Ok(Stream::Plain(stream)),
+        Err(ConnectError::Timeout) => Err(Reason::ConnectTimeout),
+        Err(ConnectError::Io(_)) => Err(Reason::ConnectRefused),
+    }
+}
+
+/// Within TLS, a client that ends without saying so has failed: it may be an attack.
+fn reason_of(error: &CopyError) -> Reason {
+    match error {
+        CopyError::First(_) => Reason::ClientClosed,
+        CopyError::Second(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Reason::ResponseTimeout
+        }
+        CopyError::Second(_) => Reason::UpstreamReset,
+    }
 }
 
 /// Inside a cluster a connect takes a round trip; what takes longer is gone.

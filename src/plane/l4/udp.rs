@@ -64,7 +64,7 @@ struct Listener {
 
 /// The way of one client: a connected socket of its own, so that answers find back.
 struct Flow {
-    upstream: UdpSocket,
+    upstream: Rc<UdpSocket>,
     record: RefCell<ConnectionRecord>,
     /// Whether the endpoint refused the last datagram (ICMP port unreachable).
     refused: Cell<bool>,
@@ -95,7 +95,7 @@ impl Listener {
         let Some(flow) = flow.or_else(|| self.begin(frontend, client, now)) else { return };
         // not through tokio, which knows nothing of a fresh socket's readiness yet; a full queue
         // drops datagrams, here as anywhere
-        if let Ok(length) = SockRef::from(&flow.upstream).send(datagram) {
+        if let Ok(length) = SockRef::from(&*flow.upstream).send(datagram) {
             flow.record.borrow_mut().received_bytes += length as u64;
         }
     }
@@ -124,15 +124,14 @@ impl Listener {
             }
         };
         let flow = Rc::new(Flow {
-            upstream,
+            upstream: Rc::new(upstream),
             record: RefCell::new(record),
             refused: Cell::new(false),
             _in_flight: self.local.loads.begin(endpoint),
         });
         self.flows.borrow_mut().begin(client, endpoint, flow.clone(), now);
-        let answers =
-            answers(Rc::downgrade(&flow), self.socket.clone(), self.flows.clone(), client);
-        spawn_local("udp flow", answers);
+        let (socket, flows) = (Rc::downgrade(&self.socket), Rc::downgrade(&self.flows));
+        spawn_local("udp flow", answers(Rc::downgrade(&flow), socket, flows, client));
         Some(flow)
     }
 
@@ -172,21 +171,29 @@ impl Listener {
     }
 }
 
-/// Passes answers back as long as the flow is in the table: the table alone keeps it alive.
-async fn answers(flow: Weak<Flow>, socket: Rc<UdpSocket>, flows: Flows, client: SocketAddr) {
+/// Passes answers back as long as the flow is in the table: the table alone keeps it alive, and
+/// ends with the task that receives from clients.
+async fn answers(
+    flow: Weak<Flow>,
+    socket: Weak<UdpSocket>,
+    flows: Weak<RefCell<FlowTable<Rc<Flow>>>>,
+    client: SocketAddr,
+) {
     let mut buffer = Vec::new();
     loop {
-        // a flow without answers must still be let go, so nothing is held across the wait
-        let waited = {
-            let Some(flow) = flow.upgrade() else { return };
-            tokio::time::timeout(LOOK, flow.upstream.readable()).await
+        // a flow without answers must still be let go, so only its socket is held across the wait
+        let Some(upstream) = flow.upgrade().map(|flow| flow.upstream.clone()) else { return };
+        let waited = tokio::time::timeout(LOOK, upstream.readable()).await;
+        let (Some(flow), Some(socket), Some(flows)) =
+            (flow.upgrade(), socket.upgrade(), flows.upgrade())
+        else {
+            return;
         };
-        let Some(flow) = flow.upgrade() else { return };
         if waited.is_err() {
             continue;
         }
         buffer.resize(MAX_DATAGRAM, 0);
-        match flow.upstream.try_recv(&mut buffer) {
+        match upstream.try_recv(&mut buffer) {
             Ok(length) => {
                 let answer = buffer.get(..length).unwrap_or_default();
                 if let Ok(sent) = socket.try_send_to(answer, client) {

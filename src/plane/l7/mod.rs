@@ -27,7 +27,6 @@ mod h1;
 mod limits;
 mod respond;
 mod route;
-mod tls;
 mod upgrade;
 mod upstream;
 
@@ -46,8 +45,8 @@ use tokio::time::Instant;
 use self::buffer::Buffers;
 pub use self::limits::Limits;
 use self::respond::Clock;
-use self::tls::ServerConfigs;
 use self::upstream::Pool;
+use super::tls::Hello;
 use super::{Accepted, Local};
 use crate::life;
 use crate::observe::RequestRecord;
@@ -60,7 +59,6 @@ pub struct Server {
     limits: Limits,
     buffers: Rc<Buffers>,
     pool: Pool,
-    tls: ServerConfigs,
     clock: Clock,
     /// Bytes on their way through, within one poll.
     scratch: RefCell<Vec<u8>>,
@@ -78,7 +76,6 @@ impl Server {
             local,
             limits,
             buffers: Rc::default(),
-            tls: ServerConfigs::default(),
             clock: Clock::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             draining: Cell::new(false),
@@ -89,9 +86,18 @@ impl Server {
         server
     }
 
-    /// Serves a connection to its end.
-    pub async fn serve(self: &Rc<Self>, accepted: Accepted) {
-        connection::serve(self, accepted).await;
+    /// Serves a connection to its end. `listener` is what its socket serves now.
+    pub async fn serve(self: &Rc<Self>, accepted: Accepted, listener: Arc<HttpListener>) {
+        connection::serve(self, accepted, listener).await;
+    }
+
+    /// Serves a connection whose client has begun with TLS already.
+    pub async fn serve_tls(
+        self: &Rc<Self>,
+        accepted: Accepted<Hello>,
+        listener: Arc<HttpListener>,
+    ) {
+        connection::serve_tls(self, accepted, listener).await;
     }
 
     async fn watch_drain(server: Weak<Self>) {
@@ -112,7 +118,7 @@ impl Server {
             let snapshot = server.local.snapshot.load();
             server.pool.purge(&snapshot, Instant::now());
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
-                server.tls.purge(&snapshot);
+                server.local.tls.purge(&snapshot);
             }
         }
     }

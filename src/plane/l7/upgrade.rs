@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Server;
 use super::buffer::Buffer;
-use super::connection::Stream;
 use super::exchange::Carrier;
 use super::upstream::Connection;
 use crate::observe::RequestRecord;
+use crate::plane::tls::Stream;
 
 /// Copies both ways until both sides have ended, or one has failed. `ahead` is what the client
 /// sent before 101.

@@ -52,17 +52,25 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::snapshot::{HttpListener, ListenerSpec, RouteTable, Transport};
+    use crate::plane::tests::frontend;
+    use crate::snapshot::{HttpListener, ListenerSpec, RouteTable, TlsListener, Transport};
 
     fn key(port: u16) -> SocketKey {
         SocketKey { transport: Transport::Tcp, addr: ([127, 0, 0, 1], port).into() }
     }
 
-    fn wanting(ports: &[u16]) -> Snapshot {
+    fn http() -> Serve {
         let routes = Arc::new(RouteTable::default());
-        let listener = Arc::new(HttpListener::single("http".into(), None, routes));
+        Serve::Http(Arc::new(HttpListener::single("http".into(), None, routes)))
+    }
+
+    fn wanting(ports: &[u16]) -> Snapshot {
+        serving(ports, &http())
+    }
+
+    fn serving(ports: &[u16], serve: &Serve) -> Snapshot {
         let spec = |port: &u16| {
-            let spec = ListenerSpec { key: key(*port), serve: Serve::Http(listener.clone()) };
+            let spec = ListenerSpec { key: key(*port), serve: serve.clone() };
             (spec.key, Arc::new(spec))
         };
         Snapshot { listeners: ports.iter().map(spec).collect(), ..Snapshot::default() }
@@ -74,6 +82,17 @@ mod tests {
         let plan = plan(&running, &wanting(&[2, 3]), 2);
         assert_eq!(plan.open, [(key(3), Placement::Every)]);
         assert_eq!(plan.close, [key(1)]);
+    }
+
+    #[test]
+    fn what_a_socket_serves_is_no_reason_to_open_it_anew() {
+        let tls = Serve::Tls(Arc::new(TlsListener::new("tls".into(), None, Vec::new())));
+        for serve in [http(), tls, Serve::Frontend(frontend(Vec::new()))] {
+            for placement in [Placement::Every, Placement::One(1)] {
+                let plan = plan(&[(key(1), placement)].into(), &serving(&[1], &serve), 2);
+                assert_eq!(plan, Plan::default(), "{serve:?}");
+            }
+        }
     }
 
     #[test]

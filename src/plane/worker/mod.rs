@@ -10,6 +10,10 @@
 mod accept;
 mod sessions;
 mod thread;
+mod tls;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};

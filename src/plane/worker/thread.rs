@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -11,11 +12,13 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use super::accept::{self, Stop};
 use super::sessions::{Handed, Session, Sessions};
+use super::tls;
 use crate::balance::{Loads, Rng};
 use crate::life::{Drain, spawn_local};
 use crate::net::{SharedBuffer, set_options};
 use crate::observe::WorkerShard;
 use crate::plane::listeners::Change;
+use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local, dns, l4, l7};
 use crate::snapshot::cell::Reader;
 use crate::snapshot::{Generation, Serve, SocketKey};
@@ -64,6 +67,7 @@ impl Seed {
             snapshot: self.snapshot.cached(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(seed(self.number))),
+            tls: Default::default(),
             observer: observer.clone(),
             drain: self.drain.clone(),
         });
@@ -74,6 +78,7 @@ impl Seed {
         let worker = Rc::new(Worker {
             number: self.number,
             sessions: self.sessions,
+            handshake_time: self.http.handshake_time,
             http: l7::Server::new(local.clone(), self.http),
             buffer: Rc::default(),
             local,
@@ -104,9 +109,11 @@ fn seed(worker: usize) -> u64 {
 pub(super) struct Worker {
     pub(super) number: usize,
     pub(super) sessions: Sessions,
-    local: Rc<Local>,
-    http: Rc<l7::Server>,
-    buffer: Rc<SharedBuffer>,
+    pub(super) local: Rc<Local>,
+    pub(super) http: Rc<l7::Server>,
+    pub(super) buffer: Rc<SharedBuffer>,
+    /// For a ClientHello, and again for the rest of a handshake.
+    pub(super) handshake_time: Duration,
 }
 
 impl Worker {
@@ -122,17 +129,27 @@ impl Worker {
         let accepted = Accepted { stream, client, key };
         let snapshot = self.local.snapshot.load();
         match snapshot.listeners.get(&key).map(|spec| &spec.serve) {
-            Some(Serve::Http(_) | Serve::Tls(_)) => {
-                let http = self.http.clone();
+            Some(Serve::Http(http)) => {
+                let (server, listener) = (self.http.clone(), http.clone());
                 spawn_local("http", async move {
-                    http.serve(accepted).await;
+                    server.serve(accepted, listener).await;
                     drop(session);
                 });
             }
-            Some(Serve::Frontend(_)) => {
+            Some(Serve::Frontend(frontend)) => {
                 let (local, buffer) = (self.local.clone(), self.buffer.clone());
+                let frontend = frontend.clone();
+                let Accepted { stream, client, key } = accepted;
+                let accepted = Accepted { stream: Stream::Plain(stream), client, key };
                 spawn_local("tcp", async move {
-                    l4::tcp::serve(local, buffer, accepted).await;
+                    l4::tcp::serve(local, buffer, accepted, Vec::new(), frontend).await;
+                    drop(session);
+                });
+            }
+            Some(Serve::Tls(_)) => {
+                let worker = self.clone();
+                spawn_local("tls", async move {
+                    tls::serve(worker, accepted).await;
                     drop(session);
                 });
             }

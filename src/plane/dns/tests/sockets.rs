@@ -43,6 +43,7 @@ impl Site {
             snapshot: reader.cached(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
+            tls: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });

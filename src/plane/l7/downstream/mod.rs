@@ -1,6 +1,6 @@
 //! The client's side: one file a protocol.
 //!
-//! In: a [`Stream`](super::connection::Stream) that speaks it. Out: requests for `exchange`,
+//! In: a [`Stream`](crate::plane::tls::Stream) that speaks it. Out: requests for `exchange`,
 //! responses for the client. Called by `connection`.
 
 pub(super) mod h1;

@@ -1,9 +1,10 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::*;
 use crate::plane::Accepted;
 use crate::plane::l7::{Limits, Server};
-use crate::snapshot::{EndpointId, HostMatch, Snapshot};
+use crate::snapshot::{EndpointId, HostMatch, HttpListener, Snapshot};
 
 #[test]
 fn the_next_request_of_a_kept_connection_sees_the_new_snapshot() {
@@ -122,7 +123,9 @@ fn an_idle_connection_is_small() {
         let server = Server::new(world.local.clone(), Limits::default());
         let stream = tokio::net::TcpStream::connect(world.addr).await.expect("it must accept");
         let accepted = Accepted { stream, client: world.addr, key: world.key };
-        let size = size_of_val(&server.serve(accepted));
+        let routes = Default::default();
+        let listener = Arc::new(HttpListener::single("http".into(), None, routes));
+        let size = size_of_val(&server.serve(accepted, listener));
         assert!(size <= 1200, "{size}");
     });
 }

@@ -1,30 +1,16 @@
 use std::sync::Arc;
 
 use rustls::{ClientConfig, HandshakeKind};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::world::*;
-use crate::manifest::ObjectKey;
-use crate::snapshot::{Certificate, CertificateId, HostMatch, TlsEntry, TlsTable};
-
-/// A certificate for a name.
-pub(super) fn certificate(id: u64, name: &str) -> Arc<Certificate> {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]);
-    let made = made.expect("a certificate must be made");
-    Arc::new(Certificate {
-        id: CertificateId(id),
-        secret: ObjectKey::new("default", name),
-        origin: Default::default(),
-        chain: vec![made.cert.der().to_vec()],
-        key: made.signing_key.serialize_der(),
-        names: vec![name.into()],
-        not_after: i64::MAX,
-    })
-}
+pub(super) use crate::plane::tests::tls::certificate;
+use crate::plane::tests::tls::{client_config, shown};
+use crate::snapshot::{Certificate, HostMatch, TlsEntry, TlsTable};
 
 pub(super) fn table(default: &Arc<Certificate>) -> TlsTable {
     table_of(&[(HostMatch::Any, default)])
@@ -41,7 +27,7 @@ fn table_of(certificates: &[(HostMatch, &Arc<Certificate>)]) -> TlsTable {
 
 /// Shakes hands with a client that trusts everybody and says what it was shown.
 pub(super) async fn connect(world: &World, name: &str, alpn: &[&str]) -> TlsStream<TcpStream> {
-    connect_with(world, name, client_config(alpn)).await
+    connect_with(world, name, client_config(alpn, None)).await
 }
 
 async fn connect_with(
@@ -52,26 +38,6 @@ async fn connect_with(
     let stream = TcpStream::connect(world.addr).await.expect("the server must accept");
     let name = ServerName::try_from(name.to_owned()).expect("a name must be given");
     TlsConnector::from(config).connect(name, stream).await.expect("the handshake must work")
-}
-
-fn client_config(alpn: &[&str]) -> Arc<ClientConfig> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("the provider must do TLS")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|it| it.as_bytes().to_vec()).collect();
-    Arc::new(config)
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
-    let chain = stream.get_ref().1.peer_certificates();
-    chain.and_then(|chain| chain.first()).map(|it| it.to_vec()).unwrap_or_default()
 }
 
 async fn get(stream: &mut TlsStream<TcpStream>) -> String {
@@ -166,7 +132,7 @@ fn a_session_is_resumed_for_its_own_certificate_only() {
         let mut world = World::new().await;
         let (first, second) = (certificate(1, "h"), certificate(2, "h"));
         world.publish(Vec::new(), Some(Arc::new(table(&first))));
-        let config = client_config(&[]);
+        let config = client_config(&[], None);
         let mut kinds = Vec::new();
         for change in [false, false, true, false] {
             if change {
@@ -180,43 +146,4 @@ fn a_session_is_resumed_for_its_own_certificate_only() {
         }
         assert_eq!(kinds, [false, true, false, true]);
     });
-}
-
-/// Takes any certificate: the tests look at it themselves.
-#[derive(Debug)]
-struct Trusting;
-
-impl rustls::client::danger::ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: rustls_pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -2,20 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
+use tokio::net::TcpListener;
+
+pub(super) use crate::plane::tests::{Client, Manual, closed_port, run};
 
 use crate::balance::{Loads, Rng};
 use crate::life::{self, DrainSignal};
 use crate::manifest::{Kind, ObjectKey, ObjectRef, Origin};
 use crate::observe::Observer;
-use crate::plane::l7::{Limits, Server};
+use crate::plane::l7::{Limits, Server, http_listener};
 use crate::plane::{Accepted, Local};
 use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
@@ -23,16 +23,6 @@ use crate::snapshot::{
     HttpListener, ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey,
     TlsTable, Transport, WeightedBackend,
 };
-
-/// Runs a test with its tasks on one thread.
-pub(super) fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime must start");
-    let limit = std::time::Duration::from_secs(20);
-    LocalSet::new().block_on(&runtime, async {
-        tokio::time::timeout(limit, test).await.expect("the test must end in time");
-    });
-}
 
 /// A running server with one listener.
 pub(super) struct World {
@@ -59,15 +49,18 @@ impl World {
             snapshot: reader.cached(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
+            tls: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });
         let server = Server::new(local.clone(), limits);
         life::spawn_local("accept", async move {
             while let Ok((stream, client)) = listener.accept().await {
+                let listener = http_listener(&server.local.snapshot.load(), key).cloned();
+                let Some(listener) = listener else { continue };
                 let server = server.clone();
                 life::spawn_local("connection", async move {
-                    server.serve(Accepted { stream, client, key }).await;
+                    server.serve(Accepted { stream, client, key }, listener).await;
                 });
             }
         });
@@ -157,86 +150,6 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
         field: "".into(),
     };
     Action::Forward(vec![WeightedBackend::all(Arc::new(backend))])
-}
-
-/// An address where nobody listens.
-pub(super) async fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
-    listener.local_addr().expect("a bound socket must have an address")
-}
-
-/// A client that sends what it is told.
-pub(super) struct Client {
-    pub(super) stream: TcpStream,
-    read: Vec<u8>,
-}
-
-impl Client {
-    pub(super) async fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.expect("the server must accept");
-        stream.set_nodelay(true).expect("a socket must take options");
-        Self { stream, read: Vec::new() }
-    }
-
-    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.expect("the server must read");
-    }
-
-    /// Reads up to and with `end`.
-    pub(super) async fn until(&mut self, end: &str) -> String {
-        loop {
-            let found = self.read.windows(end.len()).position(|it| it == end.as_bytes());
-            if let Some(place) = found {
-                let rest = self.read.split_off(place + end.len());
-                let head = std::mem::replace(&mut self.read, rest);
-                return String::from_utf8_lossy(&head).into_owned();
-            }
-            let length = self.stream.read_buf(&mut self.read).await.unwrap_or(0);
-            let read = String::from_utf8_lossy(&self.read);
-            assert!(length > 0, "closed before {end:?}: {read:?}");
-        }
-    }
-
-    pub(super) async fn head(&mut self) -> String {
-        self.until("\r\n\r\n").await
-    }
-
-    /// Reads until the connection ends; a reset counts as an end.
-    pub(super) async fn rest(&mut self) -> String {
-        while self.stream.read_buf(&mut self.read).await.is_ok_and(|length| length > 0) {}
-        String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
-    }
-
-    /// Sends a GET and reads a response whose body is `body`.
-    pub(super) async fn get(&mut self, path: &str, body: &str) -> String {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        self.until(&format!("\r\n\r\n{body}")).await
-    }
-}
-
-/// An endpoint: accepts connections and hands them to the test, one by one.
-pub(super) struct Manual {
-    pub(super) addr: SocketAddr,
-    listener: TcpListener,
-}
-
-impl Manual {
-    pub(super) async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
-        let addr = listener.local_addr().expect("a bound socket must have an address");
-        Self { addr, listener }
-    }
-
-    pub(super) async fn accept(&self) -> Client {
-        let (stream, _) = self.listener.accept().await.expect("accept must work");
-        Client { stream, read: Vec::new() }
-    }
-
-    /// Whether nobody has connected.
-    pub(super) fn is_untouched(&self) -> bool {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        self.listener.poll_accept(&mut cx).is_pending()
-    }
 }
 
 /// What a [`Canned`] endpoint was sent.

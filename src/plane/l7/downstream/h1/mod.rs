@@ -19,12 +19,12 @@ use self::relay::Relay;
 use super::h2;
 use crate::observe::RequestRecord;
 use crate::plane::l7::buffer::Buffer;
-use crate::plane::l7::connection::Stream;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::Exchange;
 use crate::plane::l7::h1::{Decoder, HeadEnd, ProtocolError, RequestHead};
 use crate::plane::l7::respond::Delivery;
 use crate::plane::l7::{Identity, Server, http_listener};
+use crate::plane::tls::Stream;
 use crate::snapshot::Reason;
 
 /// Serves a connection to its end.

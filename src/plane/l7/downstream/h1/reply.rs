@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::{After, Session};
 use crate::observe::RequestRecord;
-use crate::plane::l7::connection::Stream;
 use crate::plane::l7::exchange::Exchange;
 use crate::plane::l7::h1::{Outgoing, ResponseHead, Verb};
 use crate::plane::l7::respond::{Delivery, OwnAnswer, write_interim, write_own};
 use crate::plane::l7::{http_listener, upgrade};
+use crate::plane::tls::Stream;
 use crate::snapshot::Reason;
 
 impl Session {

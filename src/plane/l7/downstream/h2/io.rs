@@ -9,7 +9,7 @@ use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::life;
-use crate::plane::l7::connection::Stream;
+use crate::plane::tls::Stream;
 
 /// Runs hyper's tasks on this thread.
 #[derive(Clone, Copy, Debug)]

@@ -23,10 +23,10 @@ use tokio::time::Instant;
 use self::io::{LocalTasks, Rewound};
 use self::request::{Http2Client, begin};
 use self::response::{Answer, answer_itself, respond};
-use crate::plane::l7::connection::Stream;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::h1::Verb;
 use crate::plane::l7::{Identity, Limits, Server, http_listener};
+use crate::plane::tls::Stream;
 use crate::snapshot::Reason;
 
 /// Serves a connection to its end. `read` is what was read of it already.

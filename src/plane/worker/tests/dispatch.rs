@@ -1,0 +1,89 @@
+use rustls_pki_types::ServerName;
+
+use super::*;
+use crate::plane::tests::tls::{ask, certificate, client_config, shake_hands, table};
+use crate::plane::tests::{named_echo, run};
+
+/// What each kind of socket does with a client of its kind.
+async fn check(site: &Site, serve: &Serve) {
+    match serve {
+        Serve::Frontend(_) => drop(site.client().await.until("echo").await),
+        Serve::Http(_) => {
+            let mut client = site.client().await;
+            client.get("/", "rutter: 404 no_route\n").await;
+        }
+        Serve::Tls(_) => {
+            let config = client_config(&[], None);
+            let stream = shake_hands(site.key.addr, "a.test", config).await;
+            ask(&mut stream.expect("it must be served"), "x", "echox").await.expect("an echo");
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_comes_to_serve_another_kind_goes_on_and_serves_that() {
+    run(async {
+        let mut site = Site::new();
+        let echo = way("echo", named_echo("echo").await);
+        let ways = routes(&[("a.test", echo.clone())]);
+        let end = TlsServe::Terminate(table(&certificate(1, "a.test"), None), ways);
+        let kinds = [
+            Serve::Frontend(echo),
+            Serve::Http(http(None, &[HostMatch::Any])),
+            tls_socket(None, vec![(HostMatch::Any, end)]),
+        ];
+        for (before, after) in [(0, 1), (1, 2), (2, 0), (0, 2), (2, 1), (1, 0)] {
+            site.publish(kinds[before].clone());
+            check(&site, &kinds[before]).await;
+            site.publish(kinds[after].clone());
+            check(&site, &kinds[after]).await;
+        }
+    });
+}
+
+#[test]
+fn sessions_survive_what_their_socket_comes_to_serve() {
+    run(async {
+        let mut site = Site::new();
+        site.publish(Serve::Frontend(way("echo", named_echo("echo").await)));
+        let mut living = site.client().await;
+        living.until("echo").await;
+        site.publish(Serve::Http(http(None, &[HostMatch::Any])));
+        living.send("still there").await;
+        living.until("still there").await;
+    });
+}
+
+#[test]
+fn a_hello_is_answered_by_what_the_socket_serves_at_its_end() {
+    run(async {
+        let mut site = Site::new();
+        let (old, new) = (way("old", named_echo("old").await), way("new", named_echo("new").await));
+        let passed = |way: &Arc<Frontend>| {
+            let ways = routes(&[("a.test", way.clone())]);
+            tls_socket(None, vec![(HostMatch::Any, TlsServe::Passthrough(ways))])
+        };
+        let name = ServerName::try_from("a.test").expect("a name must be given");
+        let mut hello = Vec::new();
+        let client = rustls::ClientConnection::new(client_config(&[], None), name);
+        client.expect("a client must begin").write_tls(&mut hello).expect("a Vec takes everything");
+        let (begin, end) = hello.split_at(50);
+        for (after, greeting) in
+            [(passed(&new), "new"), (Serve::Frontend(new.clone()), "new"), (passed(&old), "old")]
+        {
+            site.publish(passed(&old));
+            let mut client = site.client().await;
+            client.send(begin).await;
+            while site.worker.sessions.held(0) == 0 {
+                tokio::task::yield_now().await;
+            }
+            site.publish(after);
+            client.send(end).await;
+            client.until(greeting).await;
+            drop(client);
+            while site.worker.sessions.held(0) > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+}
