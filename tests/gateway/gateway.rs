@@ -364,9 +364,9 @@ fn an_insecure_fallback_lets_every_client_in() {
     for (port, host, backend) in [(443, "example.org", V1), (8443, "second-example.org", V2)] {
         let way = Way::tls(suite.address(gateway, port), host, server());
         let case = get("/").host(host).to(backend);
-        suite.check(&way, &[case.clone()]);
+        suite.check(&way, std::slice::from_ref(&case));
         for shown in [client(""), client("per-port-")] {
-            suite.check(&way.clone().shows(shown), &[case.clone()]);
+            suite.check(&way.clone().shows(shown), std::slice::from_ref(&case));
         }
     }
 }

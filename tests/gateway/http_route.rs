@@ -23,6 +23,14 @@ fn at(host: &str, path: &str) -> Case {
     get(path).host(host)
 }
 
+/// By a backend, or by nobody.
+fn answered(case: Case, backend: Option<&'static str>) -> Case {
+    match backend {
+        Some(backend) => case.to(backend),
+        None => case.status(404),
+    }
+}
+
 /// HTTPRouteSimpleSameNamespace, HTTPRouteCrossNamespace
 #[test]
 fn a_route_attaches_within_its_namespace_and_from_an_allowed_one() {
@@ -31,14 +39,14 @@ fn a_route_attaches_within_its_namespace_and_from_an_allowed_one() {
     suite.check_http(SAME, &[get("/").to(V1)]);
     let route = format!("{WEB}/cross-namespace");
     let suite = start("httproute-cross-namespace.yaml", "backend-namespaces", &[&route]);
-    suite.check_http("backend-namespaces", &[get("/").to_in(WEB, "web-backend")]);
+    suite.check_http("backend-namespaces", &[get("/").to("web-backend").of(WEB)]);
 }
 
 /// HTTPRouteReferenceGrant
 #[test]
 fn a_backend_of_another_namespace_is_reached_as_long_as_it_is_granted() {
     let suite = start("httproute-reference-grant.yaml", SAME, &["reference-grant"]);
-    suite.check_http(SAME, &[get("/").to_in(WEB, "web-backend")]);
+    suite.check_http(SAME, &[get("/").to("web-backend").of(WEB)]);
     suite.delete("ReferenceGrant", &format!("{WEB}/reference-grant"));
     suite.check_http(SAME, &[get("/").status(500)]);
 }
@@ -222,6 +230,13 @@ fn a_route_serves_the_hosts_that_it_shares_with_the_listener() {
         cases.extend(hosts.iter().map(miss));
     }
     suite.check_http(gateway, &cases);
+}
+
+/// HTTPRouteHostnameIntersection
+#[test]
+fn a_route_counts_where_it_shares_hosts() {
+    let gateway = "httproute-hostname-intersection";
+    let suite = Suite::start(&["httproute-hostname-intersection.yaml"]);
     suite.expect_route(
         "HTTPRoute",
         "no-intersecting-hosts",
@@ -241,6 +256,12 @@ fn a_route_serves_the_hosts_that_it_shares_with_the_listener() {
             },
         );
     }
+}
+
+/// HTTPRouteHostnameIntersection
+#[test]
+fn a_listener_without_a_host_serves_all_hosts_of_the_route() {
+    let suite = Suite::start(&["httproute-hostname-intersection.yaml"]);
     let all = "httproute-hostname-intersection-all";
     suite.expect_routes("HTTPRoute", &[all], ("Gateway", all));
     let served = ["first.com", "sub.first.com", "second.com", "sub.second.com"];
@@ -284,7 +305,7 @@ fn the_port_chooses_the_listener() {
         (8090, "bar.com:8090", None),
     ] {
         let case = at(host, "/");
-        let case = backend.map_or(case.clone().status(404), |backend| case.to(backend));
+        let case = answered(case, backend);
         suite.check(&Way::plain(suite.address(gateway, port)), &[case]);
     }
 }
@@ -301,7 +322,7 @@ fn routes_attach_to_https_listeners() {
         [("example.org", Some(V1)), ("unknown-example.org", None), ("second-example.org", Some(V2))]
     {
         let case = at(host, "/");
-        let case = backend.map_or(case.clone().status(404), |backend| case.to(backend));
+        let case = answered(case, backend);
         suite.check(&Way::tls(addr, host, expected), &[case]);
     }
 }
@@ -377,7 +398,7 @@ fn a_rule_without_a_grant_leaves_its_siblings_alone() {
         ("Gateway", SAME),
         &["Accepted=True/Accepted", "ResolvedRefs=False/RefNotPermitted"],
     );
-    suite.check_http(SAME, &[get("/v2").status(500), get("/").to_in(APP, "app-backend-v1")]);
+    suite.check_http(SAME, &[get("/v2").status(500), get("/").to("app-backend-v1").of(APP)]);
 }
 
 /// HTTPRouteServiceTypes

@@ -49,7 +49,7 @@ fn a_replaced_certificate_is_shown_to_the_next_connection() {
     let name = "tls-validity-checks-certificate";
     let case = get("/").host("example.org").to(V1);
     let old = CERTIFICATES.secret(INFRA, name);
-    suite.check(&Way::tls(addr, "example.org", old), &[case.clone()]);
+    suite.check(&Way::tls(addr, "example.org", old), std::slice::from_ref(&case));
     let new: Pair = Authority::new().server(&["*.org"]);
     suite.change("Secret", name, |object| *object = kept(object, secret(INFRA, name, &new)));
     suite.check(&Way::tls(addr, "example.org", &new), &[case]);
@@ -61,7 +61,7 @@ fn a_replaced_authority_of_backends_is_asked_for_the_next_request() {
     let suite = Suite::start(&["backendtlspolicy.yaml"]);
     let case = get("/backendtlspolicy").host("abc.example.com");
     let good = case.clone().seen_server_name("abc.example.com");
-    suite.check_http(SAME, &[good.clone()]);
+    suite.check_http(SAME, std::slice::from_ref(&good));
     let name = "tls-checks-ca-certificate";
     let replace = |authority: &Authority| {
         suite.change("ConfigMap", name, |object| {
@@ -83,7 +83,7 @@ fn a_replaced_authority_of_clients_is_asked_for_the_next_connection() {
     let client = CERTIFICATES.secret(INFRA, "tls-validity-checks-client-certificate");
     let way = Way::tls(suite.address(gateway, 443), "example.org", server).shows(client);
     let case = get("/").host("example.org").to(V1);
-    suite.check(&way, &[case.clone()]);
+    suite.check(&way, std::slice::from_ref(&case));
     let name = "tls-validity-checks-ca-certificate";
     let other = Authority::new();
     suite.change("ConfigMap", name, |object| {

@@ -165,11 +165,11 @@ fn set_fields(asked: &HeaderMap, fields: &mut HeaderMap) {
     let lists = asked.get_all(NAME).iter().filter_map(|list| list.to_str().ok());
     let mut set = HeaderMap::new();
     for field in lists.flat_map(|list| list.split(',')) {
-        let (name, value) = field.trim().split_once(':').unwrap_or((field.trim(), ""));
+        let (name, value) = field.trim().split_once(':').unwrap_or_else(|| (field.trim(), ""));
         let Ok(name) = name.parse::<HeaderName>() else { continue };
         let before = set.get(&name).and_then(|value: &HeaderValue| value.to_str().ok());
         let value = value.trim();
-        let value = before.map_or(value.to_owned(), |before| format!("{before},{value}"));
+        let value = before.map_or_else(|| value.to_owned(), |before| format!("{before},{value}"));
         if let Ok(value) = value.parse() {
             set.insert(name, value);
         }

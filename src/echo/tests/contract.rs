@@ -131,12 +131,9 @@ async fn tls_is_told_and_http2_is_agreed_on() {
     with_tls(bound, async |https, _| {
         let connector = client(roots.clone(), &[b"h2", b"http/1.1"], None);
         let stream = connect(https, &connector).await;
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(
-            hyper_util::rt::TokioExecutor::new(),
-            TokioIo::new(stream),
-        )
-        .await
-        .unwrap();
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let handshake = hyper::client::conn::http2::handshake(executor, TokioIo::new(stream));
+        let (mut sender, connection) = Box::pin(handshake).await.unwrap();
         spawn_local("client", async move {
             let _ = connection.await;
         });

@@ -132,7 +132,12 @@ pub(in crate::plane) fn backend(
 
 /// A share of a backend.
 pub(in crate::plane) fn share(weight: u32, backend: Arc<Backend>) -> WeightedBackend {
-    WeightedBackend { target: Ok(Target::plain(backend)), weight, filters: Vec::new() }
+    WeightedBackend {
+        target: Ok(Target::plain(backend)),
+        weight,
+        filters: Vec::new(),
+        redirect: None,
+    }
 }
 
 /// A share that cannot be served.
@@ -141,6 +146,7 @@ pub(in crate::plane) fn failed_share(weight: u32, reason: Reason) -> WeightedBac
         target: Err(Failure { reason, detail: "".into() }),
         weight,
         filters: Vec::new(),
+        redirect: None,
     }
 }
 

@@ -99,8 +99,9 @@ impl Case {
         Self { by: By::Backend(backend), ..self }
     }
 
-    pub fn to_in(self, namespace: &'static str, backend: &'static str) -> Self {
-        Self { by: By::Backend(backend), namespace, ..self }
+    /// The pod is of another namespace.
+    pub fn of(self, namespace: &'static str) -> Self {
+        Self { namespace, ..self }
     }
 
     /// Answered with one of these by the Gateway.
@@ -264,11 +265,11 @@ impl Case {
             problems.push(format!("location is no URL: {location:?}"));
             return;
         };
-        let scheme = uri.scheme_str().unwrap_or(way.scheme());
+        let scheme = uri.scheme_str().unwrap_or_else(|| way.scheme());
         let well_known = if scheme == "https" { 443 } else { 80 };
         let port = uri.port_u16();
         let requested = self.path.split('?').next().unwrap_or_default();
-        let is_right = scheme == redirect.scheme.unwrap_or(way.scheme())
+        let is_right = scheme == redirect.scheme.unwrap_or_else(|| way.scheme())
             && redirect.host.is_none_or(|host| uri.host() == Some(host))
             && uri.path() == redirect.path.unwrap_or(requested)
             && match redirect.port {

@@ -94,10 +94,11 @@ impl<'a> Way<'a> {
         let stream = within(TcpStream::connect(self.addr)).await?.map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
         match &self.tls {
-            None => Connection::over(stream, self.http2).await,
+            None => Box::pin(Connection::over(stream, self.http2)).await,
             Some(tls) => {
                 let protocol = if self.http2 { &b"h2"[..] } else { b"http/1.1" };
-                Connection::over(tls.shake_hands(stream, Some(protocol)).await?, self.http2).await
+                let stream = Box::pin(tls.shake_hands(stream, Some(protocol))).await?;
+                Box::pin(Connection::over(stream, self.http2)).await
             }
         }
     }

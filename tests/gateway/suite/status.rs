@@ -216,6 +216,6 @@ fn must_be_latest(value: &Value, generation: i64) {
             fields.values().for_each(|it| must_be_latest(it, generation));
         }
         Value::Array(items) => items.iter().for_each(|it| must_be_latest(it, generation)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -83,7 +83,7 @@ pub fn check_rejected(addr: SocketAddr, tls: &Tls<'_>) {
             Ok(stream) => stream,
             Err(error) => return error.to_string(),
         };
-        tls.shake_hands(stream, None).await.err().expect("it must be rejected")
+        tls.shake_hands(stream, None).await.expect_err("it must be rejected")
     }));
     let is_end = ["eof", "reset by peer"].iter().any(|end| error.to_lowercase().contains(end));
     assert!(is_end, "{error}");
