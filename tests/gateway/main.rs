@@ -16,8 +16,13 @@ mod suite;
 
 mod backend_tls_policy;
 mod gateway;
+mod gateway_certificates;
 mod grpc_route;
+mod http_cors;
 mod http_filters;
+mod http_hosts;
+mod http_mirror;
+mod http_redirect;
 mod http_route;
 mod http_status;
 mod http_time;
