@@ -213,7 +213,7 @@ impl Running {
     /// Saves a text of a file that changes what is served: how long until it is.
     fn saves(&self, dir: &Path, place: usize, text: &str) -> Duration {
         // the status comes a moment after the workers have it
-        let before = *self.handle.applied().borrow();
+        let before = self.handle.snapshot().load().generation;
         let saved = Instant::now();
         write(dir, place, text);
         self.applied(Generation(before.0 + 1));

@@ -15,13 +15,13 @@ use tokio::task::LocalSet;
 use crate::admin::Admin;
 use crate::config::{Config, DnsListen};
 use crate::life::{Drain, DrainSignal, Phase, Signal, Signals, drain, spawn_local};
-use crate::net::{ReusePort, bind_udp, listen_tcp, raise_limit};
+use crate::net::{ReusePort, bind_udp, listen_tcp, listening_budget, raise_limit};
 use crate::observe::Metrics;
-use crate::plane::listeners::{Reconciler, Unbound};
+use crate::plane::listeners::{Reconciler, Unbound, remedy, tell_if_shared};
 use crate::plane::worker::{Setup, Workers};
 use crate::plane::{dns, l7};
-use crate::snapshot::Generation;
 use crate::snapshot::cell::{self, Publisher, Reader};
+use crate::snapshot::{Generation, SocketKey, Transport};
 use crate::source::directory::{Directory, OpenError, Watch, watch};
 use crate::source::{Batch, Event, Sourced};
 use crate::store::{self, Status};
@@ -42,10 +42,12 @@ pub enum AppError {
     #[error("cannot read the manifests")]
     Manifests(#[from] OpenError),
     /// A socket that the user asked for cannot be opened.
-    #[error("cannot listen on {what} {addr}: {error}")]
+    #[error("cannot listen on {what} ({option}) {addr}: {}", remedy(*addr, option, error))]
     Listen {
-        /// The admin API or DNS, with the option that moves it.
+        /// What would have listened there.
         what: &'static str,
+        /// The option that moves it.
+        option: &'static str,
         /// Where.
         addr: SocketAddr,
         /// What the system says.
@@ -135,7 +137,7 @@ impl App {
     /// Builds the parts and opens the sockets of the process itself. The workers are up, and wait
     /// for the first snapshot.
     pub fn build(config: Config, objects: Objects) -> Result<Self, AppError> {
-        raise_limit();
+        let limit = raise_limit();
         let (publisher, snapshot) = cell::new();
         let (signal, drain) = drain();
         let admin = bind_admin(&config)?;
@@ -147,6 +149,7 @@ impl App {
             snapshot: snapshot.clone(),
             shards,
             dns,
+            budget: listening_budget(limit),
             http: l7::Limits::default(),
             names: dns::Limits::default(),
             drain: drain.clone(),
@@ -343,7 +346,7 @@ async fn phases(phase: watch::Sender<Phase>, handle: Handle, drain: Drain) {
     }
     phase.send_replace(Phase::Serving);
     let snapshot = handle.snapshot.load();
-    let unbound = handle.unbound.borrow().len();
+    let unbound = handle.unbound.borrow().iter().map(|unbound| unbound.count).sum::<usize>();
     tracing::info!(
         listeners = snapshot.listeners.len().saturating_sub(unbound),
         unbound,
@@ -359,10 +362,13 @@ fn bind_admin(config: &Config) -> Result<Option<TcpListener>, AppError> {
     match listen_tcp(addr, ReusePort::No) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if config.admin_is_default => {
-            tracing::warn!("no admin API: cannot listen on {addr}: {error}; choose with --admin");
+            let remedy = remedy(addr, "--admin", &error);
+            tracing::warn!("no admin API: cannot listen on {addr} (--admin): {remedy}");
             Ok(None)
         }
-        Err(error) => Err(AppError::Listen { what: "the admin API (--admin)", addr, error }),
+        Err(error) => {
+            Err(AppError::Listen { what: "the admin API", option: "--admin", addr, error })
+        }
     }
 }
 
@@ -375,6 +381,7 @@ fn bind_dns(config: &Config) -> Result<(Option<SocketAddr>, DnsSockets), AppErro
         DnsListen::At(addr) => (addr, false),
         DnsListen::Auto(addr) => (addr, true),
     };
+    tell_if_shared(SocketKey { transport: Transport::Udp, addr });
     let pair = |_| {
         let udp = bind_udp(addr, ReusePort::Yes)?;
         Ok((udp, listen_tcp(addr, ReusePort::Yes)?))
@@ -382,9 +389,10 @@ fn bind_dns(config: &Config) -> Result<(Option<SocketAddr>, DnsSockets), AppErro
     match (0..config.workers).map(pair).collect::<io::Result<DnsSockets>>() {
         Ok(sockets) => Ok((Some(addr), sockets)),
         Err(error) if is_auto => {
-            tracing::warn!("no DNS: cannot listen on {addr}: {error}; choose with --dns-listen");
+            let remedy = remedy(addr, "--dns-listen", &error);
+            tracing::warn!("no DNS: cannot listen on {addr} (--dns-listen): {remedy}");
             Ok((None, Vec::new()))
         }
-        Err(error) => Err(AppError::Listen { what: "DNS (--dns-listen)", addr, error }),
+        Err(error) => Err(AppError::Listen { what: "DNS", option: "--dns-listen", addr, error }),
     }
 }

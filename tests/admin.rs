@@ -41,6 +41,8 @@ fn metrics_count_requests_by_route_and_reason_never_by_path() {
     let line = line.unwrap_or_else(|| panic!("no request is counted in:\n{metrics}"));
     assert!(line.contains("route=\"default/web\""), "{line}");
     assert!(line.contains("reason=\"no_service\""), "{line}");
+    // `rutter: 503 no_service` and its line end
+    assert!(metrics.contains("reason=\"no_service\"} 23\n"), "{metrics}");
     assert!(!metrics.contains("secret-"), "labels must never come from the network");
     assert!(metrics.contains("rutter_config_generation "), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"), "the text must be complete");

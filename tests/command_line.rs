@@ -283,16 +283,73 @@ fn a_port_that_is_taken_is_one_line_with_a_remedy_and_harms_nothing_else() {
 }
 
 #[test]
+fn services_that_do_not_fit_the_limit_of_files_leave_room_for_connections() {
+    let block = Block::claim();
+    let service = |number: u32| {
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{number}}}\nspec: {{clusterIP: \
+             {}.20, ports: [{{port: {}}}]}}\n",
+            block.prefix(),
+            1000 + number
+        )
+    };
+    let services: String = (0..300).map(service).collect();
+    let dir = manifests(&(services + "---" + GOOD + INGRESS));
+    let addresses = own_addresses(&block);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 256 && exec \"$@\"", "sh"]);
+    command.args([env!("CARGO_BIN_EXE_rutter"), "run"]).args(arguments(dir.path(), &addresses));
+    let running = Running::spawn(&mut command);
+    let log = running.until("serving listeners=");
+    // three quarters of 256 for Services; 300 Services and Ingress are wanted
+    assert!(log.contains("108 listeners do not fit"), "{log}");
+    assert!(log.contains("serving listeners=193 unbound=108"), "{log}");
+    let clients: Vec<_> = (0..20).map(|_| http::Client::connect(block.addr(2, 80))).collect();
+    for mut client in clients {
+        assert_eq!(client.get("a.test", "/").status, 404);
+    }
+}
+
+#[test]
+fn what_an_edit_breaks_is_logged_once_at_its_place() {
+    let (block, dir) = (Block::claim(), manifests(&(GOOD.to_owned() + INGRESS)));
+    let addresses = own_addresses(&block);
+    let running = Running::start(&arguments(dir.path(), &addresses));
+    running.until("serving");
+    let file = dir.path().join("main.yaml");
+    let broken = (GOOD.to_owned() + INGRESS).replace("name: web, port", "name: wbe, port");
+    std::fs::write(&file, &broken).expect("a file");
+    let log = running.until("did you mean web?");
+    assert!(log.contains("main.yaml:12:57: RT101 Ingress default/web: Service"), "{log}");
+    std::fs::write(&file, format!("# moved\n{broken}---\nx: [\n")).expect("a file");
+    let log = running.until("RT002");
+    assert!(!log.contains("RT101"), "{log}");
+}
+
+#[test]
+fn a_proxy_whose_address_is_taken_does_not_start() {
+    let block = Block::claim();
+    let taken = TcpListener::bind(block.addr(2, 80)).expect("an address");
+    let from = block.addr(2, 80).to_string();
+    let output = rutter(&["proxy", "--from", &from, "--to", "http://127.0.0.1:9"]);
+    assert_eq!(exit_code(&output), 78);
+    let said = text(&output.stderr);
+    assert!(said.contains("--from") && said.contains("another process has it"), "{said}");
+    drop(taken);
+}
+
+#[test]
 fn a_second_rutter_on_the_same_address_is_told_that_it_shares() {
     let (block, dir) = (Block::claim(), manifests(&(GOOD.to_owned() + INGRESS)));
     let addresses = own_addresses(&block);
     let first = Running::start(&arguments(dir.path(), &addresses));
     first.until("serving");
-    let addresses = addresses.join(" ").replace(".2:9901", ".4:9901").replace(".3:53", ".4:53");
+    let addresses = addresses.join(" ").replace(".2:9901", ".4:9901");
     let addresses: Vec<_> = addresses.split(' ').map(str::to_owned).collect();
     let second = Running::start(&arguments(dir.path(), &addresses));
     let log = second.until("serving");
     assert!(log.contains("another process of this user listens on tcp://"), "{log}");
+    assert!(log.contains("another process of this user listens on udp://"), "{log}");
 }
 
 #[test]

@@ -114,6 +114,29 @@ fn a_service_without_a_ready_pod_refuses_at_once() {
 }
 
 #[test]
+fn a_udp_service_without_a_ready_pod_refuses_at_once() {
+    let block = Block::claim();
+    let _pod = Backend::udp(block.addr(130, 7));
+    let ports = "{containerPort: 7, protocol: UDP}";
+    let manifests = pod("web-0", 130, ports, false)
+        + &service(
+            "cluster",
+            "clusterIP: NET.20, selector: {app: echo}, ports: [{port: 7, protocol: UDP}]",
+        );
+    let site = Site::start_in(block, &manifests, |_| {});
+    let vip = site.block.addr(20, 7);
+    let client = UdpSocket::bind((vip.ip(), 0)).expect("a socket");
+    client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    client.connect(vip).expect("an address");
+    client.send(b"hello").expect("to be sent");
+    let error = client.recv(&mut [0; 9]).expect_err("nobody answers");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    let ready = manifests.replace("\"False\"", "\"True\"");
+    site.save("main.yaml", &ready);
+    assert!(ask(vip, b"hello").is_some(), "the pod is ready now");
+}
+
+#[test]
 fn a_pod_that_becomes_ready_is_used_and_one_that_goes_is_not() {
     let block = Block::claim();
     let _pod = Backend::tcp(block.addr(130, 7));

@@ -24,15 +24,16 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("config", &["compile", "manifest"]),
 ];
 
-/// Where a crate may be named: one folder or file each.
-const FENCES: [(&str, &str); 7] = [
-    ("serde_saphyr", "src/manifest/"),
-    ("arc_swap", "src/snapshot/cell.rs"),
-    ("hickory_proto", "src/plane/dns/"),
-    ("notify::", "src/source/directory/"),
-    ("prometheus_client", "src/observe/"),
-    ("annotate_snippets", "src/cli/"),
-    ("x509_parser", "src/compile/"),
+/// Where a crate may be named: folders or files.
+const FENCES: [(&str, &[&str]); 8] = [
+    ("serde_saphyr", &["src/manifest/"]),
+    ("arc_swap", &["src/snapshot/cell.rs"]),
+    ("hickory_proto", &["src/plane/dns/"]),
+    ("notify::", &["src/source/directory/"]),
+    ("prometheus_client", &["src/observe/"]),
+    ("annotate_snippets", &["src/cli/"]),
+    ("x509_parser", &["src/compile/", "src/plane/tls/"]),
+    ("rustls_native_certs", &["src/plane/tls/"]),
 ];
 
 /// Folders that are functions of their arguments.
@@ -146,9 +147,10 @@ fn planes_never_import_each_other() {
 #[test]
 fn third_party_crates_stay_behind_their_fences() {
     for source in sources() {
-        for (name, fence) in FENCES {
+        for (name, rooms) in FENCES {
             let is_named = source.code().any(|line| line.contains(name));
-            assert!(!is_named || source.name.starts_with(fence), "{}: {name}", source.name);
+            let is_inside = rooms.iter().any(|room| source.name.starts_with(room));
+            assert!(!is_named || is_inside, "{}: {name}", source.name);
         }
     }
 }

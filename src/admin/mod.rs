@@ -144,7 +144,7 @@ impl Admin {
                 ("note", count(Severity::Note)),
             ]
             .into(),
-            unbound: self.unbound.borrow().len() as u64,
+            unbound: self.unbound.borrow().iter().map(|unbound| unbound.count as u64).sum(),
         }
     }
 }

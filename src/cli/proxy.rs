@@ -10,7 +10,7 @@ use hyper::Uri;
 
 use super::address::address;
 use super::exit;
-use crate::app::Objects;
+use crate::app::{AppError, Objects};
 use crate::config::{Args as Options, Config};
 use crate::manifest::endpoints::{EndpointPort, EndpointSlice, SliceEndpoint};
 use crate::manifest::ingress::{
@@ -18,6 +18,7 @@ use crate::manifest::ingress::{
 };
 use crate::manifest::service::{Service, ServicePort, ServiceSpec};
 use crate::manifest::{Metadata, Object, Origin};
+use crate::net::{ReusePort, listen_tcp};
 use crate::source::Sourced;
 
 /// Options of `proxy`.
@@ -46,6 +47,11 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return exit::usage(&error),
     };
+    if let Err(error) = listen_tcp(args.from, ReusePort::No) {
+        // the only address there is: without it nothing would be served
+        let error = AppError::Listen { what: "HTTP", option: "--from", addr: args.from, error };
+        return exit::configuration(&error);
+    }
     let objects = Objects::Listed(objects(&config.settings.ingress_class, &backends));
     let announcement =
         format!("rutter proxy: serving http://{} → {}", args.from, args.to.join(", "));

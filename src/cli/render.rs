@@ -93,7 +93,10 @@ fn summary(report: &Report) -> String {
     let objects: usize = report.objects.values().sum();
     let kinds: Vec<String> =
         report.objects.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let of = format!("{} ({})", counted(objects, "object"), kinds.join(", "));
+    let mut of = counted(objects, "object");
+    if objects > 0 {
+        of += &format!(" ({})", kinds.join(", "));
+    }
     let count =
         |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     match (count(Severity::Error), count(Severity::Warning)) {
@@ -154,6 +157,11 @@ mod tests {
             github(&finding),
             "::error file=a%2Cb%3Ac.yaml,line=3,col=1,title=RT007::100%25 wrong%0Areally%0Ahelp: mend it\n"
         );
+    }
+
+    #[test]
+    fn a_report_of_nothing_lists_no_kinds() {
+        assert_eq!(summary(&Report::default()), "nothing is wrong in 0 objects\n");
     }
 
     #[test]

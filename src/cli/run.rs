@@ -12,13 +12,10 @@ use super::exit;
 /// Serves until a signal ends it. Exits 64 for bad options, 78 if the machine does not have what they
 /// ask for, 1 if it cannot start.
 pub fn run(args: &Args) -> ExitCode {
-    let config = match Config::new(args) {
+    let config = match Config::to_serve(args) {
         Ok(config) => config,
         Err(error) => return exit::usage(&error),
     };
-    if config.manifests.is_empty() {
-        return exit::usage(&"nothing to serve: name manifests with -m PATH");
-    }
     let objects = Objects::Directory(config.manifests.clone());
     serve(config, objects, || {})
 }

@@ -83,7 +83,7 @@ impl<'a> Sources<'a> {
                 }
             }
         }
-        Self { pods: PodIndex::new(objects), slices, endpoints }
+        Self { pods: PodIndex::new(objects, findings), slices, endpoints }
     }
 
     /// Everyone behind a Service, of its families only, in the order of their objects.

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Args, ConfigError};
+use crate::manifest::similar::closest;
 use crate::manifest::yaml;
 
 /// The texts of every option that was given, and the problems found so far.
@@ -54,7 +55,9 @@ impl Layers {
         for (name, value) in options {
             let place = format!("{file}: {name}");
             if !known.contains(&name.as_str()) {
-                self.problem(format!("{place}: no such option"));
+                let meant = closest(&name, known.iter().copied());
+                let hint = meant.map(|meant| format!("; did you mean {meant}?"));
+                self.problem(format!("{place}: no such option{}", hint.unwrap_or_default()));
             } else if let Some(texts) = texts(&value) {
                 self.given.insert(name, Given { texts, place });
             } else {
@@ -63,8 +66,15 @@ impl Layers {
         }
     }
 
-    fn problem(&mut self, problem: String) {
+    pub(super) fn problem(&mut self, problem: String) {
         self.problems.push(problem);
+    }
+
+    /// A value that is good as such, but not beside that of another option.
+    pub(super) fn conflict(&mut self, name: &str, problem: &str) {
+        let place = self.given.get(name).map(|given| given.place.clone());
+        let place = place.unwrap_or_else(|| format!("--{name}"));
+        self.problem(format!("{place}: {problem}"));
     }
 
     /// Whether the option was given at all.

@@ -9,6 +9,7 @@
 //! ever sees text that is not parsed.
 
 mod args;
+mod conflicts;
 mod layers;
 mod parse;
 
@@ -87,7 +88,19 @@ pub struct ConfigError {
 impl Config {
     /// Checks the options. Reads the file of `--config`, nothing else.
     pub fn new(args: &Args) -> Result<Self, ConfigError> {
+        Self::check(Layers::read(args))
+    }
+
+    /// The same, for a process that has nothing but the manifests of the options to serve.
+    pub fn to_serve(args: &Args) -> Result<Self, ConfigError> {
         let mut layers = Layers::read(args);
+        if !layers.is_given("manifests") {
+            layers.problem("nothing to serve: name manifests with -m PATH".to_owned());
+        }
+        Self::check(layers)
+    }
+
+    fn check(mut layers: Layers) -> Result<Self, ConfigError> {
         let settings = settings(&mut layers);
         let config = Self {
             manifests: layers.all("manifests").map(PathBuf::from).collect(),
@@ -105,6 +118,9 @@ impl Config {
             poll: layers.one("poll", Duration::from_secs(2), parse::duration),
             settings,
         };
+        for (option, conflict) in conflicts::find(&config) {
+            layers.conflict(option, &conflict);
+        }
         layers.finish()?;
         Ok(config)
     }
@@ -117,12 +133,12 @@ fn settings(layers: &mut Layers) -> Settings {
         cluster_domain: layers.one("cluster-domain", default.cluster_domain, parse::domain),
         service_cidrs: layers.many("service-cidr", default.service_cidrs, parse::cidr),
         pod_cidrs: layers.many("pod-cidr", default.pod_cidrs, parse::cidr),
-        node_name: layers.one("node-name", parse::host_name(), |text| Ok(text.into())),
-        zone: layers.optional("zone", |text| Ok(text.into())),
+        node_name: layers.one("node-name", parse::host_name(), parse::object_name),
+        zone: layers.optional("zone", parse::label_value),
         http_port: layers.one("http-port", default.http_port, parse::port_or_off),
         https_port: layers.one("https-port", default.https_port, parse::port_or_off),
         ingress_addresses: layers.many("ingress-address", default.ingress_addresses, parse::ip),
-        ingress_class: layers.one("ingress-class", default.ingress_class, |text| Ok(text.into())),
+        ingress_class: layers.one("ingress-class", default.ingress_class, parse::object_name),
         lb_pool: layers.many("lb-pool", default.lb_pool, parse::address_range),
         gateway_pool: layers.many("gateway-pool", default.gateway_pool, parse::address_range),
         nodeport_addresses: nodeport_addresses(layers, &node_ips),

@@ -9,6 +9,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::AccessLog;
 use crate::compile::AddressRange;
+use crate::manifest::is_subdomain;
 
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an IP address"))
@@ -85,6 +86,22 @@ pub(super) fn domain(text: &str) -> Result<Arc<str>, String> {
         return Err(format!("{text:?} is not a domain name"));
     }
     Ok(name.into())
+}
+
+/// The name of an object of the cluster, such as a node.
+pub(super) fn object_name(text: &str) -> Result<Arc<str>, String> {
+    if is_subdomain(text) { Ok(text.into()) } else { Err(format!("{text:?} is no valid name")) }
+}
+
+/// The value of a label, and not an empty one.
+pub(super) fn label_value(text: &str) -> Result<Arc<str>, String> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let edges = [text.bytes().next(), text.bytes().last()];
+    let is_edged = edges.into_iter().all(|it| it.is_some_and(|byte| byte.is_ascii_alphanumeric()));
+    if text.len() <= 63 && text.bytes().all(is_letter) && is_edged {
+        return Ok(text.into());
+    }
+    Err(format!("{text:?} is no value of a label"))
 }
 
 /// The default name of the node.

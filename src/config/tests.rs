@@ -61,7 +61,7 @@ fn an_unknown_option_in_the_file_is_a_problem() {
         told,
         [
             format!("{file}: admin: must be a text, a number or a list of them"),
-            format!("{file}: http-prot: no such option"),
+            format!("{file}: http-prot: no such option; did you mean http-port?"),
         ]
     );
 }
@@ -90,4 +90,63 @@ fn node_ports_can_be_kept_to_some_addresses() {
     let config = Config::new(&args).expect("the options must be good");
     let wanted = ["10.1.2.3", "127.0.0.1"].map(|ip| ip.parse().expect("an address"));
     assert_eq!(config.settings.nodeport_addresses, NodePortAddresses::Only(wanted.to_vec()));
+}
+
+#[test]
+fn options_that_do_not_go_together_are_problems() {
+    let args = Args {
+        service_cidr: vec!["127.96.0.0/16".into(), "127.95.0.0/16".into(), "fd00::/108".into()],
+        pod_cidr: vec!["127.96.128.0/17".into()],
+        http_port: Some("8080".into()),
+        https_port: Some("8080".into()),
+        dns_listen: Some("127.0.0.1:9901".into()),
+        ..Args::default()
+    };
+    assert_eq!(
+        problems(&args),
+        [
+            "--https-port: 0.0.0.0:8080 is taken by --http-port",
+            "--admin: 127.0.0.1:9901 is taken by --dns-listen",
+            "--service-cidr: 127.95.0.0/16 is of the family of 127.96.0.0/16: one each",
+            "--pod-cidr: 127.96.128.0/17 overlaps 127.96.0.0/16 of --service-cidr",
+        ]
+    );
+    let apart = Args {
+        http_port: Some("8080".into()),
+        ingress_address: vec!["127.0.0.2".into()],
+        admin: Some("127.0.0.1:8080".into()),
+        ..Args::default()
+    };
+    assert!(Config::new(&apart).is_ok(), "one port on two addresses");
+}
+
+#[test]
+fn names_are_those_of_the_cluster() {
+    let args = Args {
+        node_name: Some("Node 1".into()),
+        zone: Some(String::new()),
+        ingress_class: Some("my_class".into()),
+        ..Args::default()
+    };
+    assert_eq!(
+        problems(&args),
+        [
+            "--node-name: \"Node 1\" is no valid name",
+            "--zone: \"\" is no value of a label",
+            "--ingress-class: \"my_class\" is no valid name",
+        ]
+    );
+}
+
+#[test]
+fn that_there_is_nothing_to_serve_is_told_with_the_other_problems() {
+    let args = Args { http_port: Some("x".into()), ..Args::default() };
+    let told = Config::to_serve(&args).expect_err("the options must be refused").problems;
+    assert_eq!(
+        told,
+        [
+            "nothing to serve: name manifests with -m PATH",
+            "--http-port: \"x\" is not a port (1 to 65535) or off",
+        ]
+    );
 }

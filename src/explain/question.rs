@@ -157,8 +157,8 @@ impl Question {
     }
 
     fn name(name: &str, query: &str, from: Option<IpAddr>) -> Result<Self, QuestionError> {
-        let query = QUERIES.iter().find(|(_, text)| text.eq_ignore_ascii_case(query));
-        let (query, _) = query.ok_or_else(|| QuestionError::Type(name.to_owned()))?;
+        let known = QUERIES.iter().find(|(_, text)| text.eq_ignore_ascii_case(query));
+        let (query, _) = known.ok_or_else(|| QuestionError::Type(query.to_owned()))?;
         Ok(Self::Name(NameQuestion { name: name.to_owned(), query: *query, from }))
     }
 

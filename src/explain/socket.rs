@@ -118,7 +118,7 @@ pub(super) fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Exp
     }
     let what = match key.transport {
         Transport::Tcp => "the connection is reset at once",
-        Transport::Udp => "the datagram is dropped",
+        Transport::Udp => "the datagram is refused at once",
     };
     let why = if backends.count() > 0 { Reason::NoReadyEndpoint.to_string() } else { refused };
     explanation.end(format!("{what}: {why}"));

@@ -136,7 +136,7 @@ fn words_that_are_no_question_are_refused_with_the_reason() {
     assert!(parse(&["ftp://shop.test"]).contains("is not a URL"));
     assert!(parse(&["tcp://shop.test"]).contains("no port"));
     assert!(parse(&["http://shop.test:99999/"]).contains("no port"));
-    assert!(parse(&["dns", "web", "WEB"]).contains("record type"));
+    assert!(parse(&["dns", "web", "MX5"]).contains("\"MX5\" is not a record type"));
     assert!(parse(&["GET", "http://a/", "b"]).contains("ask for"));
 }
 

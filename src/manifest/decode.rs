@@ -299,7 +299,7 @@ fn is_label(name: &str) -> bool {
 }
 
 /// RFC 1123 subdomain, as `IsDNS1123Subdomain` of k8s.io/apimachinery: only the whole is limited.
-fn is_subdomain(name: &str) -> bool {
+pub fn is_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_part)
 }
 

@@ -202,6 +202,24 @@ pub struct Finding {
     pub help: Option<String>,
 }
 
+/// One line: `shop.yaml:19:78: RT101 Ingress shop/cart: what is wrong (what to do)`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.span.map_or((self.origin.line, 0), |span| (span.line, span.column));
+        match place {
+            (0, _) => write!(f, "{}: ", self.origin.file)?,
+            (line, 0) => write!(f, "{}:{line}: ", self.origin.file)?,
+            (line, column) => write!(f, "{}:{line}:{column}: ", self.origin.file)?,
+        }
+        write!(f, "{} ", self.code)?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        f.write_str(&self.message)?;
+        self.help.iter().try_for_each(|help| write!(f, " ({help})"))
+    }
+}
+
 impl Finding {
     /// A finding about an object; add field and help with the methods below.
     pub fn new(

@@ -29,6 +29,7 @@ mod node;
 mod object;
 mod unread;
 
+pub use decode::is_subdomain;
 pub use finding::{Code, Finding, Severity, Span};
 pub use meta::{Metadata, ObjectKey};
 pub use object::{Kind, Object, ObjectRef, Origin};

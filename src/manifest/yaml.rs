@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::{Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
 
 pub use super::decode::decode_document;
 use super::decode::flatten_nodes;
@@ -125,10 +125,28 @@ pub(super) struct SyntaxError {
 pub(super) fn parse(document: &Document<'_>) -> Result<Value, SyntaxError> {
     serde_saphyr::from_str_with_options(document.text, options(document.text.len())).map_err(
         |error| SyntaxError {
-            message: UserMessageFormatter.format_message(error.without_snippet()).into_owned(),
+            message: message(error.without_snippet()),
             span: error.location().and_then(|location| span(&location, document.lines_before)),
         },
     )
+}
+
+/// The parser's own words, but for the limits of [`options`], which it tells by their names.
+fn message(error: &Error) -> String {
+    if let Error::AliasError { error, .. } = error {
+        return message(error.without_snippet());
+    }
+    let is_limit = matches!(
+        error,
+        Error::Budget { .. }
+            | Error::AliasReplayLimitExceeded { .. }
+            | Error::AliasReplayStackDepthExceeded { .. }
+            | Error::AliasExpansionLimitExceeded { .. }
+    );
+    if is_limit {
+        return "it is too large or too deep, with what its aliases repeat written out".to_owned();
+    }
+    UserMessageFormatter.format_message(error).into_owned()
 }
 
 /// One document as a tree of places in its file; `None` if it is not YAML.

@@ -11,3 +11,9 @@ pub fn raise_limit() -> u64 {
     let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     limit.current.unwrap_or(u64::MAX)
 }
+
+/// How many of `limit` descriptors listening sockets may take. A quarter is left for connections:
+/// without them no listener is of use.
+pub fn listening_budget(limit: u64) -> usize {
+    usize::try_from(limit - limit / 4).unwrap_or(usize::MAX)
+}

@@ -13,5 +13,5 @@ mod tests;
 
 pub use bind::{ReusePort, bind_udp, listen_tcp};
 pub use copy::{Copied, CopyError, SharedBuffer, copy_both};
-pub use descriptors::raise_limit;
+pub use descriptors::{listening_budget, raise_limit};
 pub use stream::{ConnectError, connect, reset_on_drop, set_options};

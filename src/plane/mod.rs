@@ -44,6 +44,8 @@ pub struct Local {
     pub rng: RefCell<Rng>,
     /// What TLS towards clients needs, by certificate.
     pub tls: tls::ServerConfigs,
+    /// What TLS towards endpoints needs, by policy.
+    pub clients: tls::Clients,
     /// Where records go.
     pub observer: Rc<Observer>,
     /// Tells when to stop taking new work.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::matching::{HostMap, Pattern, Predicates, host_matches};
-use super::{Backend, Filter, Reason, RouteTable, SessionPersistence, TlsTable, WeightedBackend};
+use super::{
+    Backend, Filter, Reason, RouteTable, SessionPersistence, Target, TlsTable, WeightedBackend,
+};
 use crate::manifest::{ObjectRef, Origin};
 
 /// A socket that speaks HTTP, and the listeners that share it, told apart by host.
@@ -112,20 +114,25 @@ pub struct Rule {
 impl Rule {
     /// Every backend that requests, copies of them or questions about them go to.
     pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.targets().map(|target| &target.backend)
+    }
+
+    /// The same, and how each is spoken to.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
         let weighted = match &self.action {
             Action::Forward(backends) => backends.as_slice(),
             Action::Redirect(_) | Action::Fail(_) => &[],
         };
         let filters = self.filters.iter().chain(weighted.iter().flat_map(|it| &it.filters));
         let others = filters.filter_map(|filter| match filter {
-            Filter::Mirror(mirror) => Some(&mirror.target.backend),
-            Filter::ExternalAuth(auth) => auth.target.as_ref().ok().map(|target| &target.backend),
+            Filter::Mirror(mirror) => Some(&mirror.target),
+            Filter::ExternalAuth(auth) => auth.target.as_ref().ok(),
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Rewrite(_)
             | Filter::Cors(_) => None,
         });
-        weighted.iter().filter_map(WeightedBackend::backend).chain(others)
+        weighted.iter().filter_map(|share| share.target.as_ref().ok()).chain(others)
     }
 }
 

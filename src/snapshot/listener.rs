@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{HttpListener, TlsListener, TlsTable, WeightedBackend};
+use super::{HttpListener, Target, TlsListener, TlsTable, WeightedBackend};
 use crate::manifest::{ObjectRef, Origin};
 
 /// The transports that userspace carries.
@@ -92,6 +92,16 @@ impl Serve {
             Self::Tls(tls) => (None, Some(tls.frontends())),
         };
         one.into_iter().chain(of_tls.into_iter().flatten())
+    }
+}
+
+impl ListenerSpec {
+    /// Every way that endpoints are spoken to because of it.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        let rules = self.serve.http().into_iter().flat_map(|http| http.rules());
+        let shares = self.serve.frontends().flat_map(|frontend| &frontend.shares);
+        let of_shares = shares.filter_map(|share| share.target.as_ref().ok());
+        rules.flat_map(|rule| rule.targets()).chain(of_shares)
     }
 }
 

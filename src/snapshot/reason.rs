@@ -23,12 +23,18 @@ pub enum Reason {
     ConnectRefused,
     /// Every endpoint tried let the connect time-out pass.
     ConnectTimeout,
+    /// The TLS handshake with every endpoint tried failed: the certificate is not what the policy
+    /// asks for, or the endpoint does not take ours.
+    UpstreamTls,
     /// The endpoint closed the connection before a whole response.
     UpstreamReset,
     /// The endpoint's response breaks HTTP.
     UpstreamProtocol,
     /// The endpoint did not answer in time.
     ResponseTimeout,
+    /// The request asks for another protocol on its connection, as WebSocket does, and the
+    /// endpoints speak HTTP/2.
+    UpgradeUnsupported,
     /// The request breaks HTTP.
     BadRequest,
     /// The connection was opened for another listener's host.
@@ -53,7 +59,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -61,9 +67,11 @@ impl Reason {
         Self::NoReadyEndpoint,
         Self::ConnectRefused,
         Self::ConnectTimeout,
+        Self::UpstreamTls,
         Self::UpstreamReset,
         Self::UpstreamProtocol,
         Self::ResponseTimeout,
+        Self::UpgradeUnsupported,
         Self::BadRequest,
         Self::Misdirected,
         Self::UriTooLong,
@@ -86,9 +94,11 @@ impl Reason {
             Self::NoReadyEndpoint => "no_ready_endpoint",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamTls => "upstream_tls",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::ResponseTimeout => "response_timeout",
+            Self::UpgradeUnsupported => "upgrade_unsupported",
             Self::BadRequest => "bad_request",
             Self::Misdirected => "misdirected",
             Self::UriTooLong => "uri_too_long",
@@ -114,7 +124,11 @@ impl Reason {
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
             Self::Internal | Self::UnsupportedBackend | Self::InvalidBackend => 500,
-            Self::ConnectRefused | Self::UpstreamReset | Self::UpstreamProtocol => 502,
+            Self::UpgradeUnsupported => 501,
+            Self::ConnectRefused
+            | Self::UpstreamTls
+            | Self::UpstreamReset
+            | Self::UpstreamProtocol => 502,
             Self::NoService | Self::NoReadyEndpoint | Self::Overloaded | Self::Draining => 503,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
         }

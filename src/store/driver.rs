@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 use super::{Inbox, Objects};
 use crate::compile::{Allocations, Compiled, Report, Settings, compile};
 use crate::life::Drain;
-use crate::manifest::{Finding, finding};
+use crate::manifest::{Code, Finding, ObjectRef, Severity, finding};
 use crate::snapshot::cell::Publisher;
 use crate::snapshot::{BackendId, EndpointId, Generation, Snapshot};
 use crate::source::Batch;
@@ -111,6 +111,7 @@ impl<C: Fn(&Objects, &Allocations) -> Compiled> Driver<C> {
             now()
         });
         report.findings = located(report.findings).await;
+        log_findings(&self.status.borrow().report.findings, &report.findings);
         let stale = self.inbox.objects.total().stale;
         self.status.send_modify(|status| {
             *status = Status {
@@ -170,6 +171,30 @@ fn log_publish(
         "published"
     );
 }
+
+/// Logs what is wrong and was not before; edits that move a finding to another line are no news.
+fn log_findings(before: &[Finding], now: &[Finding]) {
+    let known: BTreeSet<_> = before.iter().map(substance).collect();
+    let is_news = |finding: &&Finding| {
+        finding.severity < Severity::Note && !known.contains(&substance(finding))
+    };
+    let mut news = now.iter().filter(is_news);
+    for finding in news.by_ref().take(MOST_LOGGED) {
+        tracing::warn!("{finding}");
+    }
+    let more = news.count();
+    if more > 0 {
+        tracing::warn!(more, "and further findings: see /report, or `rutter check`");
+    }
+}
+
+/// A finding without its place.
+fn substance(finding: &Finding) -> (Code, &Option<ObjectRef>, &str, &str) {
+    (finding.code, &finding.object, &finding.field, &finding.message)
+}
+
+/// A directory that is wrong throughout must not flood the log.
+const MOST_LOGGED: usize = 20;
 
 fn endpoints(snapshot: &Snapshot) -> BTreeSet<(&BackendId, EndpointId)> {
     snapshot

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::manifest::pod::{Container, Pod};
-use crate::manifest::{Code, ObjectKey};
+use crate::manifest::{Code, Kind, ObjectKey};
 use crate::snapshot::Transport;
 use crate::store::{Objects, Stored};
 
 use super::{Member, MemberPort};
 use crate::compile::address::{Family, parse_ip};
-use crate::compile::report::Findings;
+use crate::compile::report::{Findings, Subject};
 use crate::compile::services::{CheckedPort, CheckedService, Target};
 
 /// Pods by namespace and one label, so that a selector looks at few of them.
@@ -28,9 +28,10 @@ pub(super) struct PodIndex<'a> {
 type Label<'a> = (&'a str, &'a str, &'a str);
 
 impl<'a> PodIndex<'a> {
-    pub(super) fn new(objects: &'a Objects) -> Self {
+    pub(super) fn new(objects: &'a Objects, findings: &mut Findings) -> Self {
         let mut by_label = HashMap::<Label<'a>, Vec<&'a Stored<Pod>>, RandomState>::default();
         for (key, stored) in &objects.pods {
+            check_addresses(key, stored, findings);
             for (name, value) in &stored.object.metadata.labels {
                 by_label.entry((&*key.namespace, &**name, &**value)).or_default().push(stored);
             }
@@ -249,6 +250,19 @@ fn addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
         seen.push(family);
         is_new
     })
+}
+
+fn check_addresses(key: &ObjectKey, stored: &Stored<Pod>, findings: &mut Findings) {
+    let status = &stored.object.status;
+    let only = status.pod_ip.iter().map(|ip| ("status.podIP".to_owned(), ip));
+    let all = status.pod_ips.iter().enumerate();
+    let all = all.map(|(place, it)| (format!("status.podIPs[{place}].ip"), &it.ip));
+    let is_wrong = |(_, ip): &(String, &Arc<str>)| !ip.is_empty() && parse_ip(ip).is_none();
+    for (field, ip) in only.chain(all).filter(is_wrong) {
+        let message = format!("{ip:?} is no IP address");
+        let subject = Subject::new(Kind::Pod, key, stored);
+        findings.push(subject.error(Code::BadValue, &field, message));
+    }
 }
 
 /// Only the Service that the Pod names as its subdomain publishes its hostname.

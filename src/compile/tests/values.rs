@@ -76,6 +76,12 @@ fn a_field_that_cannot_be_served_as_written_is_found() {
     ]);
 }
 
+#[test]
+fn an_address_of_a_pod_that_is_none_is_found() {
+    let compiled = compiled([web(json!({})), pod("web-0", "10.0.0.1"), pod("web-1", "10.0.0")]);
+    assert_eq!(codes(&compiled), [(Code::BadValue, "status.podIP")]);
+}
+
 /// Changes to a good Service give this one finding.
 #[track_caller]
 fn check_found(rows: Vec<(Value, Code, &str)>) {

@@ -25,12 +25,12 @@ use http_body_util::BodyExt;
 use http_body_util::channel::{SendError, Sender};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName,
     HeaderValue, SERVER, TRAILER,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 
-use super::body::{Body, mirrored, text, whole, written};
+use super::body::{Body, awaited, mirrored, text, whole, written};
 use super::plain::wants_json;
 use super::seen::Seen;
 use super::wishes::Wishes;
@@ -111,7 +111,7 @@ async fn dispatch(
     }
     Ok(match request.uri().path() {
         "/ws" => websocket::upgrade(request, connection.drain.clone()),
-        "/body" => body(request),
+        "/body" => body(request).await,
         "/chunked" => chunked(wishes),
         "/trailers" => trailers(),
         "/sse" => events(wishes, connection.drain.clone()),
@@ -177,9 +177,11 @@ fn set_fields(asked: &HeaderMap, fields: &mut HeaderMap) {
     fields.extend(set);
 }
 
-fn body(request: Request<Incoming>) -> Response<Body> {
+async fn body(request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let mut response = Response::new(mirrored(body));
+    let is_expecting = head.headers.contains_key(EXPECT);
+    let body = if is_expecting { awaited(body).await } else { mirrored(body) };
+    let mut response = Response::new(body);
     for name in [CONTENT_TYPE, CONTENT_LENGTH, TRAILER] {
         if let Some(value) = head.headers.get(&name) {
             response.headers_mut().insert(name, value.clone());

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -22,6 +22,20 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
 /// A body that is the request's, as it comes in, trailers included.
 pub(super) fn mirrored(request: Incoming) -> Body {
     Either::Right(Either::Right(request))
+}
+
+/// As [`mirrored`], once the first piece of it is there. hyper says 100 Continue when a body is asked
+/// for, but not once the answer has begun.
+pub(super) async fn awaited(mut request: Incoming) -> Body {
+    let mut next = request.frame().await;
+    written(async move |mut out: Sender<Bytes, Infallible>| {
+        while let Some(Ok(frame)) = next {
+            if out.send(frame).await.is_err() {
+                return;
+            }
+            next = request.frame().await;
+        }
+    })
 }
 
 /// A body that a task writes; the task should end when sending fails, as nobody listens then.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_rustls::TlsStream;
 
 use crate::balance::{InFlight, pick, pick_weighted};
 use crate::net::{
@@ -108,7 +109,7 @@ async fn connect_any(
         let Some(endpoint) = picked else { break };
         record.endpoint = Some(endpoint.id);
         let in_flight = local.loads.begin(endpoint.id);
-        match reach(endpoint.id, target.tls.as_deref()).await {
+        match reach(local, endpoint.id, target.tls.as_ref()).await {
             Ok(stream) => return Ok((stream, in_flight)),
             Err(failed) => reason = failed,
         }
@@ -117,16 +118,22 @@ async fn connect_any(
     Err(reason)
 }
 
-/// Connects to an endpoint; one that is to be spoken to within TLS is out of reach.
-async fn reach(endpoint: EndpointId, tls: Option<&UpstreamTls>) -> Result<Stream, Reason> {
-    if tls.is_some() {
-        return Err(Reason::UnsupportedBackend);
-    }
-    match connect(endpoint.addr(), CONNECT_TIMEOUT).await {
-        Ok(stream) => Ok(Stream::Plain(stream)),
-        Err(ConnectError::Timeout) => Err(Reason::ConnectTimeout),
-        Err(ConnectError::Io(_)) => Err(Reason::ConnectRefused),
-    }
+/// Connects to an endpoint, and shakes hands with one that is spoken to within TLS.
+async fn reach(
+    local: &Local,
+    endpoint: EndpointId,
+    tls: Option<&Arc<UpstreamTls>>,
+) -> Result<Stream, Reason> {
+    let stream = match connect(endpoint.addr(), CONNECT_TIMEOUT).await {
+        Ok(stream) => stream,
+        Err(ConnectError::Timeout) => return Err(Reason::ConnectTimeout),
+        Err(ConnectError::Io(_)) => return Err(Reason::ConnectRefused),
+    };
+    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
+    let client = local.clients.of(tls, None);
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, client.connect(stream)).await;
+    let stream = shaken.map_err(|_| Reason::ConnectTimeout)?.map_err(|_| Reason::UpstreamTls)?;
+    Ok(Stream::Tls(Box::new(TlsStream::Client(*stream))))
 }
 
 /// Within TLS, a client that ends without saying so has failed: it may be an attack.
@@ -142,6 +149,9 @@ fn reason_of(error: &CopyError) -> Reason {
 
 /// Inside a cluster a connect takes a round trip; what takes longer is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Inside a cluster a handshake takes milliseconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Endpoints tried before the client is reset.
 const MAX_ATTEMPTS: usize = 5;

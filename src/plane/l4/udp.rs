@@ -23,7 +23,8 @@ use crate::snapshot::{EndpointId, Frontend, Reason, Serve, SocketKey};
 /// Answers leave by the socket that the client sent to, so that they come from the address it
 /// used; for a node port on the wildcard address, from the one that the route to it has.
 ///
-/// Without a usable endpoint datagrams are dropped and counted: from userspace no ICMP can be sent.
+/// Without a usable endpoint the socket is closed (see `listeners`), so that the kernel refuses what
+/// comes; what was queued before is dropped and counted.
 pub async fn serve(local: Rc<Local>, socket: std::net::UdpSocket, key: SocketKey) {
     let socket = match UdpSocket::from_std(socket) {
         Ok(socket) => Rc::new(socket),

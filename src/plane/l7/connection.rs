@@ -25,7 +25,7 @@ pub(super) async fn serve(server: &Rc<Server>, accepted: Accepted, listener: Arc
         Some(table) => {
             let handshake = async move {
                 let start = LazyConfigAcceptor::new(Default::default(), stream).await?;
-                tls::accept(&server.local.tls, key, &table, Content::Http, start).await
+                Box::pin(tls::accept(&server.local.tls, key, &table, Content::Http, start)).await
             };
             let session = in_time(server, client, Box::pin(handshake)).await;
             let Some(session) = session else { return };

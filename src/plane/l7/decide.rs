@@ -10,7 +10,7 @@ use super::{Identity, Server};
 use crate::balance::pick_weighted;
 use crate::observe::RequestRecord;
 use crate::snapshot::{
-    Action, Backend, Filter, HeaderModifier, HttpListener, Mirror, Protocol, Reason, Retry, Rule,
+    Action, Filter, HeaderModifier, HttpListener, Mirror, Protocol, Reason, Retry, Rule, Target,
     Timeouts,
 };
 
@@ -18,7 +18,7 @@ use crate::snapshot::{
 #[derive(Debug)]
 pub(super) struct Route {
     /// Who gets it.
-    pub(super) backend: Arc<Backend>,
+    pub(super) target: Target,
     rule: Arc<Rule>,
     /// Which of the rule's backends it is.
     share: usize,
@@ -55,24 +55,21 @@ where
     let picked = pick_weighted(backends, &mut server.local.rng.borrow_mut());
     let (share, picked) = picked.ok_or(Reason::NoService)?;
     let target = picked.target.as_ref().map_err(|failure| failure.reason)?;
-    let backend = &target.backend;
-    record.backend = Some(backend.clone());
+    record.backend = Some(target.backend.clone());
     if let Some(redirect) = &picked.redirect {
         return Err(redirect::answer(redirect, request, identity));
     }
-    match (target.protocol, &target.tls) {
-        (Protocol::Http1, None) => {
-            Ok(Route { backend: backend.clone(), rule: rule.clone(), share, cors })
-        }
-        (Protocol::Http2, _) | (_, Some(_)) => Err(Reason::UnsupportedBackend.into()),
+    if target.protocol == Protocol::Http2 && request.options.upgrade.is_some() {
+        return Err(Reason::UpgradeUnsupported.into());
     }
+    Ok(Route { target: target.clone(), rule: rule.clone(), share, cors })
 }
 
 impl Route {
     /// A copy of a request goes to the backend of its mirror.
     pub(super) fn mirrored(&self, mirror: &Mirror) -> Self {
-        let backend = mirror.target.backend.clone();
-        Self { backend, rule: self.rule.clone(), share: usize::MAX, cors: None }
+        let target = mirror.target.clone();
+        Self { target, rule: self.rule.clone(), share: usize::MAX, cors: None }
     }
 
     /// The filters of the rule, then those of the chosen share.

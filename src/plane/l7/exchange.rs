@@ -17,7 +17,7 @@ use super::filter::mirror::{Feed, is_chosen};
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
 use super::respond::OwnAnswer;
-use super::upstream::{self, Connection, UpstreamError};
+use super::upstream::{self, Connection, Peer, UpstreamError};
 use super::{Identity, Server};
 use crate::balance::{InFlight, pick};
 use crate::observe::RequestRecord;
@@ -162,7 +162,7 @@ impl Exchange {
             self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
         let mirrors = chosen.into_iter().map(|mirror| {
             let route = self.route.mirrored(mirror);
-            let record = record.of_copy(&route.backend);
+            let record = record.of_copy(&route.target.backend);
             let request = Outgoing::new(self.server.buffers.take());
             Feed::start(Self::new(&self.server, route, self.verb, request), record)
         });
@@ -244,15 +244,18 @@ impl Exchange {
     ) -> Poll<Result<(), Reason>> {
         while matches!(self.upload, Upload::Going | Upload::Gathered) {
             let Some(carrier) = &mut self.upstream else { return Poll::Pending };
+            let owed = self.request.unsent() > 0 || carrier.connection.stream.holds_back();
             if ready!(carrier.connection.poll_send(cx, &mut self.request)).is_err() {
                 // it may have answered and closed, as with 413: the answer is read all the same
                 self.upload = Upload::Refused { gathered: self.upload == Upload::Gathered };
             } else if self.upload == Upload::Gathered {
                 self.upload = Upload::Done;
             } else {
-                if self.request.unsent() == 0 && !self.request.bytes.is_empty() {
+                if self.request.bytes.len() > KEPT_BYTES {
                     self.request.clear();
                     self.mirrored = 0;
+                }
+                if owed {
                     self.expect_progress(client, Instant::now());
                 }
                 if ready!(client.poll_body(cx, &mut self.request))? {
@@ -270,7 +273,8 @@ impl Exchange {
         let Some(carrier) = self.upstream.take() else { return };
         let clean = carrier.connection.buffer.is_empty() && self.upload == Upload::Done;
         if persistent && body.ended_exactly() && clean {
-            self.server.pool.put(&self.route.backend.id, carrier.connection, Instant::now());
+            let backend = &self.route.target.backend.id;
+            self.server.pool.put(backend, carrier.connection, Instant::now());
         }
     }
 
@@ -286,7 +290,9 @@ impl Exchange {
     }
 
     fn waits_for_client(&self) -> bool {
-        self.upload == Upload::Going && self.request.unsent() == 0
+        let carrier = self.upstream.as_ref();
+        let is_sent = !carrier.is_some_and(|it| it.connection.stream.holds_back());
+        self.upload == Upload::Going && self.request.unsent() == 0 && is_sent
     }
 
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
@@ -295,7 +301,7 @@ impl Exchange {
         let server = self.server.clone();
         let local = &server.local;
         let picked = pick(
-            &self.route.backend.usable,
+            &self.route.target.backend.usable,
             &self.tried,
             &local.loads,
             &mut local.rng.borrow_mut(),
@@ -308,13 +314,14 @@ impl Exchange {
         self.attempts = self.attempts.saturating_add(1);
         self.timers.begin_attempt();
         let in_flight = local.loads.begin(endpoint);
-        if let Some(connection) = server.pool.take(endpoint, !self.verb.is_idempotent()) {
+        let peer = Peer::new(endpoint, &self.route.target, &server.local.clients);
+        if let Some(connection) = server.pool.take(&peer, !self.verb.is_idempotent()) {
             return Ok(Some(Carrier { connection, in_flight }));
         }
-        let connecting = upstream::connect(endpoint, &server.limits, &server.buffers);
+        let connecting = upstream::connect(&server, &self.route.target.backend.id, peer);
         match Box::pin(connecting).await {
             Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
-            Err(error) => self.retry_elsewhere(endpoint, error.reason()).await.map(|()| None),
+            Err(reason) => self.retry_elsewhere(endpoint, reason).await.map(|()| None),
         }
     }
 
@@ -352,5 +359,7 @@ impl Drop for Exchange {
     }
 }
 
+/// Bytes of a request that are kept when they are sent, so that it can be sent again.
+const KEPT_BYTES: usize = 8 * 1024;
 /// Interim responses to one request; an endpoint that sends more never comes to the point.
 const MAX_INTERIM: u32 = 16;

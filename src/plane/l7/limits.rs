@@ -11,7 +11,7 @@ pub struct Limits {
     pub target_bytes: usize,
     /// From the first byte of a request to the end of its head; longer is 408.
     pub head_time: Duration,
-    /// From accept to the end of the TLS handshake.
+    /// From accept to the end of the TLS handshake; towards endpoints from connect on.
     pub handshake_time: Duration,
     /// How long a client may neither send the body it owes nor take what it is sent.
     pub client_stall: Duration,
@@ -38,7 +38,7 @@ pub struct Limits {
     pub linger_time: Duration,
     /// Streams of an HTTP/2 connection.
     pub h2_streams: u32,
-    /// Window of an HTTP/2 stream, in bytes.
+    /// Window of an HTTP/2 stream, in bytes; like those below on both sides.
     pub h2_stream_window: u32,
     /// Window of an HTTP/2 connection, in bytes.
     pub h2_connection_window: u32,

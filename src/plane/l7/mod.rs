@@ -13,7 +13,7 @@
 //! Invariant: the snapshot is loaded once an exchange.
 //! Invariant: what goes upstream was read strictly and is written anew; nothing is passed on as
 //! it came but the values of fields and the bytes of bodies.
-//! Deliberately absent: a cache, bodies in memory, HTTP/2 and TLS to endpoints.
+//! Deliberately absent: a cache, bodies in memory.
 
 mod buffer;
 mod connection;
@@ -71,11 +71,12 @@ pub struct Server {
 impl Server {
     /// The plane of the worker that owns `local`. Must be called within its LocalSet.
     pub fn new(local: Rc<Local>, limits: Limits) -> Rc<Self> {
+        let buffers = Rc::<Buffers>::default();
         let server = Rc::new(Self {
-            pool: Pool::new(&limits),
+            pool: Pool::new(&limits, buffers.clone()),
             local,
             limits,
-            buffers: Rc::default(),
+            buffers,
             clock: Clock::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             draining: Cell::new(false),
@@ -116,10 +117,11 @@ impl Server {
             tokio::time::sleep(TIDY_INTERVAL).await;
             let Some(server) = server.upgrade() else { return };
             let snapshot = server.local.snapshot.load();
-            server.pool.purge(&snapshot, Instant::now());
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
                 server.local.tls.purge(&snapshot);
+                server.local.clients.purge(&snapshot);
             }
+            server.pool.purge(&snapshot, Instant::now());
         }
     }
 

@@ -17,8 +17,8 @@ use std::net::{TcpListener, UdpSocket};
 
 use crate::snapshot::{Generation, SocketKey};
 
-pub use reconcile::Reconciler;
-pub use unbound::Unbound;
+pub use reconcile::{Reconciler, tell_if_shared};
+pub use unbound::{Unbound, remedy};
 
 /// What a worker is told to do, in order.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
-use crate::snapshot::{Serve, Snapshot, SocketKey};
+use crate::snapshot::{ListenerSpec, Serve, Snapshot, SocketKey, Transport};
 
 /// Which workers have a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,23 +21,52 @@ pub(super) enum Placement {
 pub(super) struct Plan {
     pub(super) open: Vec<(SocketKey, Placement)>,
     pub(super) close: Vec<SocketKey>,
+    /// How many more are wanted than the budget has room for.
+    pub(super) beyond_budget: usize,
 }
 
-/// The difference between what runs and what the snapshot wants.
+/// The difference between what runs and what the snapshot wants. Services take `budget` sockets at
+/// most; the listeners of HTTP are few, and not counted.
 pub(super) fn plan(
     running: &BTreeMap<SocketKey, Placement>,
     wanted: &Snapshot,
     workers: usize,
+    budget: usize,
 ) -> Plan {
-    let missing = wanted.listeners.values().filter(|spec| !running.contains_key(&spec.key));
     let place = |serve: &Serve, key| match serve {
         Serve::Http(_) | Serve::Tls(_) => Placement::Every,
         Serve::Frontend(_) => Placement::One(owner(key, workers)),
     };
-    let gone = running.keys().filter(|key| !wanted.listeners.contains_key(key));
-    Plan {
-        open: missing.map(|spec| (spec.key, place(&spec.serve, spec.key))).collect(),
-        close: gone.copied().collect(),
+    let is_of_service = |placement: Placement| matches!(placement, Placement::One(_));
+    let stays = |key: &SocketKey| wanted.listeners.get(key).is_some_and(|spec| is_wanted(spec));
+    let kept = running.iter().filter(|(key, placement)| is_of_service(**placement) && stays(key));
+    let mut plan = Plan::default();
+    let mut room = budget.saturating_sub(kept.count());
+    let missing = wanted.listeners.values().filter(|spec| !running.contains_key(&spec.key));
+    for spec in missing.filter(|spec| is_wanted(spec)) {
+        let placement = place(&spec.serve, spec.key);
+        if is_of_service(placement) {
+            if room == 0 {
+                plan.beyond_budget += 1;
+                continue;
+            }
+            room -= 1;
+        }
+        plan.open.push((spec.key, placement));
+    }
+    plan.close.extend(running.keys().filter(|key| !stays(key)));
+    plan
+}
+
+/// Where nobody is behind a UDP address, it has no socket either: then the kernel tells clients at
+/// once (ICMP port unreachable). TCP needs the socket to reset what comes.
+fn is_wanted(spec: &ListenerSpec) -> bool {
+    match &spec.serve {
+        Serve::Frontend(frontend) if spec.key.transport == Transport::Udp => {
+            let mut backends = frontend.shares.iter().filter_map(|share| share.backend());
+            backends.any(|backend| !backend.usable.is_empty())
+        }
+        Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) => true,
     }
 }
 
@@ -52,7 +81,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plane::tests::frontend;
+    use crate::plane::tests::{backend, frontend, share};
     use crate::snapshot::{HttpListener, ListenerSpec, RouteTable, TlsListener, Transport};
 
     fn key(port: u16) -> SocketKey {
@@ -76,10 +105,47 @@ mod tests {
         Snapshot { listeners: ports.iter().map(spec).collect(), ..Snapshot::default() }
     }
 
+    /// Addresses of one Service, with or without an endpoint behind them.
+    fn of_service(transport: Transport, ports: &[u16], has_endpoint: bool) -> Snapshot {
+        let endpoint = ([127, 0, 0, 2], 7).into();
+        let endpoints = if has_endpoint { vec![endpoint] } else { Vec::new() };
+        let frontend = frontend(vec![share(1, backend("web", transport, &endpoints))]);
+        let spec = |port: &u16| {
+            let key = SocketKey { transport, ..key(*port) };
+            (key, Arc::new(ListenerSpec { key, serve: Serve::Frontend(frontend.clone()) }))
+        };
+        Snapshot { listeners: ports.iter().map(spec).collect(), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn services_take_no_more_sockets_than_the_budget_and_http_what_it_needs() {
+        let mut wanted = of_service(Transport::Tcp, &[1, 2, 3, 4, 5], true);
+        wanted.listeners.append(&mut wanting(&[80, 443]).listeners);
+        let running = [(key(2), Placement::One(0)), (key(9), Placement::One(0))].into();
+        let planned = plan(&running, &wanted, 1, 3);
+        let opened: Vec<_> = planned.open.iter().map(|(key, _)| key.addr.port()).collect();
+        assert_eq!(opened, [1, 3, 80, 443]);
+        assert_eq!((planned.close, planned.beyond_budget), (vec![key(9)], 2));
+    }
+
+    #[test]
+    fn a_udp_address_has_a_socket_while_somebody_is_behind_it() {
+        let udp = SocketKey { transport: Transport::Udp, ..key(1) };
+        let (used, unused) =
+            (of_service(Transport::Udp, &[1], true), of_service(Transport::Udp, &[1], false));
+        let running = BTreeMap::from([(udp, Placement::One(0))]);
+        assert_eq!(plan(&BTreeMap::new(), &used, 1, 9).open, [(udp, Placement::One(0))]);
+        assert_eq!(plan(&running, &used, 1, 9), Plan::default());
+        assert_eq!(plan(&BTreeMap::new(), &unused, 1, 9), Plan::default());
+        assert_eq!(plan(&running, &unused, 1, 9).close, [udp]);
+        let tcp = of_service(Transport::Tcp, &[1], false);
+        assert_eq!(plan(&BTreeMap::new(), &tcp, 1, 9).open.len(), 1);
+    }
+
     #[test]
     fn what_stays_wanted_is_left_alone() {
         let running = [(key(1), Placement::Every), (key(2), Placement::Every)].into();
-        let plan = plan(&running, &wanting(&[2, 3]), 2);
+        let plan = plan(&running, &wanting(&[2, 3]), 2, 0);
         assert_eq!(plan.open, [(key(3), Placement::Every)]);
         assert_eq!(plan.close, [key(1)]);
     }
@@ -89,7 +155,7 @@ mod tests {
         let tls = Serve::Tls(Arc::new(TlsListener::new("tls".into(), None, Vec::new())));
         for serve in [http(), tls, Serve::Frontend(frontend(Vec::new()))] {
             for placement in [Placement::Every, Placement::One(1)] {
-                let plan = plan(&[(key(1), placement)].into(), &serving(&[1], &serve), 2);
+                let plan = plan(&[(key(1), placement)].into(), &serving(&[1], &serve), 2, 9);
                 assert_eq!(plan, Plan::default(), "{serve:?}");
             }
         }

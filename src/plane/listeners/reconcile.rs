@@ -18,6 +18,8 @@ use crate::snapshot::{Generation, Snapshot, SocketKey, Transport};
 /// Owns the knowledge of what is open; the sockets themselves belong to the workers.
 #[derive(Debug)]
 pub struct Reconciler {
+    /// How many sockets Services may take; see [`crate::net::listening_budget`].
+    pub budget: usize,
     /// Where each worker takes its changes from.
     pub workers: Vec<mpsc::UnboundedSender<Change>>,
     /// Where the workers answer [`Change::Applied`].
@@ -53,8 +55,9 @@ impl Reconciler {
         running: &mut BTreeMap<SocketKey, Placement>,
         snapshot: &Snapshot,
     ) {
-        let Plan { open, close } = plan(running, snapshot, self.workers.len());
-        let mut failures = Failures::default();
+        let Plan { open, close, beyond_budget } =
+            plan(running, snapshot, self.workers.len(), self.budget);
+        let mut failures = Failures { beyond_limit: beyond_budget, ..Failures::default() };
         let mut ports: BTreeSet<_> = running.keys().map(port).collect();
         for (key, placement) in open {
             if ports.insert(port(&key)) {
@@ -132,7 +135,7 @@ fn port(key: &SocketKey) -> (Transport, u16) {
 /// Another rutter of the same user may have the address: then the kernel spreads connections over
 /// both. That is how a new version takes over from an old one, and confusing otherwise. Asked for
 /// the first address of a port only: further ones would collide with our own.
-fn tell_if_shared(key: SocketKey) {
+pub fn tell_if_shared(key: SocketKey) {
     let alone = match key.transport {
         Transport::Tcp => listen_tcp(key.addr, ReusePort::No).map(drop),
         Transport::Udp => bind_udp(key.addr, ReusePort::No).map(drop),

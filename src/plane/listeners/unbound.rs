@@ -1,6 +1,7 @@
 //! Sockets that could not be opened, each with the remedy.
 
 use std::io;
+use std::net::SocketAddr;
 
 use rustix::io::Errno;
 use serde::Serialize;
@@ -12,14 +13,20 @@ use crate::snapshot::SocketKey;
 pub struct Unbound {
     /// Which one; `None` stands for all that did not fit the limit of descriptors.
     pub key: Option<SocketKey>,
+    /// How many sockets it stands for.
+    pub count: usize,
     /// What is wrong and what to do, in one line.
     pub message: String,
 }
 
 impl Unbound {
     pub(super) fn new(key: SocketKey, error: &io::Error) -> Self {
-        let message = format!("cannot listen on {key}: {}", remedy(key, error));
-        Self { key: Some(key), message }
+        let remedy = remedy(key.addr, "--http-port, --https-port", error);
+        let mut message = format!("cannot listen on {key}: {remedy}");
+        if Errno::from_io_error(error) == Some(Errno::ADDRNOTAVAIL) {
+            message += ", or let the Service have one of --service-cidr";
+        }
+        Self { key: Some(key), count: 1, message }
     }
 
     pub(super) fn beyond_limit(count: usize) -> Self {
@@ -27,7 +34,7 @@ impl Unbound {
             "{count} listeners do not fit the limit of open files: raise it (ulimit -n, or \
              LimitNOFILE= of the unit) and restart"
         );
-        Self { key: None, message }
+        Self { key: None, count, message }
     }
 }
 
@@ -44,22 +51,20 @@ pub(super) fn is_absent_family(key: SocketKey, error: &io::Error) -> bool {
     absent && key.addr.ip().is_unspecified() && key.addr.is_ipv6()
 }
 
-fn remedy(key: SocketKey, error: &io::Error) -> String {
-    let port = key.addr.port();
+/// What to do about an address that cannot be bound, in a clause; `options` choose another one.
+pub fn remedy(addr: SocketAddr, options: &str, error: &io::Error) -> String {
+    let (ip, port) = (addr.ip(), addr.port());
     match Errno::from_io_error(error) {
         Some(Errno::ACCESS) => format!(
-            "port {port} needs privileges: use a port above 1023 (--http-port, --https-port), or \
-             allow it with sysctl net.ipv4.ip_unprivileged_port_start={port}"
+            "port {port} needs privileges: use a port above 1023 ({options}), or allow it with \
+             sysctl net.ipv4.ip_unprivileged_port_start={port}"
         ),
-        Some(Errno::ADDRINUSE) => format!(
-            "another process has it: find it with `ss -{}lpn sport = :{port}`",
-            if key.transport == crate::snapshot::Transport::Tcp { 't' } else { 'u' }
-        ),
-        Some(Errno::ADDRNOTAVAIL) => format!(
-            "this host has no address {}: add it (ip addr add), or let the Service have one of \
-             --service-cidr",
-            key.addr.ip()
-        ),
+        Some(Errno::ADDRINUSE) => {
+            format!("another process has it: find it with `ss -tulpn sport = :{port}`")
+        }
+        Some(Errno::ADDRNOTAVAIL) => {
+            format!("this host has no address {ip}: add it (ip addr add {ip} dev lo)")
+        }
         _ => error.to_string(),
     }
 }
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn every_failure_names_its_remedy() {
         check(Errno::ACCESS, "--http-port");
-        check(Errno::ADDRINUSE, "ss -tlpn sport = :80");
+        check(Errno::ADDRINUSE, "ss -tulpn sport = :80");
         check(Errno::ADDRNOTAVAIL, "--service-cidr");
     }
 }

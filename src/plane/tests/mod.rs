@@ -54,6 +54,7 @@ impl Core {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
+            clients: Default::default(),
             observer: Rc::new(shards.remove(0).observer()),
             drain,
         });

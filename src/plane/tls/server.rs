@@ -10,12 +10,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer, cipher_suite};
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 use tokio_rustls::server::StartHandshake;
@@ -48,12 +50,30 @@ pub async fn accept(
         configs.select(key, table, content, hello.server_name())
     };
     let config = config.ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = start.into_stream(config).await?;
+    let mut stream = match start.into_stream(config).into_fallible().await {
+        Ok(stream) => stream,
+        Err((error, stream)) => {
+            linger(stream).await;
+            return Err(error);
+        }
+    };
     let (_, connection) = stream.get_mut();
     connection.set_buffer_limit(Some(BUFFER_BYTES));
     let server_name = connection.server_name().map(|name| name.to_ascii_lowercase().into());
     let is_http2 = connection.alpn_protocol() == Some(b"h2");
     Ok(Session { stream: Stream::Tls(Box::new(TlsStream::Server(stream))), server_name, is_http2 })
+}
+
+/// Waits until a client that was refused has seen why: closing a socket with something unread
+/// resets the connection, and the alert would be lost. A client of TLS 1.3 has often sent its first
+/// request by then.
+async fn linger(mut stream: TcpStream) {
+    let until_it_ends = async {
+        let _ = stream.shutdown().await;
+        let mut dropped = tokio::io::sink();
+        let _ = tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut dropped).await;
+    };
+    let _ = tokio::time::timeout(LINGER_TIME, until_it_ends).await;
 }
 
 /// A connection after its handshake.
@@ -170,5 +190,8 @@ fn provider() -> CryptoProvider {
     provider
 }
 
+/// What a refused client may still send.
+const LINGER_BYTES: u64 = 64 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Plain text that may wait for encryption: large bodies go in large writes.
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -41,6 +41,8 @@ pub struct Setup {
     pub shards: Vec<WorkerShard>,
     /// The DNS sockets of each worker, if DNS is served.
     pub dns: Vec<(UdpSocket, TcpListener)>,
+    /// How many listening sockets Services may take.
+    pub budget: usize,
     /// Limits of HTTP.
     pub http: l7::Limits,
     /// Limits of DNS.
@@ -90,6 +92,7 @@ impl Workers {
         let (applied_sender, applied) = watch::channel(Generation::default());
         let (unbound_sender, unbound) = watch::channel(Arc::from([]));
         let reconciler = Reconciler {
+            budget: setup.budget,
             workers: changes,
             answers,
             applied: applied_sender,

@@ -68,6 +68,7 @@ impl Seed {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(seed(self.number))),
             tls: Default::default(),
+            clients: Default::default(),
             observer: observer.clone(),
             drain: self.drain.clone(),
         });

@@ -44,6 +44,7 @@ impl Site {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
+            clients: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });

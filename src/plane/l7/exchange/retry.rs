@@ -32,25 +32,27 @@ impl Retries {
 impl Exchange {
     /// Gets ready for another attempt after the connection failed, if the request allows one.
     ///
-    /// A request may go elsewhere when no byte of it was sent, or when it is idempotent and the
-    /// connection ended before the first byte of a response; all of it must still be here. So a
-    /// POST is never sent twice.
+    /// A request may go elsewhere when no byte of it was sent, when the endpoint says that it did
+    /// nothing about it, or when it is idempotent and the connection ended before the first byte of
+    /// a response; all of it must still be here. So a POST is never done twice.
     pub(super) async fn fail_attempt(&mut self, error: &UpstreamError) -> Result<(), Reason> {
         let reason = error.reason();
         let Some(carrier) = self.upstream.take() else { return Err(reason) };
-        let Connection { endpoint, reused, .. } = carrier.connection;
-        let unanswered = matches!(error, UpstreamError::NoResponse(_)) && self.interim == 0;
-        let repeatable = self.verb.is_idempotent() || self.request.is_untouched();
+        let Connection { peer, reused, .. } = carrier.connection;
+        let unanswered = error.is_unanswered() && self.interim == 0;
+        let refused = matches!(error, UpstreamError::Refused(_));
+        let repeatable = refused || self.verb.is_idempotent() || self.request.is_untouched();
         if !unanswered || !repeatable || !self.request.rewind() {
             return Err(reason);
         }
         self.send_anew();
-        if reused {
+        let stale = refused || (reused && matches!(error, UpstreamError::NoResponse(_)));
+        if stale && self.attempts < MAX_STALE {
             // it was closed while it waited: that says nothing about the endpoint
-            self.server.pool.forget(endpoint);
+            self.server.pool.forget(&peer);
             return Ok(());
         }
-        self.retry_elsewhere(endpoint, reason).await
+        self.retry_elsewhere(peer.endpoint, reason).await
     }
 
     /// Goes on at another endpoint, or as often as the rule says at any.
@@ -61,7 +63,7 @@ impl Exchange {
     ) -> Result<(), Reason> {
         self.tried.push(endpoint);
         self.failed = Some(reason);
-        let usable = self.route.backend.usable.iter();
+        let usable = self.route.target.backend.usable.iter();
         let untried = usable.filter(|it| !self.tried.contains(&it.id)).count() > 0;
         if untried && self.tried.len() < self.server.limits.attempts {
             return Ok(());
@@ -99,3 +101,7 @@ impl Exchange {
         };
     }
 }
+
+/// Attempts after which a connection that was closed while it waited counts like any other: then
+/// the endpoint closes them all.
+const MAX_STALE: u32 = 4;

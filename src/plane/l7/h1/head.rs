@@ -34,11 +34,6 @@ impl HeadEnd {
         Ok(None)
     }
 
-    /// Whether it was given nothing yet.
-    pub(crate) fn is_new(&self) -> bool {
-        self.scanned == 0
-    }
-
     /// Whether not even the first line is complete.
     pub(crate) fn in_first_line(&self) -> bool {
         self.line == 0

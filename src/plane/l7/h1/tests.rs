@@ -83,7 +83,70 @@ fn field_value() -> impl Strategy<Value = String> {
     "([!-~]([ -~\t]{0,20}[!-~])?)?"
 }
 
+/// Fields that say, or seem to say, how long a body is.
+fn length_fields() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let names = prop_oneof![
+        Just("Content-Length"),
+        Just("content-length"),
+        Just("Transfer-Encoding"),
+        Just("TRANSFER-ENCODING"),
+        Just("Content_Length"),
+        Just("Transfer-Encodin"),
+    ];
+    let values = prop_oneof![
+        Just("0"),
+        Just("3"),
+        Just("03"),
+        Just("+3"),
+        Just("3, 3"),
+        Just("0x3"),
+        Just(""),
+        Just("9223372036854775808"),
+        Just("chunked"),
+        Just("Chunked"),
+        Just("gzip, chunked"),
+        Just("chunked;q=1"),
+        Just("identity"),
+    ];
+    prop::collection::vec((names, values), 0..4)
+}
+
+/// What RFC 9112 section 6 leaves of those fields once every repair is forbidden.
+fn only_length(fields: &[(&str, &str)], minor: u8) -> Option<BodyLength> {
+    let values = |wanted: &str| {
+        let same = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        same.map(|(_, value)| *value).collect::<Vec<_>>()
+    };
+    match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
+        ([], []) => Some(BodyLength::Exact(0)),
+        (["0"], []) => Some(BodyLength::Exact(0)),
+        (["3"], []) => Some(BodyLength::Exact(3)),
+        ([], ["chunked" | "Chunked"]) if minor == 1 => Some(BodyLength::Chunked),
+        _ => None,
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_body_has_the_one_length_that_its_head_says_or_is_refused(
+        fields in length_fields(),
+        minor in 0..2_u8,
+    ) {
+        let lines: String =
+            fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("POST / HTTP/1.{minor}\r\n{lines}\r\n");
+        let head = RequestHead::parse(request.as_bytes(), 100).expect("it must be well-formed");
+        let expected = only_length(&fields, minor);
+        prop_assert_eq!(request_length(&head, request.as_bytes()).ok(), expected);
+        let response = format!("HTTP/1.{minor} 200 OK\r\n{lines}\r\n");
+        let head = ResponseHead::parse(response.as_bytes()).expect("it must be well-formed");
+        let length = response_length(&head, response.as_bytes(), Verb::Idempotent).ok();
+        let says_nothing = !fields.iter().any(|(name, _)| name.to_lowercase().contains("-length")
+            || name.eq_ignore_ascii_case("transfer-encoding"));
+        let until_close = says_nothing.then_some(BodyLength::UntilClose);
+        prop_assert_eq!(length, until_close.or(expected));
+    }
+
     #[test]
     fn a_head_ends_at_the_same_place_however_it_arrives(bytes in head_like(), cuts in cuts()) {
         prop_assert_eq!(find_in_pieces(&bytes, &cuts), find_in_pieces(&bytes, &[]));

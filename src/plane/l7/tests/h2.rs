@@ -12,12 +12,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::h2_origin::life_join;
 use super::tls::{certificate, connect, table};
 use super::world::*;
 use crate::life;
 use crate::snapshot::HostMatch;
 
-type Body = BoxBody<Bytes, Infallible>;
+pub(super) type Body = BoxBody<Bytes, Infallible>;
 
 #[derive(Clone, Copy)]
 struct Tasks;
@@ -36,25 +37,28 @@ async fn client(io: impl AsyncRead + AsyncWrite + Unpin + 'static) -> SendReques
     sender
 }
 
-async fn plain(world: &World) -> SendRequest<Body> {
+pub(super) async fn plain(world: &World) -> SendRequest<Body> {
     client(TcpStream::connect(world.addr).await.expect("the server must accept")).await
 }
 
-fn request(method: &str, uri: &str, body: Body) -> Request<Body> {
+pub(super) fn request(method: &str, uri: &str, body: Body) -> Request<Body> {
     let request = Request::builder().method(method).uri(uri);
     request.body(body).expect("the request must be well-formed")
 }
 
-fn empty() -> Body {
+pub(super) fn empty() -> Body {
     Empty::new().boxed()
 }
 
-async fn ask(sender: &mut SendRequest<Body>, request: Request<Body>) -> Response<Incoming> {
+pub(super) async fn ask(
+    sender: &mut SendRequest<Body>,
+    request: Request<Body>,
+) -> Response<Incoming> {
     sender.ready().await.expect("the connection must be open");
     sender.send_request(request).await.expect("there must be a response")
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub(super) async fn text(response: Response<Incoming>) -> String {
     let body = response.into_body().collect().await.expect("the body must be whole");
     String::from_utf8_lossy(&body.to_bytes()).into_owned()
 }
@@ -211,12 +215,6 @@ fn a_large_upload_and_a_large_download_pass_through_the_windows() {
         let response = asked.await.expect("the client must live");
         assert_eq!(text(response).await.len(), 3_000_000);
     });
-}
-
-/// Runs beside the test.
-#[expect(clippy::disallowed_methods, reason = "the test waits for the result")]
-fn life_join<T: 'static>(future: impl Future<Output = T> + 'static) -> tokio::task::JoinHandle<T> {
-    tokio::task::spawn_local(future)
 }
 
 /// Frames of a body, one after the other.

@@ -1,10 +1,17 @@
 //! The plane over real sockets: raw bytes in, raw bytes seen by an endpoint.
 
+mod any_bytes;
+mod authority;
 mod body;
+mod grpc;
 mod h2;
+mod h2_origin;
 mod http1;
 mod lifecycle;
 mod refusal;
 mod retry;
 mod tls;
+mod upstream_h2;
+mod upstream_h2_failures;
+mod upstream_tls;
 mod world;

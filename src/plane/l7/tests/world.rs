@@ -21,7 +21,7 @@ use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
     Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, Failure, HostMatch,
     HttpListener, ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey,
-    TlsTable, Transport, WeightedBackend,
+    Target, TlsTable, Transport, WeightedBackend,
 };
 
 /// A running server with one listener.
@@ -50,6 +50,7 @@ impl World {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
+            clients: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });
@@ -123,6 +124,20 @@ pub(super) fn fail(reason: Reason) -> Action {
 }
 
 pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
+    forward_to(target(name, endpoints))
+}
+
+pub(super) fn forward_to(target: Target) -> Action {
+    Action::Forward(vec![WeightedBackend {
+        target: Ok(target),
+        weight: 1,
+        filters: Vec::new(),
+        redirect: None,
+    }])
+}
+
+/// A backend that is spoken to in HTTP/1 and in the clear.
+pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
     let endpoint = |addr: &SocketAddr| {
         Arc::new(Endpoint {
             id: EndpointId(*addr),
@@ -149,7 +164,12 @@ pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
         origin: Origin::default(),
         field: "".into(),
     };
-    Action::Forward(vec![WeightedBackend::all(Arc::new(backend))])
+    Target::plain(Arc::new(backend))
+}
+
+/// The only rule.
+pub(super) fn all(action: Action) -> Vec<Arc<Rule>> {
+    vec![rule(HostMatch::Any, "", action)]
 }
 
 /// What a [`Canned`] endpoint was sent.
@@ -201,7 +221,7 @@ async fn serve(
     seen: Rc<RefCell<Seen>>,
     responses: Rc<RefCell<VecDeque<String>>>,
 ) {
-    while let Some(head) = read_head(&mut connection).await {
+    while let Some(head) = read_until(&mut connection, "\r\n\r\n").await {
         seen.borrow_mut().heads.push(head);
         let next = responses.borrow_mut().pop_front();
         let response = next.unwrap_or_else(|| OK.to_owned());
@@ -211,10 +231,12 @@ async fn serve(
     }
 }
 
-async fn read_head(connection: &mut Client) -> Option<String> {
+/// Reads up to and with `end`; `None` if the connection ends before.
+pub(super) async fn read_until(connection: &mut Client, end: &str) -> Option<String> {
     loop {
-        if let Some(place) = connection.read.windows(4).position(|it| it == b"\r\n\r\n") {
-            let rest = connection.read.split_off(place + 4);
+        let found = connection.read.windows(end.len()).position(|it| it == end.as_bytes());
+        if let Some(place) = found {
+            let rest = connection.read.split_off(place + end.len());
             let head = std::mem::replace(&mut connection.read, rest);
             return Some(String::from_utf8_lossy(&head).into_owned());
         }
@@ -222,6 +244,18 @@ async fn read_head(connection: &mut Client) -> Option<String> {
             return None;
         }
     }
+}
+
+/// Reads so many bytes; `None` if the connection ends before.
+pub(super) async fn read_length(connection: &mut Client, length: usize) -> Option<String> {
+    while connection.read.len() < length {
+        if connection.stream.read_buf(&mut connection.read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let rest = connection.read.split_off(length);
+    let bytes = std::mem::replace(&mut connection.read, rest);
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -1,29 +1,56 @@
 //! New connections to endpoints. Cold: called boxed.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{Connection, UpstreamError};
-use crate::plane::l7::buffer::Buffers;
+use super::h2::Translated;
+use super::{Connection, Peer, Stream, UpstreamError};
+use crate::plane::l7::Server;
 use crate::plane::l7::limits::Limits;
-use crate::snapshot::EndpointId;
+use crate::snapshot::{BackendId, Protocol, Reason};
 
-/// Connects to an endpoint within [`Limits::connect_time`].
+/// Connects to an endpoint within [`Limits::connect_time`], and shakes hands within
+/// [`Limits::handshake_time`] if it is spoken to within TLS. A connection of HTTP/2 is made once
+/// for all that wait for it.
 pub(crate) async fn connect(
-    endpoint: EndpointId,
-    limits: &Limits,
-    buffers: &Rc<Buffers>,
-) -> Result<Connection, UpstreamError> {
-    let connecting = TcpStream::connect(endpoint.addr());
+    server: &Server,
+    backend: &BackendId,
+    peer: Peer,
+) -> Result<Connection, Reason> {
+    let Server { pool, limits, buffers, .. } = server;
+    let opening = open(&peer, limits);
+    match peer.protocol {
+        Protocol::Http1 => {
+            let stream = opening.await.map_err(|error| error.reason())?;
+            Ok(Connection::new(peer, stream, buffers.clone()))
+        }
+        Protocol::Http2 => {
+            let lease = pool.lease(&peer, backend);
+            let sender = lease.connected(limits, opening).await?;
+            let stream = Translated::new(lease, sender, &peer);
+            Ok(Connection::translated(peer, stream, buffers.clone()))
+        }
+    }
+}
+
+async fn open(peer: &Peer, limits: &Limits) -> Result<Stream, UpstreamError> {
+    let connecting = TcpStream::connect(peer.endpoint.addr());
     let stream = tokio::time::timeout(limits.connect_time, connecting)
         .await
         .map_err(|_| UpstreamError::ConnectTimeout)?
         .map_err(UpstreamError::Connect)?;
     tune(&stream, limits.unacknowledged_time).map_err(UpstreamError::Connect)?;
-    Ok(Connection::new(endpoint, stream, buffers.clone()))
+    let Some(client) = &peer.tls else { return Ok(Stream::Plain(stream)) };
+    let shaken = tokio::time::timeout(limits.handshake_time, client.connect(stream)).await;
+    match shaken.map_err(|_| UpstreamError::ConnectTimeout)? {
+        Ok(stream) => Ok(Stream::Tls(stream)),
+        Err(error) => {
+            tracing::debug!(endpoint = %peer.endpoint, %error, "handshake with an endpoint");
+            Err(UpstreamError::Tls(error))
+        }
+    }
 }
 
 /// Heads go out at once, and a host that died in silence is noticed.

@@ -1,36 +1,41 @@
-//! One HTTP/1 connection to an endpoint.
+//! One exchange after the other in HTTP/1, or one that is translated to HTTP/2.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::UpstreamError;
+use super::h2::Translated;
+use super::{Peer, Stream, UpstreamError};
 use crate::plane::l7::buffer::{Buffer, Buffers};
 use crate::plane::l7::h1::{Decoder, HeadEnd, Outgoing, ResponseHead};
-use crate::snapshot::EndpointId;
 
 /// A connection and what was read from it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// The other end.
-    pub(crate) endpoint: EndpointId,
+    pub(crate) peer: Peer,
     /// Whether it has carried an exchange before: then its end may only mean that it was idle.
     pub(crate) reused: bool,
-    /// The socket.
-    pub(crate) stream: TcpStream,
+    /// Its bytes.
+    pub(crate) stream: Stream,
     /// What was read and not used yet: a response head begins here.
     pub(crate) buffer: Buffer,
     head_end: HeadEnd,
 }
 
 impl Connection {
-    pub(super) fn new(endpoint: EndpointId, stream: TcpStream, buffers: Rc<Buffers>) -> Self {
+    pub(super) fn new(peer: Peer, stream: Stream, buffers: Rc<Buffers>) -> Self {
         let buffer = Buffer::new(buffers);
-        Self { endpoint, reused: false, stream, buffer, head_end: HeadEnd::default() }
+        Self { peer, reused: false, stream, buffer, head_end: HeadEnd::default() }
+    }
+
+    /// For one exchange, which has a stream of a connection that others share.
+    pub(super) fn translated(peer: Peer, stream: Translated, buffers: Rc<Buffers>) -> Self {
+        let reused = stream.is_proven();
+        let stream = Stream::Http2(Box::new(stream));
+        Self { reused, ..Self::new(peer, stream, buffers) }
     }
 
     /// Sends what is unsent of a request.
@@ -65,7 +70,7 @@ impl Connection {
                 Err(error) => Some(error),
             };
             return Poll::Ready(Err(match before {
-                0 => UpstreamError::NoResponse(error),
+                0 => UpstreamError::unanswered(error),
                 _ => UpstreamError::Broken(error),
             }));
         }
@@ -105,20 +110,6 @@ impl Connection {
             }
         }
         Poll::Ready(Ok(true))
-    }
-
-    /// Whether the endpoint has neither closed the connection nor said anything unasked.
-    ///
-    /// `certain` asks the kernel (one system call); otherwise only what the runtime has been told
-    /// is looked at, which misses a close that has just arrived.
-    pub(super) fn is_quiet(&self, certain: bool) -> bool {
-        let told = if certain {
-            let mut byte = [std::mem::MaybeUninit::uninit()];
-            SockRef::from(&self.stream).peek(&mut byte)
-        } else {
-            self.stream.try_read(&mut [0])
-        };
-        told.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 }
 

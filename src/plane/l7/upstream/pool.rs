@@ -2,47 +2,68 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::h2::{Lease, Session, Translated};
+use super::{Connection, Peer};
+use crate::plane::l7::buffer::Buffers;
 use crate::plane::l7::limits::Limits;
-use crate::snapshot::{BackendId, EndpointId, Snapshot};
+use crate::snapshot::{BackendId, EndpointId, Protocol, Snapshot};
 
-/// One worker's unused connections, by endpoint.
+/// One worker's connections that wait for their next request, or take one more, by peer.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    endpoints: RefCell<HashMap<EndpointId, Waiting, RandomState>>,
+    peers: RefCell<HashMap<Peer, Waiting, RandomState>>,
+    buffers: Rc<Buffers>,
     idle_time: Duration,
     max_idle: usize,
 }
 
-/// The unused connections to an endpoint, the one used last at the end.
+/// The connections to a peer.
 #[derive(Debug)]
 struct Waiting {
-    /// The backend that used it last: where to look whether the endpoint still exists.
+    /// The backend that used it first: where to look whether the endpoint still exists.
     backend: BackendId,
+    /// Those of HTTP/1 that are unused, the one used last at the end.
     connections: Vec<(Instant, Connection)>,
+    /// Those of HTTP/2, which take several requests at once.
+    sessions: Vec<Rc<Session>>,
+}
+
+impl Waiting {
+    fn new(backend: &BackendId) -> Self {
+        Self { backend: backend.clone(), connections: Vec::new(), sessions: Vec::new() }
+    }
 }
 
 impl Pool {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, buffers: Rc<Buffers>) -> Self {
         Self {
-            endpoints: RefCell::default(),
+            peers: RefCell::default(),
+            buffers,
             idle_time: limits.upstream_idle,
             max_idle: limits.upstream_idle_connections,
         }
     }
 
-    /// The connection to `endpoint` that was used last. `certain`: make sure that it is open, as
-    /// for a request that cannot be sent twice.
-    pub(crate) fn take(&self, endpoint: EndpointId, certain: bool) -> Option<Connection> {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let waiting = &mut endpoints.get_mut(&endpoint)?.connections;
-        while let Some((_, mut connection)) = waiting.pop() {
-            if connection.is_quiet(certain) {
+    /// The connection to `peer` that was used last. `certain`: make sure that it is open, as for a
+    /// request that cannot be sent twice.
+    pub(crate) fn take(&self, peer: &Peer, certain: bool) -> Option<Connection> {
+        let mut peers = self.peers.borrow_mut();
+        let waiting = peers.get_mut(peer)?;
+        if peer.protocol == Protocol::Http2 {
+            let mut ready = waiting.sessions.iter().filter(|session| session.is_ready());
+            let lease = ready.find_map(Session::lease)?;
+            let sender = lease.sender()?;
+            let stream = Translated::new(lease, sender, peer);
+            return Some(Connection::translated(peer.clone(), stream, self.buffers.clone()));
+        }
+        while let Some((_, mut connection)) = waiting.connections.pop() {
+            if connection.stream.is_quiet(certain) {
                 connection.reused = true;
                 return Some(connection);
             }
@@ -50,30 +71,52 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose exchange is complete.
+    /// A place on a connection of HTTP/2 that is there or in the making, or else on one that the
+    /// caller is to make.
+    pub(super) fn lease(&self, peer: &Peer, backend: &BackendId) -> Lease {
+        let mut peers = self.peers.borrow_mut();
+        let waiting = peers.entry(peer.clone()).or_insert_with(|| Waiting::new(backend));
+        let now = Instant::now();
+        waiting.sessions.retain(|session| session.is_kept(now, self.idle_time));
+        if let Some(lease) = waiting.sessions.iter().find_map(Session::lease) {
+            return lease;
+        }
+        let (session, lease) = Session::begin(now);
+        waiting.sessions.push(session);
+        lease
+    }
+
+    /// Keeps a connection whose exchange is complete. One of HTTP/2 is kept as it is.
     pub(crate) fn put(&self, backend: &BackendId, connection: Connection, now: Instant) {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let waiting = endpoints
-            .entry(connection.endpoint)
-            .or_insert_with(|| Waiting { backend: backend.clone(), connections: Vec::new() });
+        if connection.peer.protocol == Protocol::Http2 {
+            return;
+        }
+        let mut peers = self.peers.borrow_mut();
+        let waiting = peers.entry(connection.peer.clone()).or_insert_with(|| Waiting::new(backend));
         if waiting.connections.len() < self.max_idle {
             waiting.connections.push((now, connection));
         }
     }
 
-    /// Closes all connections to an endpoint: one of them turned out to be dead.
-    pub(crate) fn forget(&self, endpoint: EndpointId) {
-        self.endpoints.borrow_mut().remove(&endpoint);
+    /// Closes all unused connections to a peer: one of them turned out to be dead. Those of HTTP/2
+    /// know it themselves.
+    pub(crate) fn forget(&self, peer: &Peer) {
+        if let Some(waiting) = self.peers.borrow_mut().get_mut(peer) {
+            waiting.connections.clear();
+        }
     }
 
-    /// Closes what has waited too long or has died, and what leads to endpoints that are gone
-    /// from the snapshot.
+    /// Closes what has waited too long or has died, and what leads to endpoints, or is spoken
+    /// under policies, that are gone from the snapshot.
     pub(crate) fn purge(&self, snapshot: &Snapshot, now: Instant) {
-        self.endpoints.borrow_mut().retain(|endpoint, waiting| {
-            waiting.connections.retain(|(since, connection)| {
-                now.duration_since(*since) < self.idle_time && connection.is_quiet(false)
+        self.peers.borrow_mut().retain(|peer, waiting| {
+            waiting.connections.retain_mut(|(since, connection)| {
+                now.duration_since(*since) < self.idle_time && connection.stream.is_quiet(false)
             });
-            !waiting.connections.is_empty() && exists(snapshot, &waiting.backend, *endpoint)
+            waiting.sessions.retain(|session| session.is_kept(now, self.idle_time));
+            let is_empty = waiting.connections.is_empty() && waiting.sessions.is_empty();
+            let is_retired = peer.tls.as_ref().is_some_and(|client| client.is_retired());
+            !is_empty && !is_retired && exists(snapshot, &waiting.backend, peer.endpoint)
         });
     }
 }

@@ -71,6 +71,21 @@ fn clients_are_let_in_by_their_certificate() {
 }
 
 #[test]
+fn a_client_that_is_refused_learns_why_whatever_it_has_sent_by_then() {
+    run(async {
+        let mut site = Site::new();
+        let asked = Authority::new(1).asked(AllowValidOnly);
+        let config = client_of_versions(&[&rustls::version::TLS13], &[], None);
+        for (serve, ..) in kinds(&certificate(1, "a.test"), Some(asked)).await {
+            site.publish(serve);
+            let visit = visit(&site, &config, &"x".repeat(20_000), "an answer").await;
+            let refusal = visit.expect_err("it has no certificate").to_string();
+            assert!(refusal.contains("CertificateRequired"), "{refusal}");
+        }
+    });
+}
+
+#[test]
 fn no_session_is_resumed_where_something_else_is_asked_of_clients() {
     run(async {
         let mut site = Site::new();

@@ -123,7 +123,7 @@ fn what_goes_nowhere_is_reset_and_counted_by_its_reason() {
             ("failed.test", "", Reason::InvalidBackend),
             ("empty.test", "default/empty", Reason::NoReadyEndpoint),
             ("closed.test", "default/closed", Reason::ConnectRefused),
-            ("secured.test", "default/secured", Reason::UnsupportedBackend),
+            ("secured.test", "default/secured", Reason::UpstreamTls),
         ]
         .into_iter()
         .enumerate()

@@ -57,6 +57,8 @@ struct Session {
     identity: Identity,
     buffer: Buffer,
     head_end: HeadEnd,
+    /// Whether an empty line before the head was skipped: there may be one.
+    skipped_line: bool,
     /// Whether the deadline is that of a head that has begun.
     head_timed: bool,
     /// Whether the deadline is that of the drain.
@@ -96,6 +98,7 @@ impl Session {
             buffer: Buffer::new(server.buffers.clone()),
             deadline: Deadline::after(server.limits.head_time),
             head_end: HeadEnd::default(),
+            skipped_line: false,
             head_timed: false,
             drain_timed: false,
             first: true,
@@ -150,9 +153,16 @@ impl Session {
 
     /// The next head, if all of it is there.
     fn parse_head(&mut self) -> Result<Option<Next>, ProtocolError> {
-        if self.head_end.is_new() && self.buffer.filled().starts_with(b"\r\n") {
+        if !self.skipped_line {
             // one empty line in front is left over from an old client's body (RFC 9112 2.2)
-            self.buffer.consume(2);
+            match self.buffer.filled() {
+                b"\r" => return Ok(None),
+                [b'\r', b'\n', ..] => {
+                    self.buffer.consume(2);
+                    self.skipped_line = true;
+                }
+                _ => {}
+            }
         }
         let limits = &self.server.limits;
         let filled = self.buffer.filled();
@@ -172,6 +182,7 @@ impl Session {
         }
         self.head_end = HeadEnd::default();
         self.head_timed = false;
+        self.skipped_line = false;
         RequestHead::parse(head, limits.target_bytes).map(|head| Some(Next::Request(head)))
     }
 

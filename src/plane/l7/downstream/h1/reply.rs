@@ -37,6 +37,9 @@ impl Session {
         let mut out = Outgoing::new(self.server.buffers.take());
         write_own(&mut out, &answer, &delivery, &self.server.clock);
         record.status = answer.status;
+        if delivery.verb != Verb::Head {
+            record.response_bytes = answer.body.len() as u64;
+        }
         match self.send(out).await {
             true if delivery.keep => After::Keep,
             true => After::Close,

@@ -4,6 +4,7 @@
 //! of HTTP/1. hyper runs a task a stream; dropping it (a reset, a connection that ends) drops the
 //! exchange and with it the upstream connection.
 
+mod grpc;
 mod io;
 mod request;
 mod response;
@@ -22,9 +23,8 @@ use tokio::time::Instant;
 
 use self::io::{LocalTasks, Rewound};
 use self::request::{Http2Client, begin};
-use self::response::{Answer, answer_itself, respond};
+use self::response::{Answer, Kind, answer_itself, respond};
 use crate::plane::l7::deadline::Deadline;
-use crate::plane::l7::h1::Verb;
 use crate::plane::l7::{Identity, Limits, Server, http_listener};
 use crate::plane::tls::Stream;
 use crate::snapshot::Reason;
@@ -149,14 +149,14 @@ async fn answer(shared: Rc<Shared>, request: http::Request<Incoming>) -> Respons
     drop(snapshot);
     let name = listener.as_ref().map(|listener| listener.name.clone()).unwrap_or_default();
     let mut record = server.record(&shared.identity, name, "HTTP/2");
-    let verb = Verb::of(request.method().as_str().as_bytes());
-    let Some(listener) = listener else { return answer_itself(Reason::Draining, record, verb) };
+    let kind = Kind::of(&request);
+    let Some(listener) = listener else { return answer_itself(Reason::Draining, record, kind) };
     let (parts, body) = request.into_parts();
     let begun = begin(&shared, &listener, &parts, &body, &mut record);
     drop(parts);
     let (mut exchange, trailers) = match begun {
         Ok(begun) => begun,
-        Err(answer) => return answer_itself(answer, record, verb),
+        Err(answer) => return answer_itself(answer, record, kind),
     };
     let mut client = Http2Client {
         deadline: Deadline::after(server.limits.upstream_stall),
@@ -171,10 +171,10 @@ async fn answer(shared: Rc<Shared>, request: http::Request<Incoming>) -> Respons
             Ok(response) if response.is_interim() => {
                 exchange.consume(response.len);
             }
-            Ok(response) => return respond(exchange, response, client, record, verb),
+            Ok(response) => return respond(exchange, response, client, record, kind),
             Err(reason) => {
                 record.request_bytes = client.bytes;
-                return answer_itself(reason, record, verb);
+                return answer_itself(reason, record, kind);
             }
         }
     }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::Instant;
 
+use super::grpc::{is_grpc, translate};
 use super::request::Http2Client;
 use crate::observe::RequestRecord;
 use crate::plane::l7::exchange::Exchange;
@@ -20,19 +21,33 @@ use crate::plane::l7::h1::{
 use crate::plane::l7::respond::{OwnAnswer, SERVER};
 use crate::snapshot::Reason;
 
+/// What a request says about the answers that it takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    verb: Verb,
+    is_grpc: bool,
+}
+
+impl Kind {
+    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
+        let verb = Verb::of(request.method().as_str().as_bytes());
+        Self { verb, is_grpc: is_grpc(request.headers()) }
+    }
+}
+
 /// The response as hyper sends it.
 pub(super) fn respond(
     mut exchange: Exchange,
     response: ResponseHead,
     client: Http2Client,
     mut record: RequestRecord,
-    verb: Verb,
+    kind: Kind,
 ) -> Response<Answer> {
     let converted = match &mut exchange.upstream {
         Some(carrier) => {
             let buffer = &mut carrier.connection.buffer;
             let head = buffer.filled().get(..response.len).unwrap_or_default();
-            let converted = convert(&response, head, verb);
+            let converted = convert(&response, head, kind.verb);
             buffer.consume(response.len);
             converted
         }
@@ -40,7 +55,7 @@ pub(super) fn respond(
     };
     let (mut answer, body, persistent) = match converted {
         Ok(converted) => converted,
-        Err(reason) => return answer_itself(reason, record, verb),
+        Err(reason) => return answer_itself(reason, record, kind),
     };
     change_map(answer.headers_mut(), &exchange.route.response_modifiers());
     record.status = response.status;
@@ -86,12 +101,14 @@ fn convert(
 pub(super) fn answer_itself(
     own: impl Into<OwnAnswer>,
     mut record: RequestRecord,
-    verb: Verb,
+    kind: Kind,
 ) -> Response<Answer> {
     let own = own.into();
+    let own = if kind.is_grpc { translate(own) } else { own };
     record.reason = own.reason;
     record.status = own.status;
-    let text = if verb == Verb::Head { String::new() } else { own.body };
+    let text = if kind.verb == Verb::Head { String::new() } else { own.body };
+    record.response_bytes = text.len() as u64;
     let mut answer = Response::new(Answer::Own(Bytes::from(text)));
     *answer.status_mut() =
         StatusCode::from_u16(own.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
