@@ -3,7 +3,9 @@
 //! Prints how long it takes until 8,000 Services really listen, how long a saved change takes to
 //! be served by every worker with 1,000 and with 20,000 objects (median and p99 of 100 edits),
 //! and the memory of each. A saved change counts as served when every worker has applied the
-//! generation that holds it. `--quick` makes a tenth of everything, for the tests.
+//! generation that holds it. The same for what must be effective at once: a grant that is revoked, a
+//! certificate and an authority that are replaced; half of these must be served within 200 ms.
+//! `--quick` makes a tenth of everything, for the tests.
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +21,9 @@ fn main() {
     listeners(8_000 / scale);
     for objects in [1_000, 20_000] {
         edits(objects / scale, 100 / scale);
+    }
+    for (what, first, second) in [grants(), certificates(), authorities()] {
+        takes_effect(what, &first, &second, 1_000 / scale, 100 / scale);
     }
 }
 
@@ -50,22 +55,121 @@ fn edits(objects: usize, count: usize) {
             let place = edit % services;
             let pods: String = (0..9).map(|pod| self::pod(place, pod)).collect();
             let text = service(place, 1000 + edit) + &pods;
-            let before = running.handle.snapshot().load().generation;
-            let saved = Instant::now();
-            write(dir.path(), place, &text);
-            running.applied(Generation(before.0 + 1));
-            saved.elapsed()
+            running.saves(dir.path(), place, &text)
         })
         .collect();
-    latencies.sort();
-    let at = |share: usize| latencies[(latencies.len() * share / 100).min(latencies.len() - 1)];
+    let (median, p99) = quantiles(&mut latencies);
     println!(
-        "{objects} objects: saved → served {} ms median, {} ms p99, {} MiB",
-        at(50).as_millis(),
-        at(99).as_millis(),
-        rss_mib(),
+        "{objects} objects: saved → served {median} ms median, {p99} ms p99, {} MiB",
+        rss_mib()
     );
     running.stop();
+}
+
+/// Latency from a saved file until what it takes back is taken back: goes back and forth between
+/// two texts of a file, among `objects` others.
+fn takes_effect(what: &str, first: &str, second: &str, objects: usize, count: usize) {
+    let dir = tempfile::tempdir().expect("a directory");
+    for place in 0..objects {
+        write(dir.path(), place, &service(place, 80));
+    }
+    write(dir.path(), objects, GATEWAY);
+    write(dir.path(), objects + 1, first);
+    let running = Running::start(dir.path());
+    let mut latencies = Vec::with_capacity(count);
+    for _ in 0..count {
+        latencies.push(running.saves(dir.path(), objects + 1, second));
+        running.saves(dir.path(), objects + 1, first);
+    }
+    let (median, p99) = quantiles(&mut latencies);
+    println!("{what}: saved → effective {median} ms median, {p99} ms p99");
+    assert!(median <= 200, "{what} must be effective within 200 ms");
+    running.stop();
+}
+
+/// Median and 99th percentile, in milliseconds.
+fn quantiles(latencies: &mut [Duration]) -> (u128, u128) {
+    latencies.sort();
+    let at = |share: usize| latencies[(latencies.len() * share / 100).min(latencies.len() - 1)];
+    (at(50).as_millis(), at(99).as_millis())
+}
+
+/// A Gateway with a certificate of another namespace, a route to a backend of another namespace,
+/// and a backend over TLS.
+const GATEWAY: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: rutter}
+spec: {controllerName: rutter.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front}
+spec:
+  gatewayClassName: rutter
+  addresses: [{value: 127.99.0.1}]
+  listeners:
+  - {name: http, port: 18080, protocol: HTTP}
+  - {name: https, port: 18443, protocol: HTTPS, tls: {certificateRefs: [{name: front}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: front}
+spec:
+  parentRefs: [{name: front}]
+  rules:
+  - {matches: [{path: {value: /granted}}], backendRefs: [{name: far, namespace: far, port: 80}]}
+  - {matches: [{path: {value: /tls}}], backendRefs: [{name: s0, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: far, namespace: far}
+spec: {selector: {app: far}, ports: [{port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: s0}
+spec:
+  targetRefs: [{group: '', kind: Service, name: s0}]
+  validation: {hostname: s0.test, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}
+";
+
+/// What is measured, the text before and the text after.
+type Change = (&'static str, String, String);
+
+fn grants() -> Change {
+    let grant = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: far, namespace: far}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}]
+  to: [{group: '', kind: Service}]
+";
+    ("a revoked grant", grant.to_owned(), "# revoked\n".to_owned())
+}
+
+fn certificates() -> Change {
+    let [first, second] = [(); 2].map(|()| {
+        let made = rcgen::generate_simple_self_signed(["front.test".to_owned()]).expect("a key");
+        let indent = |pem: String| pem.replace('\n', "\n    ");
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: front}}\ntype: \
+             kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
+            indent(made.cert.pem()),
+            indent(made.signing_key.serialize_pem()),
+        )
+    });
+    ("a replaced certificate", first, second)
+}
+
+fn authorities() -> Change {
+    let [first, second] = [(); 2].map(|()| {
+        let made = rcgen::generate_simple_self_signed(["ca.test".to_owned()]).expect("a key");
+        let pem = made.cert.pem().replace('\n', "\n    ");
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: ca}}\ndata:\n  ca.crt: |\n    {pem}\n")
+    });
+    ("a replaced authority", first, second)
 }
 
 struct Running {
@@ -104,6 +208,16 @@ impl Running {
         self.runtime
             .block_on(applied.wait_for(|applied| *applied >= generation))
             .expect("it must still run");
+    }
+
+    /// Saves a text of a file that changes what is served: how long until it is.
+    fn saves(&self, dir: &Path, place: usize, text: &str) -> Duration {
+        // the status comes a moment after the workers have it
+        let before = self.handle.snapshot().load().generation;
+        let saved = Instant::now();
+        write(dir, place, text);
+        self.applied(Generation(before.0 + 1));
+        saved.elapsed()
     }
 
     fn stop(self) {

@@ -2,12 +2,16 @@
 # Every check of the project, on a Debian machine with Rust: `tests/run.sh`.
 # `tests/run.sh quick` leaves out what takes minutes: for the loop of writing.
 #
-# Installs what the tests use and the machine lacks: Debian packages (as root or through sudo) and
-# cargo-deny (into target/tools). Stops at the first failure.
+# Installs what the tests use and the machine lacks: Debian packages (as root or through sudo),
+# cargo-deny and the manifests of the Gateway API's conformance suite (into target/tools). Stops at
+# the first failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly CARGO_DENY=0.20.2
+# the module with the manifests, and its checksum as go.sum has it
+readonly CONFORMANCE=sigs.k8s.io/gateway-api/conformance@v1.6.1
+readonly CONFORMANCE_SUM=h1:hjJJBYhGlLLDAkpbiL8wYP2JmTbc5D6t/DromATFXbI=
 quick=${1:-}
 summary=()
 heading=""
@@ -68,6 +72,19 @@ need_module() {
     /usr/bin/python3 -c "import $1" 2>/dev/null || install "python3-${1//_/-}"
 }
 
+# Into target/tools/gomod, where tests/gateway looks for it. The checksum is ours to compare, so
+# that no database needs to be asked, and any version of Go will do.
+need_conformance() {
+    need_package go golang-go
+    local told
+    told=$(GOMODCACHE=$PWD/target/tools/gomod GOFLAGS=-modcacherw GOTOOLCHAIN=local GOSUMDB=off \
+        go mod download -json "$CONFORMANCE")
+    if ! grep -qF "\"Sum\": \"$CONFORMANCE_SUM\"" <<<"$told"; then
+        printf '%s has another checksum than %s:\n%s\n' "$CONFORMANCE" "$CONFORMANCE_SUM" "$told" >&2
+        exit 1
+    fi
+}
+
 section "tools"
 need_component fmt rustfmt
 need_component clippy clippy
@@ -95,6 +112,7 @@ section "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 section "tests"
+need_conformance
 cargo test --locked --no-fail-fast
 
 section "control plane, a tenth of its size"

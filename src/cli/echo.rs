@@ -1,6 +1,7 @@
 //! `rutter echo`: the built-in backend, a thread a core.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -11,23 +12,43 @@ use tokio::task::LocalSet;
 
 use super::address::address;
 use super::exit;
-use crate::echo::{Bound, Echo, Identity};
+use crate::echo::{Bound, Echo, Identity, Tls};
 use crate::life::{Drain, Signal, Signals, drain};
 
 /// Options of `echo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Answer HTTP/1.1 and h2c here; may repeat [default: 8080 if nothing else is asked for]
+    /// Answer HTTP/1.1, h2c and gRPC here; may repeat [default: 8080 if nothing else is asked for]
     #[arg(long, value_name = "[IP:]PORT", value_parser = address)]
     http: Vec<SocketAddr>,
+
+    /// Answer HTTP/1.1, HTTP/2 and gRPC over TLS here; may repeat
+    #[arg(long, value_name = "[IP:]PORT", value_parser = address, requires = "tls_cert")]
+    https: Vec<SocketAddr>,
 
     /// Echo TCP here; may repeat
     #[arg(long, value_name = "[IP:]PORT", value_parser = address)]
     tcp: Vec<SocketAddr>,
 
+    /// Echo TCP over TLS here; may repeat
+    #[arg(long, value_name = "[IP:]PORT", value_parser = address, requires = "tls_cert")]
+    tcp_tls: Vec<SocketAddr>,
+
     /// Echo UDP here; may repeat
     #[arg(long, value_name = "[IP:]PORT", value_parser = address)]
     udp: Vec<SocketAddr>,
+
+    /// Certificate for TLS, PEM, with its chain
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Private key for TLS, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Authority of clients, PEM: a client that shows a certificate must have it from there
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
 
     /// Name that is told in answers
     #[arg(long, value_name = "NAME", env = "POD_NAME", default_value = "echo")]
@@ -71,6 +92,11 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Answer as the echo server of Gateway API's conformance suite: JSON for `GET /` and for
+    /// datagrams; TCP speaks first, then answers the lines TEST, IS_TLS and PING
+    #[arg(long)]
+    conformance: bool,
+
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -89,7 +115,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 fn serve(args: &Args) -> anyhow::Result<()> {
     let threads = args.threads.map_or_else(cores, usize::from);
-    let bound = echo(args).bind_threads(threads)?;
+    let bound = echo(args)?.bind_threads(threads)?;
     announce(&bound);
     let (signal, drain) = drain();
     for (number, bound) in bound.into_iter().enumerate() {
@@ -130,12 +156,15 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn echo(args: &Args) -> Echo {
-    let asks_for_nothing = args.http.is_empty() && args.tcp.is_empty() && args.udp.is_empty();
+fn echo(args: &Args) -> anyhow::Result<Echo> {
+    let asked = [&args.http, &args.https, &args.tcp, &args.tcp_tls, &args.udp];
+    let asks_for_nothing = asked.iter().all(|addrs| addrs.is_empty());
     let http = if asks_for_nothing { vec![DEFAULT_HTTP] } else { args.http.clone() };
-    Echo {
+    Ok(Echo {
         http,
+        https: args.https.clone(),
         tcp: args.tcp.clone(),
+        tcp_tls: args.tcp_tls.clone(),
         udp: args.udp.clone(),
         identity: Identity {
             pod: args.pod.as_str().into(),
@@ -144,8 +173,21 @@ fn echo(args: &Args) -> Echo {
             ingress: args.ingress.as_str().into(),
             greeting: args.greeting.as_deref().map(Into::into),
         },
+        tls: tls(args)?,
         json: args.json,
-    }
+        conformance: args.conformance,
+        ..Echo::default()
+    })
+}
+
+fn tls(args: &Args) -> anyhow::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
+    let client_ca = args.tls_client_ca.as_deref().map(read).transpose()?;
+    Ok(Some(Tls { certificate: read(certificate)?, key: read(key)?, client_ca }))
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 const DEFAULT_HTTP: SocketAddr =
@@ -154,9 +196,13 @@ const DEFAULT_HTTP: SocketAddr =
 /// One line an address, with the port that port 0 became.
 fn announce(bound: &[Bound]) {
     let Some(first) = bound.first() else { return };
-    for (protocol, addrs) in
-        [("http", first.http_addrs()), ("tcp", first.tcp_addrs()), ("udp", first.udp_addrs())]
-    {
+    for (protocol, addrs) in [
+        ("http", first.http_addrs()),
+        ("https", first.https_addrs()),
+        ("tcp", first.tcp_addrs()),
+        ("tcp over tls", first.tcp_tls_addrs()),
+        ("udp", first.udp_addrs()),
+    ] {
         for addr in addrs {
             eprintln!("rutter echo: {protocol} on {addr}, {} threads", bound.len());
         }

@@ -1,5 +1,7 @@
 //! Over real sockets on loopback, port 0.
 
+mod contract;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +41,7 @@ fn echo() -> Echo {
             ingress: "front".into(),
             greeting: None,
         },
-        json: false,
+        ..Echo::default()
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Candidate, Explanation, HttpQuestion, Place};
 use crate::snapshot::{
     Action, Authorities, Backend, ExternalAuthProtocol, Filter, HeaderModifier, PathRewrite,
-    Protocol, Reason, Rewrite, Rule, SessionCarrier, SessionPersistence, Target, UpstreamTls,
-    WeightedBackend,
+    Protocol, Reason, Redirect, Rewrite, Rule, SessionCarrier, SessionPersistence, Target,
+    UpstreamTls, WeightedBackend,
 };
 
 /// The request as it stands after the filters so far.
@@ -29,15 +29,15 @@ pub(super) fn explain(
     };
     filters("filters", rule, &rule.filters, &mut request, explanation);
     limits(rule, explanation);
+    let sent = |redirect: &Redirect, host: &str| {
+        let scheme = if question.is_https { "https" } else { "http" };
+        let location = redirect.location(scheme, host, own_port, path, &question.query);
+        format!("the client is sent to {location} ({})", redirect.status)
+    };
     match &rule.action {
         Action::Fail(failure) => explanation.fail(failure.reason, &failure.detail),
-        Action::Redirect(redirect) => {
-            let scheme = if question.is_https { "https" } else { "http" };
-            let query = &question.query;
-            let location = redirect.location(scheme, &request.host, own_port, path, query);
-            explanation.end(format!("the client is sent to {location} ({})", redirect.status));
-        }
-        Action::Forward(shares) => forward(rule, shares, &request, explanation),
+        Action::Redirect(redirect) => explanation.end(sent(redirect, &request.host)),
+        Action::Forward(shares) => forward(rule, shares, &request, sent, explanation),
     }
 }
 
@@ -188,6 +188,7 @@ fn forward(
     rule: &Rule,
     shares: &[WeightedBackend],
     request: &Request,
+    sent: impl Fn(&Redirect, &str) -> String,
     explanation: &mut Explanation,
 ) {
     let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
@@ -205,14 +206,19 @@ fn forward(
             path: request.path.clone(),
             headers: request.headers.clone(),
         };
-        outcomes.push(match &share.target {
-            Ok(target) => {
+        let redirect = share.filters.iter().find_map(|filter| match filter {
+            Filter::Redirect(redirect) => Some(redirect),
+            _ => None,
+        });
+        outcomes.push(match (&share.target, redirect) {
+            (Ok(_), Some(redirect)) => sent(redirect, &request.host),
+            (Ok(target), None) => {
                 let backend = &target.backend;
                 filters("filters of the backend", rule, &share.filters, &mut request, explanation);
                 service(target, explanation);
                 outcome(backend)
             }
-            Err(failure) => refused(failure.reason, &failure.detail),
+            (Err(failure), _) => refused(failure.reason, &failure.detail),
         });
     }
     outcomes.dedup();

@@ -57,7 +57,7 @@ impl Block {
         SocketAddr::new(self.ip(last), port)
     }
 
-    /// `127.A.B`, which manifests in tests write as `NET`.
+    /// `127.A.B`, which manifests in tests write as `NET.`.
     pub fn prefix(&self) -> String {
         format!("127.{}.{}", self.a, self.b)
     }
@@ -86,7 +86,7 @@ impl Site {
     /// The same, in a block that was claimed before (because its pods run already).
     pub fn start_in(block: Block, manifests: &str, change: impl FnOnce(&mut Args)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let text = manifests.replace("NET", &block.prefix());
+        let text = filled(manifests, &block);
         std::fs::write(dir.path().join("main.yaml"), text).expect("a file");
         let mut args = arguments(&block, dir.path());
         change(&mut args);
@@ -111,7 +111,7 @@ impl Site {
     pub fn write(&self, name: &str, manifests: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         let draft = self.dir.path().join(format!(".{name}.draft"));
-        std::fs::write(&draft, manifests.replace("NET", &self.block.prefix())).expect("a file");
+        std::fs::write(&draft, filled(manifests, &self.block)).expect("a file");
         std::fs::rename(&draft, &path).expect("a file in place");
         path
     }
@@ -185,6 +185,11 @@ impl Drop for Site {
             self.join();
         }
     }
+}
+
+/// `NET.` stands for the block. (Not `NET` alone, which a certificate may have in its base64.)
+fn filled(manifests: &str, block: &Block) -> String {
+    manifests.replace("NET.", &format!("{}.", block.prefix()))
 }
 
 /// The options of a [`Site`].

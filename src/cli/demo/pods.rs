@@ -176,7 +176,7 @@ impl Wanted {
                 greeting: Some(self.key.name.clone()),
                 ..Identity::default()
             },
-            json: false,
+            ..Echo::default()
         }
     }
 }

@@ -8,11 +8,15 @@
 //! | `/chunked?count=&interval=` | `count` chunks (10), no length |
 //! | `/trailers` | a body with the trailer `X-Echo-Trailer` |
 //! | `/sse?count=&interval=` | server-sent events, one in 100 ms, until the client leaves |
+//! | `/health` | `OK` |
+//! | `/status/NNN` | that status, no body |
+//! | `/retry/…?uuid=&succeedAfter=&responseCode=&delayRetry=` | failures first: see [`retry`] |
+//! | `/gateway_api_conformance.….GrpcEcho/…` over HTTP/2 | gRPC: see [`grpc`] |
 //! | anything else | the request as seen, as JSON |
 //!
-//! Every target takes the [`Wishes`] of the query.
+//! Every target takes the [`Wishes`] of the query, and the last takes `X-Echo-Set-Header:
+//! Name:Value,…` for fields of the answer.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,44 +30,67 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 
-use super::Connection;
 use super::body::{Body, awaited, mirrored, text, whole, written};
 use super::plain::wants_json;
 use super::seen::Seen;
 use super::wishes::Wishes;
+use super::{Connection, grpc, retry};
+use crate::echo::journal::Asked;
 use crate::echo::websocket;
 use crate::life::Drain;
 
 /// The `Server` of every answer; conformance wants one.
 pub(super) const SERVER_NAME: &str = "rutter-echo";
 
+/// There is no answer: the connection ends instead.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer was wanted")]
+pub(super) struct NoAnswer;
+
 /// Answers one request.
 pub(super) async fn answer(
     request: Request<Incoming>,
     connection: Rc<Connection>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<Body>, NoAnswer> {
     // held until the head is out; hyper's graceful shutdown waits for the body
     let _held = connection.drain.guard();
+    record(&request, &connection);
     let mut response = match Wishes::parse(request.uri().query().unwrap_or_default()) {
-        Ok(wishes) => fulfil(request, &connection, &wishes).await,
+        Ok(wishes) => fulfil(request, &connection, &wishes).await?,
         Err(refused) => text(StatusCode::BAD_REQUEST, &refused.to_string()),
     };
     response.headers_mut().insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     Ok(response)
 }
 
+fn record(request: &Request<Incoming>, connection: &Connection) {
+    let identity = &connection.pod.identity;
+    connection.pod.journal.record(Asked {
+        namespace: identity.namespace.clone(),
+        pod: identity.pod.clone(),
+        method: request.method().to_string(),
+        target: target(request).to_owned(),
+        client: connection.client,
+    });
+}
+
+/// Path and query.
+fn target<B>(request: &Request<B>) -> &str {
+    request.uri().path_and_query().map_or("*", |target| target.as_str())
+}
+
 async fn fulfil(
     request: Request<Incoming>,
     connection: &Connection,
     wishes: &Wishes,
-) -> Response<Body> {
+) -> Result<Response<Body>, NoAnswer> {
     if !wishes.delay.is_zero() {
         tokio::time::sleep(wishes.delay).await;
     }
     let can_close = request.version() < Version::HTTP_2;
-    let mut response = dispatch(request, connection, wishes).await;
+    let mut response = dispatch(request, connection, wishes).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return response;
+        return Ok(response);
     }
     if let Some(status) = wishes.status {
         *response.status_mut() = status;
@@ -71,32 +98,51 @@ async fn fulfil(
     if wishes.close && can_close {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Ok(response)
 }
 
 async fn dispatch(
     request: Request<Incoming>,
     connection: &Connection,
     wishes: &Wishes,
-) -> Response<Body> {
-    match (wishes.size, request.uri().path()) {
-        (Some(size), _) => filler(size),
-        (None, "/ws") => websocket::upgrade(request, connection.drain.clone()),
-        (None, "/body") => body(request).await,
-        (None, "/chunked") => chunked(wishes),
-        (None, "/trailers") => trailers(),
-        (None, "/sse") => events(wishes, connection.drain.clone()),
-        (None, _) if is_bare(&request) && !connection.pod.json => {
+) -> Result<Response<Body>, NoAnswer> {
+    if let Some(size) = wishes.size {
+        return Ok(filler(size));
+    }
+    Ok(match request.uri().path() {
+        "/ws" => websocket::upgrade(request, connection.drain.clone()),
+        "/body" => body(request).await,
+        "/chunked" => chunked(wishes),
+        "/trailers" => trailers(),
+        "/sse" => events(wishes, connection.drain.clone()),
+        "/health" => text(StatusCode::OK, "OK"),
+        path if path.starts_with("/status/") => status(path),
+        path if path.starts_with("/retry/") => match retry::attempt(&request, connection).await? {
+            Some(failure) => failure,
+            None => seen(request, connection).await,
+        },
+        _ if grpc::is_call(&request) => grpc::answer(request, connection).await,
+        _ if is_bare(&request) && !connection.pod.json => {
             text(StatusCode::OK, &connection.pod.identity.pod)
         }
-        (None, _) => seen(request, connection).await,
-    }
+        _ => seen(request, connection).await,
+    })
+}
+
+/// What `/status/NNN` says; 400 for what is no final status.
+fn status(path: &str) -> Response<Body> {
+    let code = path.strip_prefix("/status/").filter(|code| code.len() == 3);
+    let code = code.and_then(|code| code.parse::<StatusCode>().ok());
+    let mut response = Response::new(whole(Bytes::new()));
+    *response.status_mut() =
+        code.filter(|code| !code.is_informational()).unwrap_or(StatusCode::BAD_REQUEST);
+    response
 }
 
 /// The plain path's question once more, for connections that left it.
 fn is_bare(request: &Request<Incoming>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
-        && request.uri().path_and_query().is_some_and(|target| target.as_str() == "/")
+        && target(request) == "/"
         && !request.headers().get_all(ACCEPT).iter().any(|value| wants_json(value.as_bytes()))
 }
 
@@ -104,11 +150,31 @@ async fn seen(request: Request<Incoming>, connection: &Connection) -> Response<B
     let (head, mut body) = request.into_parts();
     // read to its end: the client may not listen before, and the connection stays usable
     while let Some(Ok(_)) = body.frame().await {}
-    let seen = Seen::new(&head, connection.client, &connection.pod.identity);
-    match serde_json::to_vec(&seen) {
+    let seen = Seen::new(&head, connection);
+    let mut response = match serde_json::to_vec(&seen) {
         Ok(json) => typed("application/json", whole(json)),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    set_fields(&head.headers, response.headers_mut());
+    response
+}
+
+/// `X-Echo-Set-Header: Name:Value,…`: a name that comes again adds to its value, after a comma.
+fn set_fields(asked: &HeaderMap, fields: &mut HeaderMap) {
+    const NAME: HeaderName = HeaderName::from_static("x-echo-set-header");
+    let lists = asked.get_all(NAME).iter().filter_map(|list| list.to_str().ok());
+    let mut set = HeaderMap::new();
+    for field in lists.flat_map(|list| list.split(',')) {
+        let (name, value) = field.trim().split_once(':').unwrap_or_else(|| (field.trim(), ""));
+        let Ok(name) = name.parse::<HeaderName>() else { continue };
+        let before = set.get(&name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let value = value.trim();
+        let value = before.map_or_else(|| value.to_owned(), |before| format!("{before},{value}"));
+        if let Ok(value) = value.parse() {
+            set.insert(name, value);
+        }
     }
+    fields.extend(set);
 }
 
 async fn body(request: Request<Incoming>) -> Response<Body> {

@@ -1,27 +1,32 @@
-//! HTTP/1.1 and HTTP/2 with prior knowledge on one port.
+//! HTTP/1.1 and HTTP/2 with prior knowledge on one port; over TLS the version is agreed on.
 //!
-//! A connection begins on the [`plain`] path, which knows one request (a bare `GET /`) and
-//! answers it with rendered bytes. The first request that is anything else moves the connection,
-//! with the bytes read so far, to hyper and [`answer`], where it stays.
+//! A connection without TLS begins on the [`plain`] path, which knows one request (a bare `GET /`)
+//! and answers it with rendered bytes. The first request that is anything else moves the
+//! connection, with the bytes read so far, to hyper and [`answer`], where it stays.
 
 mod answer;
 mod body;
+mod grpc;
 mod plain;
+mod retry;
 mod seen;
+mod stream;
 mod wishes;
 
-use std::io::Cursor;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
-use super::Identity;
+use self::stream::{Reset, Stream};
+use super::tls::Session;
+use super::{Identity, Journal};
 use crate::life::{Drain, spawn_local};
 
 pub(super) use body::{Body, text};
@@ -32,11 +37,13 @@ pub(super) struct Pod {
     identity: Identity,
     plain: plain::Plain,
     json: bool,
+    journal: Arc<Journal>,
 }
 
 impl Pod {
-    pub(super) fn new(identity: &Identity, json: bool) -> Self {
-        Self { identity: identity.clone(), plain: plain::Plain::new(&identity.pod), json }
+    pub(super) fn new(identity: &Identity, json: bool, journal: Arc<Journal>) -> Self {
+        let plain = plain::Plain::new(&identity.pod);
+        Self { identity: identity.clone(), plain, json, journal }
     }
 }
 
@@ -44,7 +51,11 @@ impl Pod {
 #[derive(Debug)]
 struct Connection {
     client: SocketAddr,
+    /// The port that it came in on.
+    port: u16,
+    tls: Option<Session>,
     pod: Rc<Pod>,
+    reset: Reset,
     drain: Drain,
 }
 
@@ -52,17 +63,42 @@ struct Connection {
 pub(super) async fn serve(mut stream: TcpStream, client: SocketAddr, pod: Rc<Pod>, drain: Drain) {
     // an error here is a client that went away
     let Ok(Some(read)) = plain::serve(&mut stream, &pod, &drain).await else { return };
-    let connection = Rc::new(Connection { client, pod, drain });
-    Box::pin(serve_with_hyper(stream, read, connection)).await;
+    let is_http2 = read.starts_with(PREFACE);
+    let port = port(&stream);
+    let stream = Stream::plain(stream, read);
+    let reset = stream.reset();
+    let connection = Rc::new(Connection { client, port, tls: None, pod, reset, drain });
+    Box::pin(serve_with_hyper(stream, is_http2, connection)).await;
 }
+
+/// Serves one connection over TLS, with what was agreed on by ALPN.
+pub(super) async fn serve_tls(
+    stream: Box<TlsStream<TcpStream>>,
+    client: SocketAddr,
+    pod: Rc<Pod>,
+    drain: Drain,
+) {
+    let (tcp, session) = stream.get_ref();
+    let is_http2 = session.alpn_protocol() == Some(HTTP2);
+    let (port, tls) = (port(tcp), Some(Session::of(session)));
+    let stream = Stream::tls(stream);
+    let reset = stream.reset();
+    let connection = Rc::new(Connection { client, port, tls, pod, reset, drain });
+    Box::pin(serve_with_hyper(stream, is_http2, connection)).await;
+}
+
+/// What a pod speaks over TLS, by preference.
+pub(super) const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+const HTTP2: &[u8] = b"h2";
 
 /// The start of the HTTP/2 connection preface (RFC 9113 §3.4); no HTTP/1.1 request begins so.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-async fn serve_with_hyper(stream: TcpStream, read: Vec<u8>, connection: Rc<Connection>) {
-    let is_http2 = read.starts_with(PREFACE);
-    let (receive, send) = stream.into_split();
-    let stream = join(Cursor::new(read).chain(receive), send);
+fn port(stream: &TcpStream) -> u16 {
+    stream.local_addr().map_or(0, |addr| addr.port())
+}
+
+async fn serve_with_hyper(stream: Stream, is_http2: bool, connection: Rc<Connection>) {
     if is_http2 {
         serve_http2(stream, connection).await;
     } else {
@@ -70,10 +106,7 @@ async fn serve_with_hyper(stream: TcpStream, read: Vec<u8>, connection: Rc<Conne
     }
 }
 
-async fn serve_http1<S>(stream: S, connection: Rc<Connection>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn serve_http1(stream: Stream, connection: Rc<Connection>) {
     let drain = connection.drain.clone();
     let service = service_fn(move |request| answer::answer(request, connection.clone()));
     let mut served = pin!(
@@ -91,10 +124,7 @@ where
     let _ = served.await;
 }
 
-async fn serve_http2<S>(stream: S, connection: Rc<Connection>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+async fn serve_http2(stream: Stream, connection: Rc<Connection>) {
     let drain = connection.drain.clone();
     let service = service_fn(move |request| answer::answer(request, connection.clone()));
     let mut served =

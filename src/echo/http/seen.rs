@@ -7,7 +7,8 @@ use hyper::header::{HOST, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use serde::Serialize;
 
-use crate::echo::Identity;
+use super::Connection;
+use crate::echo::tls::Session;
 
 /// The fields that the conformance suites of Ingress and Gateway API read, and the client.
 #[derive(Debug, Serialize)]
@@ -22,31 +23,39 @@ pub(super) struct Seen<'a> {
     /// Values by name. Names are written `Like-This` whatever the version of HTTP, as the echo
     /// servers of the conformance suites do.
     headers: BTreeMap<String, Vec<String>>,
+    /// The port that the request came in on.
+    #[serde(rename = "httpPort")]
+    port: String,
     client: SocketAddr,
     pod: &'a str,
     namespace: &'a str,
     service: &'a str,
     ingress: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a Session>,
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(request: &'a Parts, client: SocketAddr, identity: &'a Identity) -> Self {
+    pub(super) fn new(request: &'a Parts, connection: &'a Connection) -> Self {
+        let identity = &connection.pod.identity;
         Self {
             path: request.uri.path_and_query().map_or("*", |target| target.as_str()),
             host: host(request),
             method: request.method.as_str(),
             proto: format!("{:?}", request.version),
             headers: headers(&request.headers),
-            client,
+            port: connection.port.to_string(),
+            client: connection.client,
             pod: &identity.pod,
             namespace: &identity.namespace,
             service: &identity.service,
             ingress: &identity.ingress,
+            tls: connection.tls.as_ref(),
         }
     }
 }
 
-fn host(request: &Parts) -> String {
+pub(super) fn host(request: &Parts) -> String {
     if let Some(authority) = request.uri.authority() {
         return authority.to_string();
     }
@@ -72,7 +81,7 @@ fn canonical(name: &HeaderName) -> String {
     name.as_str().chars().map(letter).collect()
 }
 
-fn lossy(bytes: &[u8]) -> String {
+pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

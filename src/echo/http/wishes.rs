@@ -6,8 +6,9 @@ use std::time::Duration;
 use hyper::StatusCode;
 use thiserror::Error;
 
-/// The wishes of one request: `?delay=MS&size=BYTES&status=CODE&close&count=N&interval=MS`.
-/// Other parameters mean nothing.
+/// The wishes of one request: `?delay=TIME&size=BYTES&status=CODE&close&count=N&interval=TIME`.
+/// Other parameters mean nothing. A time is a number of milliseconds, or has a unit: `ms`, `s`,
+/// `m`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wishes {
     /// Wait before the head.
@@ -49,12 +50,12 @@ impl Wishes {
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         match name {
-            "delay" => self.delay = milliseconds(value)?,
+            "delay" => self.delay = time(value)?,
             "size" => self.size = Some(number(value)?),
             "status" => self.status = Some(status(value)?),
             "close" => self.close = true,
             "count" => self.count = Some(number(value)?),
-            "interval" => self.interval = Some(milliseconds(value)?),
+            "interval" => self.interval = Some(time(value)?),
             _ => {}
         }
         Ok(())
@@ -65,8 +66,19 @@ fn number<T: FromStr>(value: &str) -> Result<T, &'static str> {
     value.parse().map_err(|_| "a whole number is expected")
 }
 
-fn milliseconds(value: &str) -> Result<Duration, &'static str> {
-    number(value).map(Duration::from_millis)
+/// A number of milliseconds, or of the unit that it names.
+pub(super) fn time(value: &str) -> Result<Duration, &'static str> {
+    let unit = value.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.');
+    let count = value.strip_suffix(unit).unwrap_or_default();
+    let milliseconds = match unit {
+        "" => return number(value).map(Duration::from_millis),
+        "ms" => 1.0,
+        "s" => 1_000.0,
+        "m" => 60_000.0,
+        _ => return Err("a time is expected: 100, 100ms, 1.5s or 1m"),
+    };
+    let seconds = number::<f64>(count)? * milliseconds / 1_000.0;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "a shorter time is expected")
 }
 
 /// 1xx is no answer, and above 599 there is no class.
@@ -95,6 +107,18 @@ mod tests {
         };
         assert_eq!(wishes, Ok(expected));
         assert_eq!(Wishes::parse(""), Ok(Wishes::default()));
+    }
+
+    #[test]
+    fn times_may_have_a_unit() {
+        for (value, milliseconds) in
+            [("7", 7), ("7ms", 7), ("1s", 1_000), ("1.5s", 1_500), ("2m", 120_000), ("0s", 0)]
+        {
+            assert_eq!(time(value), Ok(Duration::from_millis(milliseconds)), "{value}");
+        }
+        for value in ["s", "1.5", "-1s", "1h", "1e9s", "99999999999999999999999s"] {
+            time(value).expect_err(value);
+        }
     }
 
     #[test]
