@@ -118,6 +118,9 @@ cargo test --locked --no-fail-fast
 section "control plane, a tenth of its size"
 cargo bench --locked --bench control -- --quick
 
+section "a look-up of a route allocates nothing"
+cargo bench --locked --bench routes -- --quick
+
 section "dependencies: bans, licences, sources"
 # advisories are left out: their database is a git repository, and the tests use no network
 if [ "$(target/tools/bin/cargo-deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY" ]; then
