@@ -95,7 +95,6 @@ fn weighted(share: &WeightedBackend) -> Value {
         Ok(target) => json!({
             "backend": target.backend.id.to_string(),
             "weight": share.weight,
-            "redirect": share.redirect.as_ref().map(|redirect| redirect.status),
             "tls": target.tls.as_ref().map(|tls| &tls.server_name),
         }),
         Err(it) => json!({ "failure": failure(it), "weight": share.weight }),

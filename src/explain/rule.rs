@@ -71,6 +71,7 @@ fn step(filter: &Filter, request: &mut Request) -> (&'static str, String) {
             ("ResponseHeaderModifier", change(modifier, &mut Vec::new()))
         }
         Filter::Rewrite(rewrite) => ("URLRewrite", apply(rewrite, request)),
+        Filter::Redirect(redirect) => ("RequestRedirect", format!("answers {}", redirect.status)),
         Filter::Mirror(mirror) => {
             let (share, of, to) = (mirror.numerator, mirror.denominator, &mirror.target.backend.id);
             ("RequestMirror", format!("{share} of {of} requests are copied to {to}"))
@@ -203,7 +204,10 @@ fn forward(
             path: request.path.clone(),
             headers: request.headers.clone(),
         };
-        outcomes.push(match (&share.target, &share.redirect) {
+        let redirect = share.filters.iter().find_map(|filter| {
+            if let Filter::Redirect(redirect) = filter { Some(redirect) } else { None }
+        });
+        outcomes.push(match (&share.target, redirect) {
             (Ok(_), Some(redirect)) => sent(redirect, &request.host),
             (Ok(target), None) => {
                 let backend = &target.backend;

@@ -13,6 +13,9 @@ pub enum Filter {
     ResponseHeaders(HeaderModifier),
     /// Changes host and path of the request.
     Rewrite(Rewrite),
+    /// Answers in the place of a share's backend: the client is to ask elsewhere. That of a whole
+    /// rule is its [`super::Action`].
+    Redirect(Redirect),
     /// Sends copies of the request elsewhere, whose responses nobody sees.
     Mirror(Mirror),
     /// Answers preflights and says which origins may read (fetch.spec.whatwg.org).

@@ -130,6 +130,7 @@ impl Rule {
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Rewrite(_)
+            | Filter::Redirect(_)
             | Filter::Cors(_) => None,
         });
         weighted.iter().filter_map(|share| share.target.as_ref().ok()).chain(others)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AppProtocol, Backend, Failure, Filter, Redirect, UpstreamTls};
+use super::{AppProtocol, Backend, Failure, Filter, UpstreamTls};
 
 /// A backend as one rule sees it: two rules may speak to the same endpoints in different ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +48,12 @@ pub struct WeightedBackend {
     pub weight: u32,
     /// What is done to requests of this share, after the filters of the rule (HTTP only).
     pub filters: Vec<Filter>,
-    /// Answers requests of this share in place of its endpoints (HTTP only).
-    pub redirect: Option<Redirect>,
 }
 
 impl WeightedBackend {
     /// All of the traffic, as it is.
     pub fn all(backend: Arc<Backend>) -> Self {
-        let target = Ok(Target::plain(backend));
-        Self { target, weight: 1, filters: Vec::new(), redirect: None }
+        Self { target: Ok(Target::plain(backend)), weight: 1, filters: Vec::new() }
     }
 
     /// The backend, if the share can be served.

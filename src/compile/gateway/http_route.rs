@@ -11,7 +11,8 @@ use crate::manifest::gateway::{BackendRef, HttpFilter, HttpRetry, HttpRoute, Htt
 use crate::manifest::{Code, Kind};
 use crate::snapshot::matching::Predicates;
 use crate::snapshot::{
-    Action, Failure, HostMatch, MatchPath, Reason, Retry, Rule, SessionPersistence, Timeouts,
+    Action, Failure, Filter, HostMatch, MatchPath, Reason, Retry, Rule, SessionPersistence,
+    Timeouts,
 };
 
 /// What a route comes to.
@@ -113,7 +114,7 @@ impl Parts<'_> {
         &self,
         path: MatchPath,
         predicates: Predicates,
-        filters: Vec<crate::snapshot::Filter>,
+        filters: Vec<Filter>,
         action: Action,
         field: &str,
     ) -> Rule {
@@ -139,7 +140,7 @@ impl Parts<'_> {
         path: &MatchPath,
         targets: &mut Targets<'a>,
         context: &mut Context<'a, '_, '_>,
-    ) -> (Vec<crate::snapshot::Filter>, Action, Option<Verdict>) {
+    ) -> (Vec<Filter>, Action, Option<Verdict>) {
         let field = format!("{}.filters", self.field);
         let (kind, subject, carried) = (self.kind, self.subject, self.carried);
         let place = Place { kind, subject, carried, field: &field, path };
@@ -151,7 +152,8 @@ impl Parts<'_> {
             let field = format!("{}.backendRefs[{number}].filters", self.field);
             let place = Place { field: &field, ..place };
             let of_share = filters::compile(&wanted.filters, place, targets, context);
-            (share.filters, share.redirect) = (of_share.filters, of_share.redirect);
+            share.filters = of_share.filters;
+            share.filters.extend(of_share.redirect.map(Filter::Redirect));
             if let Some(verdict) = of_share.invalid {
                 share.target = Err(failure(verdict.message.as_str()));
                 invalid = invalid.or(Some(verdict));

@@ -76,7 +76,7 @@ impl<'a> Targets<'a> {
                 0
             });
             let target = self.target(wanted, carried, kind, subject, &field, context);
-            shares.push(WeightedBackend { target, weight, filters: Vec::new(), redirect: None });
+            shares.push(WeightedBackend { target, weight, filters: Vec::new() });
         }
         shares
     }

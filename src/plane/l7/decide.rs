@@ -10,8 +10,8 @@ use super::{Identity, Server};
 use crate::balance::pick_weighted;
 use crate::observe::RequestRecord;
 use crate::snapshot::{
-    Action, Filter, HeaderModifier, HttpListener, Mirror, Protocol, Reason, Retry, Rule, Target,
-    Timeouts,
+    Action, Filter, HeaderModifier, HttpListener, Mirror, Protocol, Reason, Redirect, Retry, Rule,
+    Target, Timeouts,
 };
 
 /// Where a request goes, and what is done to it on the way.
@@ -56,13 +56,17 @@ where
     let (share, picked) = picked.ok_or(Reason::NoService)?;
     let target = picked.target.as_ref().map_err(|failure| failure.reason)?;
     record.backend = Some(target.backend.clone());
-    if let Some(redirect) = &picked.redirect {
+    if let Some(redirect) = picked.filters.iter().find_map(as_redirect) {
         return Err(redirect::answer(redirect, request, identity));
     }
     if target.protocol == Protocol::Http2 && request.options.upgrade.is_some() {
         return Err(Reason::UpgradeUnsupported.into());
     }
     Ok(Route { target: target.clone(), rule: rule.clone(), share, cors })
+}
+
+fn as_redirect(filter: &Filter) -> Option<&Redirect> {
+    if let Filter::Redirect(redirect) = filter { Some(redirect) } else { None }
 }
 
 impl Route {
@@ -95,6 +99,7 @@ impl Route {
                     }
                 }
                 Filter::ResponseHeaders(_)
+                | Filter::Redirect(_)
                 | Filter::Mirror(_)
                 | Filter::Cors(_)
                 | Filter::ExternalAuth(_) => {}
@@ -109,6 +114,7 @@ impl Route {
             Filter::ResponseHeaders(modifier) => Some(modifier),
             Filter::RequestHeaders(_)
             | Filter::Rewrite(_)
+            | Filter::Redirect(_)
             | Filter::Mirror(_)
             | Filter::Cors(_)
             | Filter::ExternalAuth(_) => None,
@@ -123,6 +129,7 @@ impl Route {
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Rewrite(_)
+            | Filter::Redirect(_)
             | Filter::Cors(_)
             | Filter::ExternalAuth(_) => None,
         })

@@ -133,12 +133,7 @@ pub(in crate::plane) fn backend(
 
 /// A share of a backend.
 pub(in crate::plane) fn share(weight: u32, backend: Arc<Backend>) -> WeightedBackend {
-    WeightedBackend {
-        target: Ok(Target::plain(backend)),
-        weight,
-        filters: Vec::new(),
-        redirect: None,
-    }
+    WeightedBackend { target: Ok(Target::plain(backend)), weight, filters: Vec::new() }
 }
 
 /// A share that cannot be served.
@@ -147,7 +142,6 @@ pub(in crate::plane) fn failed_share(weight: u32, reason: Reason) -> WeightedBac
         target: Err(Failure { reason, detail: "".into() }),
         weight,
         filters: Vec::new(),
-        redirect: None,
     }
 }
 

@@ -24,6 +24,7 @@ where
         Filter::RequestHeaders(_)
         | Filter::ResponseHeaders(_)
         | Filter::Rewrite(_)
+        | Filter::Redirect(_)
         | Filter::Mirror(_)
         | Filter::ExternalAuth(_) => None,
     });

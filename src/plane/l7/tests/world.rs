@@ -93,6 +93,11 @@ impl World {
         Client::connect(self.addr).await
     }
 
+    /// What is in flight at an endpoint.
+    pub(super) fn in_flight(&self, endpoint: SocketAddr) -> u32 {
+        self.local.loads.of(EndpointId(endpoint))
+    }
+
     /// Sends a request on a connection of its own and reads until the end.
     pub(super) async fn ask(&self, request: &str) -> String {
         let mut client = self.client().await;
@@ -102,7 +107,7 @@ impl World {
 }
 
 /// A rule for a host and a path prefix.
-pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
+pub(in crate::plane::l7) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
     Arc::new(Rule {
         route: ObjectRef::new(Kind::Ingress, ObjectKey::new("default", "r")),
         label: "default/r".into(),
@@ -119,21 +124,23 @@ pub(super) fn rule(host: HostMatch, prefix: &str, action: Action) -> Arc<Rule> {
     })
 }
 
+/// The same rule, changed.
+pub(super) fn changed(rule: Arc<Rule>, change: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+    let mut rule = Arc::unwrap_or_clone(rule);
+    change(&mut rule);
+    Arc::new(rule)
+}
+
 pub(super) fn fail(reason: Reason) -> Action {
     Action::Fail(Failure { reason, detail: "".into() })
 }
 
-pub(super) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
+pub(in crate::plane::l7) fn forward(name: &str, endpoints: &[SocketAddr]) -> Action {
     forward_to(target(name, endpoints))
 }
 
 pub(super) fn forward_to(target: Target) -> Action {
-    Action::Forward(vec![WeightedBackend {
-        target: Ok(target),
-        weight: 1,
-        filters: Vec::new(),
-        redirect: None,
-    }])
+    Action::Forward(vec![WeightedBackend { target: Ok(target), weight: 1, filters: Vec::new() }])
 }
 
 /// A backend that is spoken to in HTTP/1 and in the clear.
@@ -225,6 +232,13 @@ async fn serve(
         seen.borrow_mut().heads.push(head);
         let next = responses.borrow_mut().pop_front();
         let response = next.unwrap_or_else(|| OK.to_owned());
+        if response == RESET {
+            return crate::net::reset_on_drop(&connection.stream);
+        }
+        if response == SILENCE {
+            connection.rest().await;
+            return;
+        }
         if connection.stream.write_all(response.as_bytes()).await.is_err() {
             return;
         }
@@ -258,4 +272,8 @@ pub(super) async fn read_length(connection: &mut Client, length: usize) -> Optio
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Not a response: the endpoint resets the connection.
+pub(super) const RESET: &str = "reset";
+/// Not a response: the endpoint says nothing until the connection ends.
+pub(super) const SILENCE: &str = "silence";
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

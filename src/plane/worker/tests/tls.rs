@@ -102,7 +102,7 @@ fn what_goes_nowhere_is_reset_and_counted_by_its_reason() {
         };
         let plain = Target::plain(backend("secured", Transport::Tcp, &[echo]));
         let target = Ok(Target { tls: Some(Arc::new(secured)), ..plain });
-        let secured = WeightedBackend { target, weight: 1, filters: Vec::new(), redirect: None };
+        let secured = WeightedBackend { target, weight: 1, filters: Vec::new() };
         let empty = backend("empty", Transport::Tcp, &[]);
         let closed = backend("closed", Transport::Tcp, &[closed_port().await]);
         let ways = routes(&[
