@@ -25,12 +25,13 @@ const IMPORTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Where a crate may be named: folders or files.
-const FENCES: [(&str, &[&str]); 8] = [
+const FENCES: [(&str, &[&str]); 9] = [
     ("serde_saphyr", &["src/manifest/"]),
     ("arc_swap", &["src/snapshot/cell.rs"]),
     ("hickory_proto", &["src/plane/dns/"]),
     ("notify::", &["src/source/directory/"]),
     ("prometheus_client", &["src/observe/"]),
+    ("prost::", &["src/plane/l7/filter/external_auth/"]),
     ("annotate_snippets", &["src/cli/"]),
     ("x509_parser", &["src/compile/", "src/plane/tls/"]),
     ("rustls_native_certs", &["src/plane/tls/"]),

@@ -3,9 +3,13 @@
 //! In: the usable endpoints of a backend, the [`Loads`] that this worker counts. Out: one
 //! endpoint. Called by `plane/l4` and `plane/l7` for every attempt.
 //!
-//! What is counted is keyed by [`EndpointId`] and outlives snapshots. Workers count apart: a
-//! shared counter would cost more than the little it adds in evenness.
+//! It also counts retries, for Services that have a budget of them ([`Budgets`]).
+//!
+//! What is counted is keyed by [`EndpointId`] or [`BackendId`](crate::snapshot::BackendId) and
+//! outlives snapshots. Workers count apart: a shared counter would cost more than the little it
+//! adds in evenness.
 
+mod budget;
 mod loads;
 mod rng;
 
@@ -13,6 +17,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{Endpoint, EndpointId, WeightedBackend};
 
+pub use budget::Budgets;
 pub use loads::{InFlight, Loads};
 pub use rng::Rng;
 

@@ -70,8 +70,10 @@ fn step(filter: &Filter, request: &mut Request) -> (&'static str, String) {
         Filter::ResponseHeaders(modifier) => {
             ("ResponseHeaderModifier", change(modifier, &mut Vec::new()))
         }
+        Filter::Redirect(redirect) => {
+            ("RequestRedirect", format!("the client is sent elsewhere ({})", redirect.status))
+        }
         Filter::Rewrite(rewrite) => ("URLRewrite", apply(rewrite, request)),
-        Filter::Redirect(redirect) => ("RequestRedirect", format!("answers {}", redirect.status)),
         Filter::Mirror(mirror) => {
             let (share, of, to) = (mirror.numerator, mirror.denominator, &mirror.target.backend.id);
             ("RequestMirror", format!("{share} of {of} requests are copied to {to}"))
@@ -204,8 +206,9 @@ fn forward(
             path: request.path.clone(),
             headers: request.headers.clone(),
         };
-        let redirect = share.filters.iter().find_map(|filter| {
-            if let Filter::Redirect(redirect) = filter { Some(redirect) } else { None }
+        let redirect = share.filters.iter().find_map(|filter| match filter {
+            Filter::Redirect(redirect) => Some(redirect),
+            _ => None,
         });
         outcomes.push(match (&share.target, redirect) {
             (Ok(_), Some(redirect)) => sent(redirect, &request.host),

@@ -49,12 +49,13 @@ pub struct RequestRecord {
 }
 
 impl RequestRecord {
-    /// The record of a copy that goes to a mirror: a unit of work of its own.
-    pub fn of_copy(&self, backend: &Arc<Backend>) -> Self {
+    /// The record of what goes elsewhere because of this request, a copy to a mirror or a question
+    /// to an authorization server: a unit of work of its own. `listener` is its label.
+    pub fn of_copy(&self, listener: &str, backend: &Arc<Backend>) -> Self {
         Self {
             observer: self.observer.clone(),
             started: self.started,
-            listener: "mirror".into(),
+            listener: listener.into(),
             client: self.client,
             protocol: self.protocol,
             method: self.method.clone(),

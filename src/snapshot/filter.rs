@@ -138,7 +138,8 @@ pub struct ExternalAuth {
     /// Names (lower-case) of the fields that it sees; empty: all with gRPC, none but the usual
     /// ones with HTTP.
     pub allowed_headers: Vec<Arc<str>>,
-    /// It also gets the body, if it has at most so many bytes; larger ones are refused (413).
+    /// It also gets the body, if it has at most so many bytes; larger ones are refused (413). Zero
+    /// is none.
     pub max_body: Option<u32>,
 }
 
@@ -147,11 +148,12 @@ pub struct ExternalAuth {
 pub enum ExternalAuthProtocol {
     /// `envoy.service.auth.v3.Authorization/Check`.
     Grpc,
-    /// A request like the client's, without its body: 200 lets it go on.
+    /// A request like the client's: 200 lets it go on.
     Http {
         /// Stands in front of the path of the request.
         path_prefix: Arc<str>,
-        /// Names (lower-case) of fields of its answer that go on to the backend.
+        /// Names (lower-case) of fields of its answer that go on to the backend; empty: all but
+        /// `Host` and those that frame or describe the answer.
         allowed_response_headers: Vec<Arc<str>>,
     },
 }

@@ -35,8 +35,18 @@ pub enum Reason {
     /// The request asks for another protocol on its connection, as WebSocket does, and the
     /// endpoints speak HTTP/2.
     UpgradeUnsupported,
+    /// Every attempt that the rule allows ended without a response.
+    RetriesExhausted,
+    /// The endpoint failed, and its Service takes no more retries now (GEP-3388).
+    RetryBudgetExhausted,
+    /// The authorization server refused the request; the status is the one that it chose.
+    AuthDenied,
+    /// The authorization server did not answer, or not as its protocol wants it.
+    AuthUnavailable,
     /// The request breaks HTTP.
     BadRequest,
+    /// The body is larger than what the authorization server may be sent.
+    ContentTooLarge,
     /// The connection was opened for another listener's host.
     Misdirected,
     /// The request's URI is too long.
@@ -59,7 +69,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -72,7 +82,12 @@ impl Reason {
         Self::UpstreamProtocol,
         Self::ResponseTimeout,
         Self::UpgradeUnsupported,
+        Self::RetriesExhausted,
+        Self::RetryBudgetExhausted,
+        Self::AuthDenied,
+        Self::AuthUnavailable,
         Self::BadRequest,
+        Self::ContentTooLarge,
         Self::Misdirected,
         Self::UriTooLong,
         Self::HeadersTooLarge,
@@ -99,7 +114,12 @@ impl Reason {
             Self::UpstreamProtocol => "upstream_protocol",
             Self::ResponseTimeout => "response_timeout",
             Self::UpgradeUnsupported => "upgrade_unsupported",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::RetryBudgetExhausted => "retry_budget_exhausted",
+            Self::AuthDenied => "auth_denied",
+            Self::AuthUnavailable => "auth_unavailable",
             Self::BadRequest => "bad_request",
+            Self::ContentTooLarge => "content_too_large",
             Self::Misdirected => "misdirected",
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",
@@ -117,8 +137,10 @@ impl Reason {
         match self {
             Self::NoRoute => 404,
             Self::BadRequest => 400,
+            Self::AuthDenied => 403,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
+            Self::ContentTooLarge => 413,
             Self::UriTooLong => 414,
             Self::Misdirected => 421,
             Self::HeadersTooLarge => 431,
@@ -129,7 +151,13 @@ impl Reason {
             | Self::UpstreamTls
             | Self::UpstreamReset
             | Self::UpstreamProtocol => 502,
-            Self::NoService | Self::NoReadyEndpoint | Self::Overloaded | Self::Draining => 503,
+            Self::NoService
+            | Self::NoReadyEndpoint
+            | Self::RetriesExhausted
+            | Self::RetryBudgetExhausted
+            | Self::AuthUnavailable
+            | Self::Overloaded
+            | Self::Draining => 503,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
         }
     }

@@ -53,7 +53,8 @@ pub struct WeightedBackend {
 impl WeightedBackend {
     /// All of the traffic, as it is.
     pub fn all(backend: Arc<Backend>) -> Self {
-        Self { target: Ok(Target::plain(backend)), weight: 1, filters: Vec::new() }
+        let target = Ok(Target::plain(backend));
+        Self { target, weight: 1, filters: Vec::new() }
     }
 
     /// The backend, if the share can be served.

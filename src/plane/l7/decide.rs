@@ -6,24 +6,28 @@ use super::filter::{Changes, cors, redirect};
 use super::forwarded::Request;
 use super::h1::{Name, Verb};
 use super::respond::OwnAnswer;
+use super::session::{self, Kept, Session};
 use super::{Identity, Server};
 use crate::balance::pick_weighted;
 use crate::observe::RequestRecord;
 use crate::snapshot::{
-    Action, Filter, HeaderModifier, HttpListener, Mirror, Protocol, Reason, Redirect, Retry, Rule,
-    Target, Timeouts,
+    Action, EndpointId, ExternalAuth, Filter, HeaderModifier, HttpListener, Mirror, Protocol,
+    Reason, Redirect, Retry, RetryBudget, Rule, Target, Timeouts, WeightedBackend,
 };
 
 /// Where a request goes, and what is done to it on the way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Route {
     /// Who gets it.
     pub(super) target: Target,
     rule: Arc<Rule>,
-    /// Which of the rule's backends it is.
-    share: usize,
-    /// What the browser of another origin is told.
-    cors: Option<HeaderModifier>,
+    /// Which of the rule's backends it is; none for what goes elsewhere beside the request.
+    share: Option<usize>,
+    /// The session of the client, if it is to have one.
+    session: Option<Box<Session>>,
+    /// What the response says beside the filters: CORS, a session, what the authorization server
+    /// adds.
+    added: Vec<HeaderModifier>,
 }
 
 /// Decides about a request. What rutter answers itself is the error.
@@ -46,63 +50,76 @@ where
     let host = listener.select(request.host).ok_or(Reason::NoRoute)?;
     let rule = host.routes.select(&request.asked()).ok_or(Reason::NoRoute)?;
     record.rule = Some(rule.clone());
-    let cors = cors::of(rule, request)?;
-    let backends = match &rule.action {
-        Action::Forward(backends) => backends,
+    let cors = cors::of(&rule.filters, request)?;
+    let shares = match &rule.action {
+        Action::Forward(shares) => shares,
         Action::Redirect(redirect) => return Err(redirect::answer(redirect, request, identity)),
         Action::Fail(failure) => return Err(failure.reason.into()),
     };
-    let picked = pick_weighted(backends, &mut server.local.rng.borrow_mut());
-    let (share, picked) = picked.ok_or(Reason::NoService)?;
+    let kept = session::find(rule, shares, request);
+    let (share, picked) = pick_share(server, shares, kept).ok_or(Reason::NoService)?;
     let target = picked.target.as_ref().map_err(|failure| failure.reason)?;
-    record.backend = Some(target.backend.clone());
+    let cors = cors.or(cors::of(&picked.filters, request)?);
     if let Some(redirect) = picked.filters.iter().find_map(as_redirect) {
         return Err(redirect::answer(redirect, request, identity));
     }
+    record.backend = Some(target.backend.clone());
     if target.protocol == Protocol::Http2 && request.options.upgrade.is_some() {
         return Err(Reason::UpgradeUnsupported.into());
     }
-    Ok(Route { target: target.clone(), rule: rule.clone(), share, cors })
+    Ok(Route {
+        target: target.clone(),
+        rule: rule.clone(),
+        share: Some(share),
+        session: Session::of(rule, target, request, kept, identity.is_tls),
+        added: cors.into_iter().collect(),
+    })
 }
 
-fn as_redirect(filter: &Filter) -> Option<&Redirect> {
-    if let Filter::Redirect(redirect) = filter { Some(redirect) } else { None }
+/// The share that the client's session belongs to, or one by weight.
+fn pick_share<'s>(
+    server: &Server,
+    shares: &'s [WeightedBackend],
+    kept: Option<Kept>,
+) -> Option<(usize, &'s WeightedBackend)> {
+    match kept {
+        Some(Kept { share, .. }) => Some((share, shares.get(share)?)),
+        None => pick_weighted(shares, &mut server.local.rng.borrow_mut()),
+    }
 }
 
 impl Route {
-    /// A copy of a request goes to the backend of its mirror.
-    pub(super) fn mirrored(&self, mirror: &Mirror) -> Self {
-        let target = mirror.target.clone();
-        Self { target, rule: self.rule.clone(), share: usize::MAX, cors: None }
+    /// What goes elsewhere beside a request, a copy of it or a question about it: the limits of
+    /// the rule are for the request itself.
+    pub(super) fn beside(&self, target: &Target) -> Self {
+        let (target, rule) = (target.clone(), self.rule.clone());
+        Self { target, rule, share: None, session: None, added: Vec::new() }
+    }
+
+    fn share(&self) -> Option<&WeightedBackend> {
+        match &self.rule.action {
+            Action::Forward(shares) => shares.get(self.share?),
+            Action::Redirect(_) | Action::Fail(_) => None,
+        }
     }
 
     /// The filters of the rule, then those of the chosen share.
-    pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
-        let share = match &self.rule.action {
-            Action::Forward(backends) => backends.get(self.share),
-            Action::Redirect(_) | Action::Fail(_) => None,
-        };
-        self.rule.filters.iter().chain(share.into_iter().flat_map(|share| &share.filters))
+    fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.rule.filters.iter().chain(self.share().into_iter().flat_map(|share| &share.filters))
     }
 
     /// What is changed in the request.
     pub(super) fn request_changes<'r>(&'r self, path: &str) -> Changes<'r> {
         let mut changes = Changes::default();
         for filter in self.filters() {
-            match filter {
-                Filter::RequestHeaders(modifier) => changes.modifiers.push(modifier),
-                Filter::Rewrite(rewrite) => {
-                    changes.host = rewrite.host.as_deref().or(changes.host);
-                    if let Some(rewrite) = &rewrite.path {
-                        let before = changes.path.as_deref().unwrap_or(path);
-                        changes.path = Some(rewrite.apply(before));
-                    }
+            if let Filter::RequestHeaders(modifier) = filter {
+                changes.modifiers.push(modifier);
+            } else if let Filter::Rewrite(rewrite) = filter {
+                changes.host = rewrite.host.as_deref().or(changes.host);
+                if let Some(rewrite) = &rewrite.path {
+                    let before = changes.path.as_deref().unwrap_or(path);
+                    changes.path = Some(rewrite.apply(before));
                 }
-                Filter::ResponseHeaders(_)
-                | Filter::Redirect(_)
-                | Filter::Mirror(_)
-                | Filter::Cors(_)
-                | Filter::ExternalAuth(_) => {}
             }
         }
         changes
@@ -110,38 +127,64 @@ impl Route {
 
     /// What is changed in the response.
     pub(super) fn response_modifiers(&self) -> Vec<&HeaderModifier> {
-        let of_filters = self.filters().filter_map(|filter| match filter {
-            Filter::ResponseHeaders(modifier) => Some(modifier),
-            Filter::RequestHeaders(_)
-            | Filter::Rewrite(_)
-            | Filter::Redirect(_)
-            | Filter::Mirror(_)
-            | Filter::Cors(_)
-            | Filter::ExternalAuth(_) => None,
+        let of_filters = self.filters().filter_map(|filter| {
+            if let Filter::ResponseHeaders(modifier) = filter { Some(modifier) } else { None }
         });
-        of_filters.chain(&self.cors).collect()
+        of_filters.chain(&self.added).collect()
+    }
+
+    /// What else the response says.
+    pub(super) fn added(&self) -> &[HeaderModifier] {
+        &self.added
+    }
+
+    /// Adds to what the response says.
+    pub(super) fn add(&mut self, modifier: HeaderModifier) {
+        self.added.push(modifier);
     }
 
     /// Where copies go.
     pub(super) fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
-        self.filters().filter_map(|filter| match filter {
-            Filter::Mirror(mirror) => Some(mirror),
-            Filter::RequestHeaders(_)
-            | Filter::ResponseHeaders(_)
-            | Filter::Rewrite(_)
-            | Filter::Redirect(_)
-            | Filter::Cors(_)
-            | Filter::ExternalAuth(_) => None,
+        self.filters().filter_map(|filter| {
+            if let Filter::Mirror(mirror) = filter { Some(mirror) } else { None }
         })
+    }
+
+    /// Who is asked whether the request may go on.
+    pub(super) fn authorizations(&self) -> impl Iterator<Item = &ExternalAuth> {
+        self.filters().filter_map(|filter| {
+            if let Filter::ExternalAuth(auth) = filter { Some(auth) } else { None }
+        })
+    }
+
+    /// The endpoint that the client stays with.
+    pub(super) fn kept(&self) -> Option<EndpointId> {
+        self.session.as_ref()?.kept()
+    }
+
+    /// An endpoint has answered: the client may have to be told to come back to it.
+    pub(super) fn answered_by(&mut self, endpoint: EndpointId) {
+        let told = self.session.as_ref().and_then(|session| session.told(endpoint));
+        self.added.extend(told);
     }
 
     /// What the rule says about further attempts.
     pub(super) fn retry(&self) -> Option<&Retry> {
-        self.rule.retry.as_ref()
+        self.share.and(self.rule.retry.as_ref())
+    }
+
+    /// What the Service says about further attempts.
+    pub(super) fn retry_budget(&self) -> Option<&RetryBudget> {
+        self.share?;
+        self.target.policy.as_ref()?.retry_budget.as_ref()
     }
 
     /// How long it may take.
     pub(super) fn timeouts(&self) -> Timeouts {
-        self.rule.timeouts
+        self.share.map(|_| self.rule.timeouts).unwrap_or_default()
     }
+}
+
+fn as_redirect(filter: &Filter) -> Option<&Redirect> {
+    if let Filter::Redirect(redirect) = filter { Some(redirect) } else { None }
 }

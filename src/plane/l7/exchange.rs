@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::decide::{Route, decide};
+use super::filter::external_auth::{Change, Question};
 use super::filter::mirror::{Feed, is_chosen};
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
@@ -23,11 +24,13 @@ use crate::balance::{InFlight, pick};
 use crate::observe::RequestRecord;
 use crate::snapshot::{EndpointId, HttpListener, Reason};
 
+mod authorize;
 mod retry;
 mod timers;
+mod whole;
 
 use retry::Retries;
-use timers::Timers;
+use timers::{Overdue, Timers};
 
 /// The side of the client, as an exchange sees it.
 pub(super) trait Client {
@@ -62,6 +65,10 @@ pub(super) struct Exchange {
     retries: Retries,
     verb: Verb,
     request: Outgoing,
+    /// What authorization servers are asked before it is sent.
+    question: Option<Box<Question>>,
+    /// What they want to be said in the response.
+    granted: Vec<Change>,
     mirrors: Vec<Feed>,
     /// How much of what is in `request` the mirrors have.
     mirrored: usize,
@@ -134,11 +141,20 @@ impl Exchange {
         if request.length == BodyLength::Exact(0) {
             exchange.upload = Upload::Gathered;
         }
-        exchange.start_mirrors(record);
+        if exchange.route.authorizations().next().is_none() {
+            exchange.start_mirrors(record);
+        } else {
+            let question = Question::of(request, identity, &record.request_id, record.protocol);
+            exchange.question = Some(Box::new(question));
+        }
         Ok(exchange)
     }
 
     fn new(server: &Rc<Server>, route: Route, verb: Verb, request: Outgoing) -> Self {
+        if let Some(budget) = route.retry_budget() {
+            let now = Instant::now();
+            server.budgets.note_request(&route.target.backend.id, budget, now);
+        }
         Self {
             upstream: None,
             upload: Upload::Going,
@@ -148,6 +164,8 @@ impl Exchange {
             route,
             verb,
             request,
+            question: None,
+            granted: Vec::new(),
             mirrors: Vec::new(),
             mirrored: 0,
             tried: Vec::new(),
@@ -161,8 +179,8 @@ impl Exchange {
         let chosen: Vec<_> =
             self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
         let mirrors = chosen.into_iter().map(|mirror| {
-            let route = self.route.mirrored(mirror);
-            let record = record.of_copy(&route.target.backend);
+            let route = self.route.beside(&mirror.target);
+            let record = record.of_copy("mirror", &route.target.backend);
             let request = Outgoing::new(self.server.buffers.take());
             Feed::start(Self::new(&self.server, route, self.verb, request), record)
         });
@@ -219,19 +237,25 @@ impl Exchange {
         self.feed_mirrors();
         loop {
             if self.upstream.is_none() {
-                self.upstream = self.obtain(record).await?;
+                self.upstream = self.obtain(client, record).await?;
+                if self.attempts > 1 {
+                    self.expect_progress(client, Instant::now());
+                }
                 continue;
             }
             match poll_fn(|cx| self.poll_answer(cx, client)).await {
-                Ok(head) if self.is_retried(&head) => self.back_off().await?,
+                Ok(head) if self.is_retried(&head) => self.back_off(client).await?,
                 Ok(head) => {
+                    if !head.is_interim() {
+                        self.complete(&head, record);
+                    }
                     self.interim = self.interim.saturating_add(head.is_interim().into());
                     let endless = self.interim > MAX_INTERIM;
                     return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
                 Err(Ended::Overdue) => return Err(Reason::ResponseTimeout),
-                Err(Ended::Upstream(error)) => self.fail_attempt(&error).await?,
+                Err(Ended::Upstream(error)) => self.fail_attempt(client, &error).await?,
             }
         }
     }
@@ -297,18 +321,15 @@ impl Exchange {
 
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
     /// one failed, and another attempt is allowed.
-    async fn obtain(&mut self, record: &mut RequestRecord) -> Result<Option<Carrier>, Reason> {
+    async fn obtain(
+        &mut self,
+        client: &mut impl Client,
+        record: &mut RequestRecord,
+    ) -> Result<Option<Carrier>, Reason> {
         let server = self.server.clone();
         let local = &server.local;
-        let picked = pick(
-            &self.route.target.backend.usable,
-            &self.tried,
-            &local.loads,
-            &mut local.rng.borrow_mut(),
-        );
-        let Some(endpoint) = picked.map(|endpoint| endpoint.id) else {
-            return Err(self.failed.unwrap_or(Reason::NoReadyEndpoint));
-        };
+        let none = self.failed.unwrap_or(Reason::NoReadyEndpoint);
+        let endpoint = self.choose().ok_or(none)?;
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
@@ -319,10 +340,25 @@ impl Exchange {
             return Ok(Some(Carrier { connection, in_flight }));
         }
         let connecting = upstream::connect(&server, &self.route.target.backend.id, peer);
-        match Box::pin(connecting).await {
-            Ok(connection) => Ok(Some(Carrier { connection, in_flight })),
-            Err(reason) => self.retry_elsewhere(endpoint, reason).await.map(|()| None),
+        let reason = match self.timers.within(Box::pin(connecting)).await {
+            Ok(Ok(connection)) => return Ok(Some(Carrier { connection, in_flight })),
+            Ok(Err(reason)) => reason,
+            Err(Overdue::Attempt) => Reason::ConnectTimeout,
+            Err(Overdue::Request) => return Err(Reason::ResponseTimeout),
+        };
+        self.retry_elsewhere(client, endpoint, reason).await.map(|()| None)
+    }
+
+    /// The endpoint of the client's session, or any that was not tried.
+    fn choose(&self) -> Option<EndpointId> {
+        let kept = self.route.kept().filter(|kept| !self.tried.contains(kept));
+        if kept.is_some() {
+            return kept;
         }
+        let local = &self.server.local;
+        let usable = &self.route.target.backend.usable;
+        let picked = pick(usable, &self.tried, &local.loads, &mut local.rng.borrow_mut());
+        picked.map(|endpoint| endpoint.id)
     }
 
     fn poll_answer(

@@ -5,15 +5,16 @@
 //! of an HTTP listener.
 //!
 //! The way of a request: `connection` (TLS, which protocol) → `downstream` (the codec of the
-//! client's side) → `route` (host and path in canonical form) → `exchange` (rule, backend,
-//! endpoint, retries) → `upstream` (pool, connection) → `respond`. `h1` is the codec.
+//! client's side) → `route` (host and path in canonical form) → `exchange` (rule, backend, session,
+//! authorization, endpoint, retries) → `upstream` (pool, connection) → `respond`. `h1` is the
+//! codec.
 //!
 //! Invariant: one task a client connection does all of an exchange: no channel and no spawn a
 //! request. An idle connection holds no buffer.
 //! Invariant: the snapshot is loaded once an exchange.
 //! Invariant: what goes upstream was read strictly and is written anew; nothing is passed on as
 //! it came but the values of fields and the bytes of bodies.
-//! Deliberately absent: a cache, bodies in memory.
+//! Deliberately absent: a cache, bodies in memory but for what an authorization server is to see.
 
 mod buffer;
 mod connection;
@@ -27,6 +28,7 @@ mod h1;
 mod limits;
 mod respond;
 mod route;
+mod session;
 mod upgrade;
 mod upstream;
 
@@ -48,6 +50,7 @@ use self::respond::Clock;
 use self::upstream::Pool;
 use super::tls::Hello;
 use super::{Accepted, Local};
+use crate::balance::Budgets;
 use crate::life;
 use crate::observe::RequestRecord;
 use crate::snapshot::{Generation, HttpListener, Snapshot, SocketKey};
@@ -59,6 +62,7 @@ pub struct Server {
     limits: Limits,
     buffers: Rc<Buffers>,
     pool: Pool,
+    budgets: Budgets,
     clock: Clock,
     /// Bytes on their way through, within one poll.
     scratch: RefCell<Vec<u8>>,
@@ -74,6 +78,7 @@ impl Server {
         let buffers = Rc::<Buffers>::default();
         let server = Rc::new(Self {
             pool: Pool::new(&limits, buffers.clone()),
+            budgets: Budgets::default(),
             local,
             limits,
             buffers,
@@ -117,11 +122,13 @@ impl Server {
             tokio::time::sleep(TIDY_INTERVAL).await;
             let Some(server) = server.upgrade() else { return };
             let snapshot = server.local.snapshot.load();
+            let now = Instant::now();
+            server.budgets.purge(now);
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
                 server.local.tls.purge(&snapshot);
                 server.local.clients.purge(&snapshot);
             }
-            server.pool.purge(&snapshot, Instant::now());
+            server.pool.purge(&snapshot, now);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Response heads as a client of HTTP/1 sees them, and the answers that are rutter's own.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::SystemTime;
+
+use bytes::Bytes;
 
 use super::filter::change_section;
 use super::forwarded::Options;
@@ -120,28 +123,39 @@ pub(super) struct OwnAnswer {
     /// Why the request was not served; absent if it was.
     pub(super) reason: Option<Reason>,
     /// Fields beside those of every answer.
-    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) fields: Vec<(Cow<'static, str>, String)>,
     /// A text, or empty.
-    pub(super) body: String,
+    pub(super) body: Bytes,
 }
 
 impl OwnAnswer {
     /// An answer without body that is no failure.
     pub(super) fn new(status: u16) -> Self {
-        Self { status, reason: None, fields: Vec::new(), body: String::new() }
+        Self { status, reason: None, fields: Vec::new(), body: Bytes::new() }
     }
 
     /// Adds a field.
-    pub(super) fn field(mut self, name: &'static str, value: String) -> Self {
-        self.fields.push((name, value));
+    pub(super) fn field(mut self, name: impl Into<Cow<'static, str>>, value: String) -> Self {
+        self.fields.push((name.into(), value));
         self
+    }
+
+    /// Changes its fields.
+    pub(super) fn changed(mut self, modifier: &HeaderModifier) -> Self {
+        let HeaderModifier { set, add, remove } = modifier;
+        let gone = set.iter().map(|(name, _)| name).chain(remove);
+        for gone in gone {
+            self.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(gone));
+        }
+        let said = set.iter().chain(add);
+        said.fold(self, |answer, (name, value)| answer.field(name.to_string(), value.to_string()))
     }
 }
 
 /// The status of the reason, and the reason as text.
 impl From<Reason> for OwnAnswer {
     fn from(reason: Reason) -> Self {
-        let body = format!("rutter: {} {reason}\n", reason.status());
+        let body = Bytes::from(format!("rutter: {} {reason}\n", reason.status()));
         let answer = Self { reason: Some(reason), body, ..Self::new(reason.status()) };
         let answer = answer.field("content-type", "text/plain; charset=utf-8".to_owned());
         match reason.status() {
@@ -167,13 +181,13 @@ pub(super) fn write_own(
     for (name, value) in &answer.fields {
         out.field(name.as_bytes(), value.as_bytes());
     }
-    if answer.status != 204 {
+    if !matches!(answer.status, 204 | 304) {
         out.line(format_args!("Content-Length: {}", answer.body.len()));
     }
     write_persistence(out, delivery);
     out.bytes.extend_from_slice(b"\r\n");
     if delivery.verb != Verb::Head {
-        out.bytes.extend_from_slice(answer.body.as_bytes());
+        out.bytes.extend_from_slice(&answer.body);
     }
 }
 

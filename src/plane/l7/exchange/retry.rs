@@ -1,9 +1,21 @@
 //! Another attempt: at another endpoint after a failure of the connection, or as the rule says
 //! after a response that it does not want (GEP-1731).
+//!
+//! A rule that says nothing about retries gets what harms nobody: another endpoint when one
+//! cannot be connected to, and for idempotent requests when it closed the connection without a
+//! word. A rule with retries counts whatever may have reached an endpoint, and waits its back-off
+//! before each; only connections that never were are free.
+//!
+//! The budget of a Service (GEP-3388) counts what is sent to it again. It does not count failed
+//! connects, since nothing was sent, nor a kept connection that had died while it waited.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use super::{Exchange, Upload};
+use tokio::time::Instant;
+
+use super::{Client, Exchange, Upload};
 use crate::plane::l7::h1::ResponseHead;
 use crate::plane::l7::upstream::{Connection, UpstreamError};
 use crate::snapshot::{EndpointId, Reason, Retry};
@@ -27,6 +39,12 @@ impl Retries {
         self.left = self.left.checked_sub(1)?;
         Some(policy.backoff)
     }
+
+    /// Why a request failed whose last attempt failed for `reason`.
+    fn verdict(&self, reason: Reason) -> Reason {
+        let lost = matches!(reason, Reason::ConnectRefused | Reason::UpstreamReset);
+        if lost && self.policy.is_some() { Reason::RetriesExhausted } else { reason }
+    }
 }
 
 impl Exchange {
@@ -34,61 +52,122 @@ impl Exchange {
     ///
     /// A request may go elsewhere when no byte of it was sent, when the endpoint says that it did
     /// nothing about it, or when it is idempotent and the connection ended before the first byte of
-    /// a response; all of it must still be here. So a POST is never done twice.
-    pub(super) async fn fail_attempt(&mut self, error: &UpstreamError) -> Result<(), Reason> {
+    /// a response (or, if the rule has retries, none came in time); all of it must still be here.
+    /// So a POST is never done twice, unless the rule asks for it by a status (RFC 9110 section
+    /// 9.2.2).
+    pub(super) async fn fail_attempt(
+        &mut self,
+        client: &mut impl Client,
+        error: &UpstreamError,
+    ) -> Result<(), Reason> {
         let reason = error.reason();
         let Some(carrier) = self.upstream.take() else { return Err(reason) };
         let Connection { peer, reused, .. } = carrier.connection;
-        let unanswered = error.is_unanswered() && self.interim == 0;
-        let refused = matches!(error, UpstreamError::Refused(_));
-        let repeatable = refused || self.verb.is_idempotent() || self.request.is_untouched();
-        if !unanswered || !repeatable || !self.request.rewind() {
+        if !self.is_repeatable(error) || !self.request.rewind() {
             return Err(reason);
         }
         self.send_anew();
+        let refused = matches!(error, UpstreamError::Refused(_));
         let stale = refused || (reused && matches!(error, UpstreamError::NoResponse(_)));
-        if stale && self.attempts < MAX_STALE {
+        if stale {
             // it was closed while it waited: that says nothing about the endpoint
             self.server.pool.forget(&peer);
+        }
+        let has_policy = self.retries.policy.is_some();
+        if stale && (refused || !has_policy) && self.attempts < MAX_STALE {
             return Ok(());
         }
-        self.retry_elsewhere(peer.endpoint, reason).await
+        if has_policy {
+            self.tried.push(peer.endpoint);
+            return self.retry(client, reason).await;
+        }
+        self.retry_elsewhere(client, peer.endpoint, reason).await?;
+        self.spend_budget()
+    }
+
+    fn is_repeatable(&self, error: &UpstreamError) -> bool {
+        let silent = matches!(error, UpstreamError::Silent) && self.retries.policy.is_some();
+        let refused = matches!(error, UpstreamError::Refused(_));
+        let repeatable = refused || self.verb.is_idempotent() || self.request.is_untouched();
+        (error.is_unanswered() || silent) && repeatable && self.interim == 0
     }
 
     /// Goes on at another endpoint, or as often as the rule says at any.
     pub(super) async fn retry_elsewhere(
         &mut self,
+        client: &mut impl Client,
         endpoint: EndpointId,
         reason: Reason,
     ) -> Result<(), Reason> {
         self.tried.push(endpoint);
         self.failed = Some(reason);
-        let usable = self.route.target.backend.usable.iter();
-        let untried = usable.filter(|it| !self.tried.contains(&it.id)).count() > 0;
-        if untried && self.tried.len() < self.server.limits.attempts {
+        if self.has_untried() && self.tried.len() < self.server.limits.attempts {
             return Ok(());
         }
-        let wait = self.retries.take().ok_or(reason)?;
-        self.tried.clear();
-        tokio::time::sleep(wait).await;
-        Ok(())
+        self.retry(client, reason).await
+    }
+
+    /// One of the further attempts that the rule allows, preferably at another endpoint.
+    async fn retry(&mut self, client: &mut impl Client, reason: Reason) -> Result<(), Reason> {
+        let wait = self.retries.take().ok_or_else(|| self.retries.verdict(reason))?;
+        self.failed = Some(reason);
+        self.spend_budget()?;
+        if !self.has_untried() {
+            self.tried.clear();
+        }
+        self.unless_over(client, Box::pin(tokio::time::sleep(wait))).await
+    }
+
+    fn has_untried(&self) -> bool {
+        self.route.target.backend.usable.iter().any(|it| !self.tried.contains(&it.id))
     }
 
     /// Whether the rule wants another response than this one, and the request can be sent again.
     pub(super) fn is_retried(&self, head: &ResponseHead) -> bool {
         let Retries { policy: Some(policy), left: 1.. } = &self.retries else { return false };
-        policy.codes.contains(&head.status) && self.request.is_whole()
+        policy.codes.contains(&head.status) && !head.is_interim() && self.request.is_whole()
     }
 
     /// Gets ready for the next attempt after a response that is not wanted.
-    pub(super) async fn back_off(&mut self) -> Result<(), Reason> {
+    pub(super) async fn back_off(&mut self, client: &mut impl Client) -> Result<(), Reason> {
         // what is left of the response would have to be read: a new connection is cheaper
-        self.upstream = None;
-        let wait = self.retries.take().unwrap_or_default();
+        let carrier = self.upstream.take();
         self.request.rewind();
         self.send_anew();
-        tokio::time::sleep(wait).await;
-        Ok(())
+        // a session stays with its endpoint, even with one that says 503
+        let endpoint = carrier.map(|it| it.connection.peer.endpoint);
+        self.tried.extend(endpoint.filter(|it| self.route.kept() != Some(*it)));
+        self.retry(client, Reason::UpstreamReset).await
+    }
+
+    /// Counts what is sent again, if the Service takes it.
+    fn spend_budget(&self) -> Result<(), Reason> {
+        let Some(budget) = self.route.retry_budget() else { return Ok(()) };
+        let (budgets, backend) = (&self.server.budgets, &self.route.target.backend.id);
+        let allowed = budgets.take_retry(backend, budget, Instant::now());
+        if allowed { Ok(()) } else { Err(Reason::RetryBudgetExhausted) }
+    }
+
+    /// What `future` gives, unless the request is over before: it has taken too long, or the
+    /// client is gone.
+    pub(in crate::plane::l7) async fn unless_over<F: Future + Unpin>(
+        &mut self,
+        client: &mut impl Client,
+        mut future: F,
+    ) -> Result<F::Output, Reason> {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(value) = Pin::new(&mut future).poll(cx) {
+                return Poll::Ready(Ok(value));
+            }
+            if self.timers.poll_request(cx).is_ready() {
+                return Poll::Ready(Err(Reason::ResponseTimeout));
+            }
+            if self.upload != Upload::Going && client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Reason::ClientClosed));
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// The request is sent from its beginning again.

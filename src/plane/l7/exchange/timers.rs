@@ -1,5 +1,6 @@
 //! The time limits of a rule (GEP-1742).
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +15,13 @@ pub(super) struct Timers {
     timeouts: Timeouts,
     request: Option<Pin<Box<Sleep>>>,
     attempt: Option<Pin<Box<Sleep>>>,
+}
+
+/// Which of the two has taken too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    Request,
+    Attempt,
 }
 
 impl Timers {
@@ -31,6 +39,23 @@ impl Timers {
     pub(super) fn stall(&self, usual: Duration) -> Duration {
         let allowed = [self.timeouts.request, self.timeouts.backend].into_iter().flatten();
         allowed.map(|it| if it.is_zero() { UNLIMITED } else { it }).fold(usual, Duration::max)
+    }
+
+    /// What `future` gives, if it does so in time.
+    pub(super) async fn within<F>(&mut self, mut future: F) -> Result<F::Output, Overdue>
+    where
+        F: Future + Unpin,
+    {
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = Pin::new(&mut future).poll(cx) {
+                return Poll::Ready(Ok(value));
+            }
+            if self.poll_request(cx).is_ready() {
+                return Poll::Ready(Err(Overdue::Request));
+            }
+            self.poll_attempt(cx).map(|()| Err(Overdue::Attempt))
+        })
+        .await
     }
 
     /// Ready once the request has taken too long.

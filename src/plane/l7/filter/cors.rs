@@ -9,25 +9,19 @@ use std::sync::Arc;
 use crate::plane::l7::forwarded::Request;
 use crate::plane::l7::h1::Name;
 use crate::plane::l7::respond::OwnAnswer;
-use crate::snapshot::{Cors, Filter, HeaderModifier, Rule};
+use crate::snapshot::{Cors, Filter, HeaderModifier};
 
 /// What the response must say; the answer to a preflight is the error.
 pub(in crate::plane::l7) fn of<'a, F>(
-    rule: &Rule,
+    filters: &[Filter],
     request: &Request<'a, F>,
 ) -> Result<Option<HeaderModifier>, OwnAnswer>
 where
     F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
 {
-    let cors = rule.filters.iter().find_map(|filter| match filter {
-        Filter::Cors(cors) => Some(cors),
-        Filter::RequestHeaders(_)
-        | Filter::ResponseHeaders(_)
-        | Filter::Rewrite(_)
-        | Filter::Redirect(_)
-        | Filter::Mirror(_)
-        | Filter::ExternalAuth(_) => None,
-    });
+    let cors = filters
+        .iter()
+        .find_map(|filter| if let Filter::Cors(cors) = filter { Some(cors) } else { None });
     let (Some(cors), Some(origin)) = (cors, field(request, "origin")) else { return Ok(None) };
     let allowed = cors.allow_origins.iter().any(|allowed| takes(allowed, origin));
     let method = field(request, "access-control-request-method");
@@ -39,7 +33,7 @@ where
             .into_iter()
             .fold(answer, |answer, (name, value)| answer.field(name, value)));
     }
-    let fields = if allowed { simple(cors, origin) } else { Vec::new() };
+    let fields = if allowed { common(cors, origin) } else { Vec::new() };
     let (vary, set): (Vec<_>, Vec<_>) = fields
         .into_iter()
         .map(|(name, value)| (Arc::<str>::from(name), Arc::<str>::from(value)))
@@ -51,20 +45,9 @@ where
 
 type Fields = Vec<(&'static str, String)>;
 
-/// What every response says.
-fn simple(cors: &Cors, origin: &str) -> Fields {
-    let mut fields = who(cors, origin);
-    if !cors.expose_headers.is_empty() {
-        // with credentials the star is a name like any other
-        fields.push(("access-control-expose-headers", cors.expose_headers.join(", ")));
-    }
-    fields
-}
-
-/// What the answer to a preflight says. Browsers do not need the exposed fields there; the
-/// conformance suite does.
+/// What the answer to a preflight says.
 fn preflight(cors: &Cors, origin: &str, method: &str, asked: &str) -> Fields {
-    let mut fields = simple(cors, origin);
+    let mut fields = common(cors, origin);
     let methods = listed(&cors.allow_methods, method, cors.allow_credentials);
     let names = listed(&cors.allow_headers, asked, cors.allow_credentials);
     if !methods.is_empty() {
@@ -77,7 +60,8 @@ fn preflight(cors: &Cors, origin: &str, method: &str, asked: &str) -> Fields {
     fields
 }
 
-fn who(cors: &Cors, origin: &str) -> Fields {
+/// What every response says, that to a preflight as well (as the conformance suite wants it).
+fn common(cors: &Cors, origin: &str) -> Fields {
     let is_star = !cors.allow_credentials && cors.allow_origins.iter().any(|it| &**it == "*");
     let allowed = if is_star { "*" } else { origin };
     let mut fields = vec![("access-control-allow-origin", allowed.to_owned())];
@@ -87,6 +71,10 @@ fn who(cors: &Cors, origin: &str) -> Fields {
     }
     if cors.allow_credentials {
         fields.push(("access-control-allow-credentials", "true".to_owned()));
+    }
+    if !cors.expose_headers.is_empty() {
+        // with credentials the star is a name like any other
+        fields.push(("access-control-expose-headers", cors.expose_headers.join(", ")));
     }
     fields
 }

@@ -35,6 +35,27 @@ pub(in crate::plane::l7) fn change_section(
     }
 }
 
+/// Changes the fields of a head that was written already, with what may stand behind it.
+pub(in crate::plane::l7) fn change_head(out: &mut Outgoing, modifier: &HeaderModifier) {
+    let Some((fields, end)) = section(&out.bytes) else { return };
+    let rest = out.bytes.split_off(end);
+    change_section(out, fields, &[modifier]);
+    out.bytes.extend_from_slice(&rest);
+}
+
+/// Where the field lines of a head begin and end.
+fn section(head: &[u8]) -> Option<(usize, usize)> {
+    let first = memchr::memchr(b'\n', head)?.saturating_add(1);
+    let end = memchr::memmem::find(head, b"\r\n\r\n")?.saturating_add(2);
+    (first <= end).then_some((first, end))
+}
+
+/// Names and values of a head that was written by us.
+pub(in crate::plane::l7) fn written(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let (first, end) = section(head).unwrap_or_default();
+    lines(head.get(first..end).unwrap_or_default())
+}
+
 /// Names and values of lines that were written by us.
 fn lines(section: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let lines = section.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -69,7 +90,7 @@ fn parsed(
 
 /// Whether a filter may touch a field: not what frames a message, belongs to one hop, or says
 /// whose request it is.
-fn may_change(name: &str) -> bool {
+pub(in crate::plane::l7) fn may_change(name: &str) -> bool {
     match Name::of(name.as_bytes()) {
         Name::Connection
         | Name::ContentLength

@@ -5,7 +5,6 @@
 //! slower than that loses this copy, and the request goes on as if there were none.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -14,8 +13,7 @@ use crate::observe::RequestRecord;
 use crate::plane::l7::Server;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::{Client, Exchange};
-use crate::plane::l7::forwarded::Options;
-use crate::plane::l7::h1::{Decoder, Outgoing, ProtocolError, ResponseHead, Verb, response_length};
+use crate::plane::l7::h1::Outgoing;
 use crate::snapshot::{Mirror, Reason};
 
 /// Whether this request is one of those that are copied.
@@ -137,9 +135,8 @@ async fn run(mut exchange: Exchange, pending: Rc<Pending>, mut record: RequestRe
             Ok(response) if response.is_interim() => exchange.consume(response.len),
             Ok(response) => {
                 record.status = response.status;
-                if let Err(reason) = swallow(&mut exchange, &mut client, &response).await {
-                    record.reason = Some(reason);
-                }
+                let read = exchange.read_whole(&mut client, &response, |_| true).await;
+                record.reason = read.err();
                 return;
             }
             Err(reason) => {
@@ -149,36 +146,6 @@ async fn run(mut exchange: Exchange, pending: Rc<Pending>, mut record: RequestRe
             }
         }
     }
-}
-
-/// Reads the response to its end, so that the connection can be used again.
-async fn swallow(
-    exchange: &mut Exchange,
-    client: &mut Copied,
-    response: &ResponseHead,
-) -> Result<(), Reason> {
-    let Some(carrier) = &mut exchange.upstream else { return Err(Reason::Internal) };
-    let head = carrier.connection.buffer.filled().get(..response.len).unwrap_or_default();
-    let length = response_length(response, head, Verb::Other);
-    let options =
-        Options::of(response.fields.iter().map(|it| (it.known, it.name(head), it.value(head))));
-    let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
-    let mut body = Decoder::new(length.map_err(ProtocolError::response_reason)?);
-    exchange.consume(response.len);
-    let server = exchange.server().clone();
-    poll_fn(|cx| {
-        let _ = exchange.poll_upload(cx, client)?;
-        let Some(carrier) = &mut exchange.upstream else { return Poll::Ready(Ok(())) };
-        let mut scratch = server.scratch.borrow_mut();
-        let polled = carrier.connection.poll_body(cx, &mut body, &mut scratch, &mut |_, _| true);
-        match polled {
-            Poll::Ready(ended) => Poll::Ready(ended.map(|_| ()).map_err(|error| error.reason())),
-            Poll::Pending => client.deadline.poll_passed(cx).map(|()| Err(Reason::ResponseTimeout)),
-        }
-    })
-    .await?;
-    exchange.release(persistent, &body);
-    Ok(())
 }
 
 /// Bytes that a mirror may be behind.

@@ -213,6 +213,11 @@ impl Session {
         mut delivery: Delivery,
         record: &mut RequestRecord,
     ) -> After {
+        if exchange.awaits_authorization()
+            && let Err(answer) = Box::pin(self.authorize(exchange, record)).await
+        {
+            return Box::pin(self.answer_itself(answer, delivery, record)).await;
+        }
         loop {
             let response = match exchange.answer(self, record).await {
                 Ok(response) => response,

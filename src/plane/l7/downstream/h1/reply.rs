@@ -70,6 +70,23 @@ impl Session {
         delivery.minor == 0 || self.send(out).await
     }
 
+    /// Waits for what authorization servers say about a request, and for its body if they are to
+    /// see it.
+    pub(super) async fn authorize(
+        &mut self,
+        exchange: &mut Exchange,
+        record: &RequestRecord,
+    ) -> Result<(), OwnAnswer> {
+        if exchange.owes_continue() {
+            let mut out = Outgoing::new(self.server.buffers.take());
+            out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            if !self.send(out).await {
+                return Err(Reason::ClientClosed.into());
+            }
+        }
+        exchange.authorize(self, record).await
+    }
+
     /// Tells the client that the protocol changes, and carries the other one to its end.
     pub(super) async fn switch(
         &mut self,

@@ -1,5 +1,6 @@
 //! Answers of rutter's own as a client of gRPC takes them (gRPC over HTTP/2: "Trailers-Only").
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
@@ -24,12 +25,12 @@ pub(super) fn translate(answer: OwnAnswer) -> OwnAnswer {
         status: 200,
         reason: answer.reason,
         fields: fields.collect(),
-        body: String::new(),
+        body: Bytes::new(),
     };
     translated
         .field("content-type", "application/grpc".to_owned())
         .field("grpc-status", status.to_string())
-        .field("grpc-message", encode(answer.body.trim_end()))
+        .field("grpc-message", encode(answer.body.trim_ascii_end()))
 }
 
 /// Those of the status codes of gRPC that are used here.
@@ -60,9 +61,9 @@ impl Status {
 }
 
 /// A message is percent-encoded; what is not visible ASCII may not stand in a field.
-fn encode(message: &str) -> String {
+fn encode(message: &[u8]) -> String {
     let mut encoded = String::with_capacity(message.len());
-    for byte in message.bytes() {
+    for byte in message.iter().copied() {
         match byte {
             b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
             _ => encoded += &format!("%{byte:02X}"),
@@ -89,7 +90,7 @@ mod tests {
         ] {
             let answer = translate(reason.into());
             let field = |name| answer.fields.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
-            assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+            assert_eq!((answer.status, &*answer.body), (200, &b""[..]));
             assert_eq!(field("grpc-status"), Some(expected), "{reason}");
             assert_eq!(field("content-type"), Some("application/grpc"));
             assert!(field("grpc-message").is_some_and(|it| it.ends_with(reason.as_str())));
@@ -97,7 +98,8 @@ mod tests {
         }
         for (status, expected) in [(401, "16"), (403, "7"), (429, "14"), (418, "2")] {
             let answer = translate(OwnAnswer::new(status));
-            assert!(answer.fields.contains(&("grpc-status", expected.to_owned())), "{status}");
+            let field = ("grpc-status".into(), expected.to_owned());
+            assert!(answer.fields.contains(&field), "{status}");
         }
         let redirect = OwnAnswer::new(302);
         assert_eq!(translate(redirect.clone()), redirect);
@@ -121,6 +123,6 @@ mod tests {
 
     #[test]
     fn messages_are_percent_encoded() {
-        assert_eq!(encode("50% of\nü"), "50%25 of%0A%C3%BC");
+        assert_eq!(encode("50% of\nü".as_bytes()), "50%25 of%0A%C3%BC");
     }
 }

@@ -165,6 +165,12 @@ async fn answer(shared: Rc<Shared>, request: http::Request<Incoming>) -> Respons
         bytes: 0,
         active: Active::begin(shared),
     };
+    if exchange.awaits_authorization()
+        && let Err(answer) = Box::pin(exchange.authorize(&mut client, &record)).await
+    {
+        record.request_bytes = client.bytes;
+        return answer_itself(answer, record, kind);
+    }
     loop {
         match exchange.answer(&mut client, &mut record).await {
             // hyper has no way to send interim responses but 100, which it sends by itself

@@ -107,16 +107,17 @@ pub(super) fn answer_itself(
     let own = if kind.is_grpc { translate(own) } else { own };
     record.reason = own.reason;
     record.status = own.status;
-    let text = if kind.verb == Verb::Head { String::new() } else { own.body };
+    let text = if kind.verb == Verb::Head { Bytes::new() } else { own.body };
     record.response_bytes = text.len() as u64;
-    let mut answer = Response::new(Answer::Own(Bytes::from(text)));
+    let mut answer = Response::new(Answer::Own(text));
     *answer.status_mut() =
         StatusCode::from_u16(own.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer.headers_mut();
     headers.insert(http::header::SERVER, HeaderValue::from_static(SERVER));
     for (name, value) in own.fields {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.append(HeaderName::from_static(name), value);
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+            headers.append(name, value);
         }
     }
     answer
