@@ -59,7 +59,7 @@ fn host(number: usize) -> String {
 }
 
 fn table(rules: usize) -> RouteTable {
-    RouteTable::new((0..rules).map(|number| rule(number)).collect())
+    RouteTable::new((0..rules).map(rule).collect())
 }
 
 fn rule(number: usize) -> Arc<Rule> {

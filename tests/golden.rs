@@ -188,7 +188,9 @@ fn tls(out: &mut String, table: &TlsTable) {
     for entry in table.entries() {
         let host = match &entry.host {
             HostMatch::Any => "default".to_owned(),
-            host => host.to_string(),
+            host @ (HostMatch::Exact(_) | HostMatch::Wildcard(_) | HostMatch::Suffix(_)) => {
+                host.to_string()
+            }
         };
         let secrets: Vec<_> = entry.certificates.iter().map(|it| it.secret.to_string()).collect();
         let clients = match &entry.client_auth {

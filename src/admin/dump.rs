@@ -117,7 +117,9 @@ fn certificates(table: &TlsTable) -> Value {
     let hosts = table.entries().iter().map(|entry| {
         let host = match &entry.host {
             HostMatch::Any => "default".to_owned(),
-            host => host.to_string(),
+            host @ (HostMatch::Exact(_) | HostMatch::Wildcard(_) | HostMatch::Suffix(_)) => {
+                host.to_string()
+            }
         };
         (host, entry.certificates.iter().map(|it| of(it)).collect())
     });

@@ -208,7 +208,12 @@ fn forward(
         };
         let redirect = share.filters.iter().find_map(|filter| match filter {
             Filter::Redirect(redirect) => Some(redirect),
-            _ => None,
+            Filter::RequestHeaders(_)
+            | Filter::ResponseHeaders(_)
+            | Filter::Rewrite(_)
+            | Filter::Mirror(_)
+            | Filter::Cors(_)
+            | Filter::ExternalAuth(_) => None,
         });
         outcomes.push(match (&share.target, redirect) {
             (Ok(_), Some(redirect)) => sent(redirect, &request.host),

@@ -83,7 +83,8 @@ impl<'a> Parents<'_, 'a> {
         field: &str,
         context: &mut Context<'a, '_, '_>,
     ) -> Option<Owner> {
-        let namespace = reference.namespace.as_ref().unwrap_or(&route.subject.key().namespace);
+        let namespace = reference.namespace.as_ref();
+        let namespace = namespace.unwrap_or_else(|| &route.subject.key().namespace);
         let key = ObjectKey { namespace: namespace.clone(), name: reference.name.clone() };
         let (found, exists) = match (&*reference.group, &*reference.kind) {
             (GROUP, "Gateway") => (

@@ -56,7 +56,8 @@ pub(super) fn compile<'a>(
                 let finding = place.subject.error(Code::BadValue, &field, message.as_str());
                 let help = "requests of this rule are answered with 500";
                 context.findings.push(finding.help(help));
-                compiled.invalid.get_or_insert(Verdict::new("UnsupportedValue", message));
+                let verdict = || Verdict::new("UnsupportedValue", message);
+                compiled.invalid.get_or_insert_with(verdict);
                 continue;
             }
         };

@@ -91,7 +91,7 @@ impl Parts<'_> {
                 Err((part, refused)) => {
                     let finding = refused.finding(self.subject, &format!("{field}{part}"));
                     let message = finding.message.as_str();
-                    invalid.get_or_insert(Verdict::new("UnsupportedValue", message));
+                    invalid.get_or_insert_with(|| Verdict::new("UnsupportedValue", message));
                     context.findings.push(finding);
                     continue;
                 }

@@ -197,7 +197,7 @@ impl<'a> Reader<'a, '_, '_, '_> {
             rules: Vec::new(),
             ways: Vec::new(),
         };
-        match self.protocol(&listener) {
+        match Self::protocol(&listener) {
             Ok(protocol) => {
                 listener.protocol = Some(protocol);
                 self.host(&mut listener, protocol);
@@ -220,7 +220,7 @@ impl<'a> Reader<'a, '_, '_, '_> {
     }
 
     /// What it speaks; the rules of the CRD about `tls`.
-    fn protocol(&mut self, listener: &OwnListener<'_>) -> Result<Protocol, (String, Verdict)> {
+    fn protocol(listener: &OwnListener<'_>) -> Result<Protocol, (String, Verdict)> {
         let spec = listener.spec;
         let mode = spec.tls.as_ref().and_then(|tls| tls.mode.as_deref()).unwrap_or("Terminate");
         let unsupported = |part: &str, message: String| {
@@ -279,6 +279,6 @@ impl<'a> Reader<'a, '_, '_, '_> {
 pub(super) fn host(written: &str) -> Result<HostMatch, ingress::Refused> {
     Ok(match ingress::host(written)? {
         HostMatch::Wildcard(suffix) => HostMatch::Suffix(suffix),
-        host => host,
+        host @ (HostMatch::Exact(_) | HostMatch::Suffix(_) | HostMatch::Any) => host,
     })
 }

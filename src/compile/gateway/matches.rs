@@ -40,9 +40,7 @@ fn path(wanted: &HttpPathMatch) -> Result<MatchPath, Bad> {
     match &*wanted.kind {
         "Exact" => ingress::path("Exact", &wanted.value).map_err(bad),
         "PathPrefix" => ingress::path("Prefix", &wanted.value).map_err(bad),
-        "RegularExpression" => {
-            pattern(&wanted.value).map(MatchPath::Regex).map_err(|refused| bad(refused))
-        }
+        "RegularExpression" => pattern(&wanted.value).map(MatchPath::Regex).map_err(bad),
         kind => {
             let known = "Exact, PathPrefix, RegularExpression";
             let refused = Refused::because(format!("{kind:?} is none of {known}"));

@@ -114,7 +114,7 @@ pub(super) fn compile(
     context.findings.infrastructure(infrastructure::services(&gateways, &listeners));
     statuses::report(&classes, &gateways, &sets, &listeners, &routes, &mut context);
     let addresses = gateways.iter().map(|it| (it.key.clone(), it.addresses.clone())).collect();
-    Served { sockets: sockets::build(&gateways, &listeners, ingress, &mut context), addresses }
+    Served { sockets: sockets::build(&gateways, &listeners, ingress, &context), addresses }
 }
 
 /// Where the listeners of a Gateway are.

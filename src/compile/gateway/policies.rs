@@ -96,7 +96,7 @@ impl<'a> Policies<'a> {
         if taken > 0 {
             refused = None;
         }
-        let refused = refused.or(tls.err());
+        let refused = refused.or_else(|| tls.err());
         self.all.push(OwnPolicy { key, stored, services, refused, unresolved });
     }
 }

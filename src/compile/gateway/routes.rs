@@ -213,7 +213,7 @@ impl<'a> Compiler<'a, '_, '_, '_> {
                 let holder = others.find(|(host, holder)| {
                     holder.kind != kind && attachment.hosts.iter().any(|it| intersects(it, host))
                 });
-                held = held.take().or(holder.map(|(host, it)| (host.clone(), it.clone())));
+                held = held.take().or_else(|| holder.map(|(host, it)| (host.clone(), it.clone())));
                 holder.is_none()
             });
             let Some((host, holder)) = held else { continue };

@@ -61,7 +61,7 @@ pub(super) fn build(
     gateways: &[OwnGateway<'_>],
     listeners: &[OwnListener<'_>],
     ingress: &IngressRules,
-    context: &mut Context<'_, '_, '_>,
+    context: &Context<'_, '_, '_>,
 ) -> Sockets {
     let mut sockets: BTreeMap<SocketKey, Shared<'_, '_>> = BTreeMap::new();
     for (key, class) in ingress.sockets(context.settings) {

@@ -211,7 +211,7 @@ fn of_route(outcome: &Outcome) -> Status {
     let generation = outcome.generation;
     let parent = |parent: &super::attach::Parent| {
         let invalid = outcome.invalid.as_ref();
-        let refused = parent.refused.as_ref().or(invalid.filter(|_| outcome.all_invalid));
+        let refused = parent.refused.as_ref().or_else(|| invalid.filter(|_| outcome.all_invalid));
         let mut conditions = vec![
             condition("Accepted", "Accepted", refused, generation),
             condition("ResolvedRefs", "ResolvedRefs", outcome.unresolved.as_ref(), generation),

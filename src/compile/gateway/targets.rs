@@ -99,7 +99,7 @@ impl<'a> Targets<'a> {
         let found = context.references.route_backend(from, wanted, transport, context.findings);
         let found = found.map_err(|unresolved| {
             context.findings.push(unresolved.finding(subject, field));
-            self.unresolved.get_or_insert(unresolved.verdict().into());
+            self.unresolved.get_or_insert_with(|| unresolved.verdict().into());
             unresolved.failure()
         })?;
         self.used.insert(found.service.clone());
@@ -172,7 +172,11 @@ pub(super) fn filters_with_client(filters: &mut [Filter], certificate: &Arc<Cert
                     target_with_client(target, certificate);
                 }
             }
-            _ => {}
+            Filter::RequestHeaders(_)
+            | Filter::ResponseHeaders(_)
+            | Filter::Rewrite(_)
+            | Filter::Redirect(_)
+            | Filter::Cors(_) => {}
         }
     }
 }

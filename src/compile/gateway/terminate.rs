@@ -136,11 +136,11 @@ fn client_auth(
     match client_authorities(validation, gateway, &field, context) {
         (Some(auth), unresolved) => {
             listener.client_auth = Some(Arc::new(auth));
-            listener.unresolved = unresolved.or(listener.unresolved.take());
+            listener.unresolved = unresolved.or_else(|| listener.unresolved.take());
         }
         (None, unresolved) => {
             let message = "no authority of clients can be used";
-            listener.unresolved = unresolved.or(listener.unresolved.take());
+            listener.unresolved = unresolved.or_else(|| listener.unresolved.take());
             listener.refused = Some(Verdict::new("NoValidCACertificate", message));
         }
     }

@@ -36,11 +36,12 @@ impl TrafficPolicies {
                     let message = format!("Service {service} does not exist");
                     let field = format!("{field}.name");
                     context.findings.push(subject.error(Code::MissingService, &field, message));
-                } else if policies.contains_key(&service) {
+                    continue;
+                }
+                let held = policies.entry(service).or_insert_with(|| policy.clone());
+                if !Arc::ptr_eq(held, &policy) {
                     let message = "another XBackendTrafficPolicy is for the same and older";
                     context.findings.push(subject.warning(Code::Conflict, &field, message));
-                } else {
-                    policies.insert(service, policy.clone());
                 }
             }
         }

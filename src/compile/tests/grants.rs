@@ -229,7 +229,7 @@ fn target(snapshot: &Snapshot, reference: &Reference, number: usize) -> Option<O
     let rule = rules.find(|rule| rule.route.key == key).expect("every route is attached");
     match &rule.action {
         Action::Forward(shares) => shares[0].backend().map(|it| it.id.service.clone()),
-        other => panic!("{other:?}"),
+        other @ (Action::Redirect(_) | Action::Fail(_)) => panic!("{other:?}"),
     }
 }
 

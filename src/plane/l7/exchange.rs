@@ -18,19 +18,20 @@ use super::filter::mirror::{Feed, is_chosen};
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
 use super::respond::OwnAnswer;
-use super::upstream::{self, Connection, Peer, UpstreamError};
+use super::upstream::{Connection, UpstreamError};
 use super::{Identity, Server};
-use crate::balance::{InFlight, pick};
+use crate::balance::InFlight;
 use crate::observe::RequestRecord;
 use crate::snapshot::{EndpointId, HttpListener, Reason};
 
 mod authorize;
+mod obtain;
 mod retry;
 mod timers;
 mod whole;
 
 use retry::Retries;
-use timers::{Overdue, Timers};
+use timers::Timers;
 
 /// The side of the client, as an exchange sees it.
 pub(super) trait Client {
@@ -317,48 +318,6 @@ impl Exchange {
         let carrier = self.upstream.as_ref();
         let is_sent = !carrier.is_some_and(|it| it.connection.stream.holds_back());
         self.upload == Upload::Going && self.request.unsent() == 0 && is_sent
-    }
-
-    /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
-    /// one failed, and another attempt is allowed.
-    async fn obtain(
-        &mut self,
-        client: &mut impl Client,
-        record: &mut RequestRecord,
-    ) -> Result<Option<Carrier>, Reason> {
-        let server = self.server.clone();
-        let local = &server.local;
-        let none = self.failed.unwrap_or(Reason::NoReadyEndpoint);
-        let endpoint = self.choose().ok_or(none)?;
-        record.endpoint = Some(endpoint);
-        record.retries = self.attempts;
-        self.attempts = self.attempts.saturating_add(1);
-        self.timers.begin_attempt();
-        let in_flight = local.loads.begin(endpoint);
-        let peer = Peer::new(endpoint, &self.route.target, &server.local.clients);
-        if let Some(connection) = server.pool.take(&peer, !self.verb.is_idempotent()) {
-            return Ok(Some(Carrier { connection, in_flight }));
-        }
-        let connecting = upstream::connect(&server, &self.route.target.backend.id, peer);
-        let reason = match self.timers.within(Box::pin(connecting)).await {
-            Ok(Ok(connection)) => return Ok(Some(Carrier { connection, in_flight })),
-            Ok(Err(reason)) => reason,
-            Err(Overdue::Attempt) => Reason::ConnectTimeout,
-            Err(Overdue::Request) => return Err(Reason::ResponseTimeout),
-        };
-        self.retry_elsewhere(client, endpoint, reason).await.map(|()| None)
-    }
-
-    /// The endpoint of the client's session, or any that was not tried.
-    fn choose(&self) -> Option<EndpointId> {
-        let kept = self.route.kept().filter(|kept| !self.tried.contains(kept));
-        if kept.is_some() {
-            return kept;
-        }
-        let local = &self.server.local;
-        let usable = &self.route.target.backend.usable;
-        let picked = pick(usable, &self.tried, &local.loads, &mut local.rng.borrow_mut());
-        picked.map(|endpoint| endpoint.id)
     }
 
     fn poll_answer(
