@@ -9,11 +9,13 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
+use tracing_subscriber::filter::Targets;
 
 use super::address::address;
 use super::exit;
 use crate::echo::{Bound, Echo, Identity, Tls};
 use crate::life::{Drain, Signal, Signals, drain};
+use crate::observe::log;
 
 /// Options of `echo`.
 #[derive(Debug, clap::Args)]
@@ -97,6 +99,10 @@ pub struct Args {
     #[arg(long)]
     conformance: bool,
 
+    /// Filter of the log, on standard error; debug tells every request but the cheap ones
+    #[arg(long, value_name = "FILTER", env = "RUTTER_LOG", default_value = "info")]
+    log: Targets,
+
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -114,6 +120,7 @@ pub fn run(args: &Args) -> ExitCode {
 const DRAIN: Duration = Duration::from_secs(5);
 
 fn serve(args: &Args) -> anyhow::Result<()> {
+    log::init(args.log.clone());
     let threads = args.threads.map_or_else(cores, usize::from);
     let bound = echo(args)?.bind_threads(threads)?;
     announce(&bound);

@@ -128,6 +128,7 @@ const ECHO: &str = "\
 Examples:
   rutter echo                                       HTTP on port 8080
   rutter echo --http 8080 --tcp 9000 --udp 9000 --greeting web-1
+  rutter echo --https 8443 --tls-cert cert.pem --tls-key key.pem
   curl localhost:8080/any/path                      the request as seen, as JSON
   curl 'localhost:8080/?delay=200&status=503&close' the answer as wished
   curl 'localhost:8080/?size=1000000'               that many bytes
