@@ -4,6 +4,7 @@ mod common;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::Site;
 use common::http::{self, Client};
@@ -24,6 +25,20 @@ fn ask(site: &Site, path: &str) -> http::Response {
     http::get(site.admin(), &site.admin().to_string(), path)
 }
 
+/// The metrics once a request is counted: that is when its exchange ends, which may be after its
+/// client has the answer.
+fn metrics_of_a_request(site: &Site) -> String {
+    let since = std::time::SystemTime::now();
+    loop {
+        let metrics = ask(site, "/metrics").text();
+        if metrics.lines().any(|line| line.starts_with("rutter_http_requests_total{")) {
+            return metrics;
+        }
+        let waited = since.elapsed().unwrap_or_default();
+        assert!(waited < Duration::from_secs(10), "no request is counted in:\n{metrics}");
+    }
+}
+
 #[test]
 fn probes_answer() {
     let site = Site::start(MANIFESTS);
@@ -36,7 +51,7 @@ fn probes_answer() {
 fn metrics_count_requests_by_route_and_reason_never_by_path() {
     let site = Site::start(MANIFESTS);
     assert_eq!(http::get(site.http(), "secret-host.test", "/secret-path").status, 503);
-    let metrics = ask(&site, "/metrics").text();
+    let metrics = metrics_of_a_request(&site);
     let line = metrics.lines().find(|line| line.starts_with("rutter_http_requests_total{"));
     let line = line.unwrap_or_else(|| panic!("no request is counted in:\n{metrics}"));
     assert!(line.contains("route=\"default/web\""), "{line}");
@@ -63,7 +78,7 @@ fn metrics_are_what_the_reference_parser_reads() {
         .spawn()
         .expect("python3 is needed: apt-get install python3-prometheus-client");
     let mut text = python.stdin.take().expect("a pipe");
-    text.write_all(ask(&site, "/metrics").text().as_bytes()).expect("it must read");
+    text.write_all(metrics_of_a_request(&site).as_bytes()).expect("it must read");
     drop(text);
     let output = python.wait_with_output().expect("it must end");
     assert!(output.status.success(), "the parser refuses the metrics");
