@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::certificate;
 
 /// Path below the directory, and text.
-pub(super) const MANIFESTS: [(&str, &str); 11] = [
+pub(super) const MANIFESTS: [(&str, &str); 12] = [
     ("shop/namespace.yaml", include_str!("manifests/shop/namespace.yaml")),
     ("shop/web.yaml", include_str!("manifests/shop/web.yaml")),
     ("shop/web-3.yaml", include_str!("manifests/shop/web-3.yaml")),
@@ -17,6 +17,7 @@ pub(super) const MANIFESTS: [(&str, &str); 11] = [
     ("shop/db.yaml", include_str!("manifests/shop/db.yaml")),
     ("shop/payments.yaml", include_str!("manifests/shop/payments.yaml")),
     ("shop/ingress.yaml", include_str!("manifests/shop/ingress.yaml")),
+    ("shop/gateway.yaml", include_str!("manifests/shop/gateway.yaml")),
     ("media/media.yaml", include_str!("manifests/media/media.yaml")),
     ("media/stats.yaml", include_str!("manifests/media/stats.yaml")),
     ("media/ingress.yaml", include_str!("manifests/media/ingress.yaml")),

@@ -74,7 +74,7 @@ pub fn all(places: &Places) -> Vec<Line> {
     [http(places), names(places), transport(places), control(places), edits(places)].concat()
 }
 
-fn http(Places { dir, http, https, .. }: &Places) -> Vec<Line> {
+fn http(Places { dir, rutter, http, https, .. }: &Places) -> Vec<Line> {
     let shop = format!("curl -s --resolve shop.localhost:{http}:127.0.0.1");
     vec![
         Line {
@@ -110,8 +110,28 @@ fn http(Places { dir, http, https, .. }: &Places) -> Vec<Line> {
             ),
             expected: "data: event 3",
         },
+        Line {
+            about: "the Gateway API: a Gateway of its own address, a rewritten path, a header field more",
+            command: format!("{GATEWAY} http://shop.localhost:8080/v1/cart"),
+            expected: "\"path\":\"/cart\"",
+        },
+        Line {
+            about: "why it goes where it goes: every listener, route, filter and weight",
+            command: format!("{rutter} explain http://shop.localhost:8080/v1/cart -m {dir}"),
+            expected: "weight 9 (90 %)",
+        },
+        Line {
+            about: "a redirect of the Gateway",
+            command: format!(
+                "{GATEWAY} -o /dev/null -w '%{{redirect_url}}\\n' http://shop.localhost:8080/old/cart"
+            ),
+            expected: "http://shop.localhost:8080/v1/cart",
+        },
     ]
 }
+
+/// The Gateway has its address and port from its manifest.
+const GATEWAY: &str = "curl -s --resolve shop.localhost:8080:127.98.0.1";
 
 fn names(Places { dns, .. }: &Places) -> Vec<Line> {
     let dig = format!("dig @127.0.0.1 -p {dns} +short");
