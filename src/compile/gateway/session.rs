@@ -7,7 +7,7 @@ use crate::compile::allocate::stable_hash;
 use crate::compile::report::Subject;
 use crate::manifest::Code;
 use crate::manifest::gateway::SessionPersistence as Written;
-use crate::snapshot::{SessionCarrier, SessionPersistence};
+use crate::snapshot::{HeaderModifier, SessionCarrier, SessionPersistence};
 
 /// What is written at `field`. `None`: it cannot be used, which is a finding.
 pub(super) fn compile(
@@ -72,25 +72,8 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(of_token)
 }
 
-/// Whether a field of this name can carry a token: those that say where a message goes or ends
-/// cannot.
+/// Whether a field of this name can carry a token: one with a meaning of its own cannot.
 fn can_carry(name: &str) -> bool {
-    !OWN_MEANING.iter().any(|it| name.eq_ignore_ascii_case(it))
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    !HeaderModifier::is_reserved(name) && !is("cookie") && !is("set-cookie")
 }
-
-const OWN_MEANING: [&str; 14] = [
-    "host",
-    "connection",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "te",
-    "trailer",
-    "upgrade",
-    "keep-alive",
-    "proxy-connection",
-    "expect",
-    "cookie",
-    "set-cookie",
-    "date",
-];

@@ -160,6 +160,11 @@ fn filters_that_a_cluster_refuses_are_told_at_their_field() {
     for (spec, field) in rows {
         check("HTTPRoute", &[(spec, &field)]);
     }
+    for name in ["Host", "content-length", "Connection"] {
+        let change = json!({"set": [{"name": name, "value": "1"}]});
+        let modifier = json!({"type": "RequestHeaderModifier", "requestHeaderModifier": change});
+        check("HTTPRoute", &[(filter(modifier), &at(".requestHeaderModifier.set[0].name"))]);
+    }
 }
 
 #[test]

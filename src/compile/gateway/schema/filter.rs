@@ -4,6 +4,7 @@ use super::{Checked, is_field_name};
 use crate::manifest::gateway::{
     CorsFilter, ExternalAuthFilter, HeaderFilter, HttpFilter, SessionPersistence,
 };
+use crate::snapshot::HeaderModifier;
 
 /// The filters at `field`.
 pub(super) fn all(filters: &[HttpFilter], field: &str, checked: &mut Checked<'_, '_>) {
@@ -63,8 +64,25 @@ fn headers(written: &HeaderFilter, field: &str, checked: &mut Checked<'_, '_>) {
         }
         let names: Vec<_> = list.iter().map(|it| it.name.to_ascii_lowercase()).collect();
         checked.distinct(&names, &field, ".name", "the name is there twice");
+        for (place, it) in list.iter().enumerate() {
+            reserved(&it.name, &format!("{field}[{place}].name"), checked);
+        }
     }
     checked.at_most(16, &format!("{field}.remove"), written.remove.len());
+    for (place, name) in written.remove.iter().enumerate() {
+        reserved(name, &format!("{field}.remove[{place}]"), checked);
+    }
+}
+
+/// A field that no filter changes.
+fn reserved(name: &str, field: &str, checked: &mut Checked<'_, '_>) {
+    if HeaderModifier::is_reserved(name) {
+        let message = match name.eq_ignore_ascii_case("host") {
+            true => "a filter of type URLRewrite changes the host: this does nothing".to_owned(),
+            false => format!("rutter itself writes the field {name}: this does nothing"),
+        };
+        checked.note(field, &message);
+    }
 }
 
 fn cors(written: &CorsFilter, field: &str, checked: &mut Checked<'_, '_>) {
