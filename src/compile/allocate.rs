@@ -21,8 +21,8 @@ use super::services::{CheckedService, Exposed, Services};
 use super::settings::{AddressRange, LOAD_BALANCER_CLASS, Settings};
 use super::tls::Reading;
 
-pub(super) use space::AddressSpace;
 use space::PortSpace;
+pub(super) use space::{AddressSpace, stable_hash};
 
 /// What a compilation leaves to the next one: the addresses and ports that Services have, whether
 /// they name them or were given them, and the certificates that it has checked. Kept by the

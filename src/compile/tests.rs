@@ -4,6 +4,7 @@ mod certificates;
 mod grants;
 mod properties;
 mod routes;
+mod schema;
 mod services;
 mod values;
 
@@ -38,7 +39,9 @@ fn objects(values: impl IntoIterator<Item = Value>) -> Objects {
 fn object(mut value: Value) -> Object {
     let kind = value["kind"].take();
     let kind = kind.as_str().expect("a kind");
-    if kind != "IngressClass" && kind != "Node" && value["metadata"]["namespace"].is_null() {
+    if !["IngressClass", "Node", "GatewayClass"].contains(&kind)
+        && value["metadata"]["namespace"].is_null()
+    {
         value["metadata"]["namespace"] = json!("default");
     }
     match kind {
@@ -50,6 +53,15 @@ fn object(mut value: Value) -> Object {
         "Ingress" => Object::Ingress(decode(value)),
         "IngressClass" => Object::IngressClass(decode(value)),
         "Secret" => Object::Secret(decode(value)),
+        "GatewayClass" => Object::GatewayClass(decode(value)),
+        "Gateway" => Object::Gateway(decode(value)),
+        "HTTPRoute" => Object::HttpRoute(decode(value)),
+        "GRPCRoute" => Object::GrpcRoute(decode(value)),
+        "TLSRoute" => Object::TlsRoute(decode(value)),
+        "TCPRoute" => Object::TcpRoute(decode(value)),
+        "ReferenceGrant" => Object::ReferenceGrant(decode(value)),
+        "BackendTLSPolicy" => Object::BackendTlsPolicy(decode(value)),
+        "XBackendTrafficPolicy" => Object::BackendTrafficPolicy(decode(value)),
         other => panic!("no test needs {other}"),
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Candidate, Explanation, HttpQuestion, Place, rule, tls};
+use super::{Candidate, Explanation, HttpQuestion, Place, TlsQuestion, rule, tls};
 use crate::manifest::finding::Severity;
 use crate::manifest::{Code, Finding, Kind};
 use crate::snapshot::matching::{Asked, FieldMatch, MatchValue, Missed, Verdict, canonical_path};
 use crate::snapshot::{
-    HttpListener, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, VirtualHost,
+    HttpListener, ListenerSpec, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, VirtualHost,
 };
 
 pub(super) fn explain(
@@ -19,7 +19,7 @@ pub(super) fn explain(
     explanation: &mut Explanation,
 ) {
     let Some((key, listener)) = listener(snapshot, question, explanation) else {
-        return outside(findings, explanation);
+        return without(snapshot, question, findings, now, explanation);
     };
     if let Some(table) = &listener.tls {
         tls::certificate(table, &question.host, now, explanation);
@@ -37,6 +37,28 @@ pub(super) fn explain(
         Some(rule) => rule::explain(&rule, question, &path, key.addr.port(), explanation),
         None => explanation.fail(Reason::NoRoute, "no rule takes it"),
     }
+}
+
+/// No listener takes requests there. One that goes by the server name may take the connection.
+fn without(
+    snapshot: &Snapshot,
+    question: &HttpQuestion,
+    findings: &[Finding],
+    now: SystemTime,
+    explanation: &mut Explanation,
+) {
+    outside(findings, explanation);
+    let port = question.port.unwrap_or(443);
+    let goes_by_name = |(key, spec): (&SocketKey, &Arc<_>)| key.addr.port() == port && is_tls(spec);
+    if question.is_https && snapshot.listeners.iter().any(goes_by_name) {
+        let question = TlsQuestion { host: question.host.clone(), port };
+        return tls::explain(snapshot, &question, now, explanation);
+    }
+    explanation.end("the client cannot connect");
+}
+
+fn is_tls(spec: &ListenerSpec) -> bool {
+    matches!(spec.serve, Serve::Tls(_))
 }
 
 /// Routes and listeners that take part in nothing, and why not.
@@ -110,9 +132,6 @@ fn listener<'a>(
         None => "nobody listens for HTTP there".to_owned(),
     };
     explanation.step("listener", verdict).candidates = candidates;
-    if found.is_none() {
-        explanation.end("the client cannot connect");
-    }
     found
 }
 
@@ -194,7 +213,7 @@ fn route(
 ) -> Option<Arc<Rule>> {
     let asked = asked(question, path);
     let host = virtual_host(listener, question, explanation)?;
-    let candidates: Vec<_> = host.routes.candidates(&asked).collect();
+    let mut candidates: Vec<_> = host.routes.candidates(&asked).collect();
     let selected = candidates.iter().find(|(_, verdict)| *verdict == Verdict::Selected);
     let selected = selected.map(|(rule, _)| *rule);
     let verdict = match selected {
@@ -209,10 +228,21 @@ fn route(
         why: why(rule, *verdict, selected.map(|it| &**it), &question.host, path),
         place: Place::new(&rule.origin, &rule.field),
     };
+    // what nearly matched is of more interest than what did not
+    candidates.sort_by_key(|(_, verdict)| distance(*verdict));
     step.candidates = candidates.iter().map(as_candidate).collect();
-    // what matched is of more interest than what did not
-    step.candidates.sort_by_key(|candidate| !candidate.taken);
     selected.cloned()
+}
+
+/// How far a rule was from being taken.
+fn distance(verdict: Verdict<'_>) -> u8 {
+    match verdict {
+        Verdict::Selected => 0,
+        Verdict::LessSpecific => 1,
+        Verdict::Missed(_) => 2,
+        Verdict::OtherPath => 3,
+        Verdict::OtherHost => 4,
+    }
 }
 
 fn why(rule: &Rule, verdict: Verdict<'_>, best: Option<&Rule>, host: &str, path: &str) -> String {

@@ -191,14 +191,7 @@ fn forward(
     sent: impl Fn(&Redirect, &str) -> String,
     explanation: &mut Explanation,
 ) {
-    let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
-    if shares.len() > 1 {
-        let verdict = format!("one of {}, by weight", shares.len());
-        let candidates = shares.iter().map(|share| weighted(share, total)).collect();
-        let step = explanation.step("backends", verdict);
-        step.place = Place::new(&rule.origin, &rule.field);
-        step.candidates = candidates;
-    }
+    by_weight(shares, Place::new(&rule.origin, &rule.field), explanation);
     let mut outcomes = Vec::new();
     for share in shares.iter().filter(|share| share.weight > 0) {
         let mut request = Request {
@@ -228,6 +221,22 @@ fn forward(
     }
     outcomes.dedup();
     explanation.end(outcomes.join("; or "));
+}
+
+/// The shares, where there are several.
+pub(super) fn by_weight(
+    shares: &[WeightedBackend],
+    place: Option<Place>,
+    explanation: &mut Explanation,
+) {
+    if shares.len() < 2 {
+        return;
+    }
+    let total = shares.iter().map(|share| u64::from(share.weight)).sum();
+    let candidates = shares.iter().map(|share| weighted(share, total)).collect();
+    let step = explanation.step("backends", format!("one of {}, by weight", shares.len()));
+    step.place = place;
+    step.candidates = candidates;
 }
 
 fn weighted(share: &WeightedBackend, total: u64) -> Candidate {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Candidate, Explanation, Place, SocketQuestion};
+use super::{Candidate, Explanation, Place, SocketQuestion, rule};
 use crate::manifest::Kind;
 use crate::snapshot::zone::{Outcome, Query};
 use crate::snapshot::{Frontend, ListenerSpec, Reason, Serve, Snapshot, SocketKey, Transport};
@@ -106,15 +106,18 @@ pub(super) fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Exp
         _ => Place::new(&frontend.origin, ""),
     };
     let mut refused = format!("{} has no backend", frontend.owner);
+    rule::by_weight(&frontend.shares, Place::new(&frontend.origin, ""), explanation);
+    let mut usable = Vec::new();
     for share in &frontend.shares {
         match &share.target {
             Ok(target) => explanation.endpoints(&target.backend),
             Err(failure) => refused = failure.detail.to_string(),
         }
+        let backend = share.backend().filter(|it| share.weight > 0 && !it.usable.is_empty());
+        usable.extend(backend.map(|it| format!("it goes to an endpoint of {}", it.id)));
     }
-    let usable: Vec<_> = backends.clone().filter(|it| !it.usable.is_empty()).collect();
-    if let [first, ..] = &*usable {
-        return explanation.end(format!("it goes to an endpoint of {}", first.id));
+    if !usable.is_empty() {
+        return explanation.end(usable.join("; or "));
     }
     let what = match key.transport {
         Transport::Tcp => "the connection is reset at once",

@@ -1,3 +1,4 @@
+mod gateway;
 mod tls;
 
 use std::time::UNIX_EPOCH;
@@ -38,8 +39,12 @@ spec:
 "#;
 
 fn ask(words: &[&str], from: Option<&str>) -> String {
+    ask_of(MANIFESTS, words, from)
+}
+
+fn ask_of(manifests: &str, words: &[&str], from: Option<&str>) -> String {
     let mut objects = Objects::default();
-    for (object, origin) in decode("shop.yaml", MANIFESTS).objects {
+    for (object, origin) in decode("shop.yaml", manifests).objects {
         objects.apply(&Sourced { object, origin, stale: false });
     }
     let settings =

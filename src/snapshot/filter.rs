@@ -36,6 +36,28 @@ pub struct HeaderModifier {
     pub remove: Vec<Arc<str>>,
 }
 
+impl HeaderModifier {
+    /// Whether a field of this name is the proxy's own: what frames a message, belongs to one hop,
+    /// or says whose request it is. No filter changes it.
+    pub fn is_reserved(name: &str) -> bool {
+        RESERVED.iter().any(|it| name.eq_ignore_ascii_case(it))
+    }
+}
+
+const RESERVED: [&str; 11] = [
+    "connection",
+    "content-length",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// A new host, a new path, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {

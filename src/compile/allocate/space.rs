@@ -146,7 +146,7 @@ fn number(ip: IpAddr) -> u128 {
 }
 
 /// FNV-1a: small, and the same in every version of rutter and on every machine.
-fn stable_hash(text: &str) -> u64 {
+pub(in crate::compile) fn stable_hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

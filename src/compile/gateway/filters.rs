@@ -151,8 +151,11 @@ fn check_together(filters: &[HttpFilter], place: Place<'_, '_>, context: &mut Co
 }
 
 fn headers(written: &HeaderFilter, part: &'static str) -> Result<HeaderModifier, Bad> {
+    // `schema` tells of fields that stay as they are
+    let may_change = |name: &Arc<str>| !HeaderModifier::is_reserved(name);
     let named = |list: &[crate::manifest::gateway::HttpHeader]| {
-        list.iter().map(|it| (it.name.clone(), it.value.clone())).collect::<Vec<_>>()
+        let changed = list.iter().filter(|it| may_change(&it.name));
+        changed.map(|it| (it.name.clone(), it.value.clone())).collect::<Vec<_>>()
     };
     let (set, add) = (named(&written.set), named(&written.add));
     for (name, value) in set.iter().chain(&add) {
@@ -163,7 +166,8 @@ fn headers(written: &HeaderFilter, part: &'static str) -> Result<HeaderModifier,
             return Err((part, format!("the value of {name} holds control characters")));
         }
     }
-    Ok(HeaderModifier { set, add, remove: written.remove.clone() })
+    let remove = written.remove.iter().filter(|name| may_change(name)).cloned().collect();
+    Ok(HeaderModifier { set, add, remove })
 }
 
 /// RFC 9110 section 5.6.2.

@@ -31,6 +31,7 @@ mod listener_sets;
 mod matches;
 mod policies;
 mod routes;
+mod schema;
 mod session;
 mod sockets;
 mod statuses;
@@ -104,6 +105,7 @@ pub(super) fn compile(
     findings: &mut Findings,
 ) -> Served {
     let mut context = Context { objects, settings, references, certificates, findings };
+    schema::check(&mut context);
     let classes = class::Classes::new(objects, references);
     let mut gateways = gateways::collect(&classes, held, &mut context);
     let sets = listener_sets::collect(&gateways, &mut context);

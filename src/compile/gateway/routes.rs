@@ -14,6 +14,7 @@ use super::listener_sets::OwnListenerSet;
 use super::policies::Policies;
 use super::targets::{Targets, filters_with_client, with_client};
 use super::{Context, Verdict, grpc_route, http_route, stream_route};
+use crate::compile::ingress::Refused;
 use crate::compile::order::Seniority;
 use crate::compile::report::Subject;
 use crate::manifest::gateway::{GrpcRoute, HttpRoute};
@@ -94,7 +95,7 @@ impl<'a> Compiler<'a, '_, '_, '_> {
     ) -> Vec<Parent> {
         let mut hosts = Vec::with_capacity(hostnames.len());
         for (place, written) in hostnames.iter().enumerate() {
-            match host(written) {
+            match named_host(written) {
                 Ok(host) => hosts.push(host),
                 Err(refused) => {
                     let field = format!("spec.hostnames[{place}]");
@@ -197,7 +198,7 @@ impl<'a> Compiler<'a, '_, '_, '_> {
     }
 
     /// A host of a listener belongs to HTTPRoutes or to GRPCRoutes: the older one decides
-    /// (Gateway API, `GRPCRoute.spec.hostnames`). The younger stays with its other listeners. The younger stays with its other listeners.
+    /// (Gateway API, `GRPCRoute.spec.hostnames`). The younger stays with its other listeners.
     fn refuse_other_kind(
         &mut self,
         kind: Kind,
@@ -227,6 +228,14 @@ impl<'a> Compiler<'a, '_, '_, '_> {
                 parent.refused = Some(Verdict::new("HostnameConflict", message));
             }
         }
+    }
+}
+
+/// A host that is written; none would be every host, which is said by leaving it away.
+fn named_host(written: &str) -> Result<HostMatch, Refused> {
+    match written {
+        "" => Err(Refused::because("the host is empty: leave it away for all")),
+        written => host(written),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{Context, duration};
+use crate::compile::allocate::stable_hash;
 use crate::compile::report::Subject;
 use crate::manifest::Code;
 use crate::manifest::gateway::SessionPersistence as Written;
-use crate::snapshot::{SessionCarrier, SessionPersistence};
+use crate::snapshot::{HeaderModifier, SessionCarrier, SessionPersistence};
 
 /// What is written at `field`. `None`: it cannot be used, which is a finding.
 pub(super) fn compile(
@@ -45,12 +46,34 @@ pub(super) fn compile(
         "Header" => SessionCarrier::Header,
         kind => return refuse(".type", format!("{kind:?} is none of Cookie, Header")),
     };
-    let name = written.session_name.clone().unwrap_or_else(|| DEFAULT_NAME.into());
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-    {
-        return refuse(".sessionName", format!("{name:?} is no name of a cookie or field"));
-    }
+    let name = match &written.session_name {
+        None => default_name(subject, field),
+        Some(name) if !is_name(name) => {
+            return refuse(".sessionName", format!("{name:?} is no name of a cookie or field"));
+        }
+        Some(name) if carrier == SessionCarrier::Header && !can_carry(name) => {
+            return refuse(".sessionName", format!("the field {name} has a meaning of its own"));
+        }
+        Some(name) => name.clone(),
+    };
     Some(Arc::new(SessionPersistence { name, carrier, absolute_timeout }))
 }
 
-const DEFAULT_NAME: &str = "rutter-session";
+/// One for each rule or policy: of two rules that a client asks at the same time each sets its own
+/// cookie, and none takes that of the other away. It stays as long as the object and the place in
+/// it do.
+fn default_name(subject: Subject<'_>, field: &str) -> Arc<str> {
+    format!("rutter-{:016x}", stable_hash(&format!("{} {field}", subject.reference()))).into()
+}
+
+/// A token (RFC 6265 4.1.1, RFC 9110 5.1).
+fn is_name(name: &str) -> bool {
+    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(of_token)
+}
+
+/// Whether a field of this name can carry a token: one with a meaning of its own cannot.
+fn can_carry(name: &str) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    !HeaderModifier::is_reserved(name) && !is("cookie") && !is("set-cookie")
+}

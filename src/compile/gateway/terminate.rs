@@ -155,11 +155,8 @@ fn client_authorities(
     let subject = gateway.subject();
     let mode = match validation.mode.as_deref().unwrap_or("AllowValidOnly") {
         "AllowInsecureFallback" => ClientAuthMode::AllowInsecureFallback,
-        written => {
-            let known = ["AllowValidOnly", "AllowInsecureFallback"];
-            subject.one_of(context.findings, &format!("{field}.mode"), written, &known);
-            ClientAuthMode::AllowValidOnly
-        }
+        // also if it is neither, of which `schema` tells
+        _ => ClientAuthMode::AllowValidOnly,
     };
     let from = Referrer { kind: Kind::Gateway, namespace: &gateway.key.namespace };
     let (mut bundles, mut unresolved) = (Vec::new(), None);

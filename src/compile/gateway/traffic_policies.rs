@@ -30,6 +30,12 @@ impl TrafficPolicies {
             let policy = Arc::new(TrafficPolicy { retry_budget, session });
             for (place, target) in spec.target_refs.iter().enumerate() {
                 let field = format!("spec.targetRefs[{place}]");
+                if (&*target.group, &*target.kind) != ("", "Service") {
+                    let message = format!("a policy is for a Service, not for a {}", target.kind);
+                    let field = format!("{field}.kind");
+                    context.findings.push(subject.error(Code::BadValue, &field, message));
+                    continue;
+                }
                 let (namespace, name) = (key.namespace.clone(), target.name.clone());
                 let service = ObjectKey { namespace, name };
                 if context.references.policy_target(&service).is_none() {

@@ -81,6 +81,9 @@ pub struct GatewaySpec {
     /// Client certificates, and that for backends.
     #[serde(default)]
     pub tls: Option<GatewayTls>,
+    /// Which routes it takes that name no Gateway (GEP-3793): not served.
+    #[serde(default)]
+    pub default_scope: Option<Arc<str>>,
 }
 
 /// An address.

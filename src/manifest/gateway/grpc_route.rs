@@ -28,6 +28,9 @@ pub struct GrpcRouteSpec {
     /// Hosts; none: those of the listener.
     #[serde(default, deserialize_with = "null_is_default")]
     pub hostnames: Vec<Arc<str>>,
+    /// Which default Gateways it attaches to (GEP-3793): not served.
+    #[serde(default)]
+    pub use_default_gateways: Option<Arc<str>>,
     /// Rules.
     #[serde(default, deserialize_with = "null_is_default")]
     pub rules: Vec<GrpcRouteRule>,

@@ -28,6 +28,9 @@ pub struct HttpRouteSpec {
     /// Hosts; none: those of the listener.
     #[serde(default, deserialize_with = "null_is_default")]
     pub hostnames: Vec<Arc<str>>,
+    /// Which default Gateways it attaches to (GEP-3793): not served.
+    #[serde(default)]
+    pub use_default_gateways: Option<Arc<str>>,
     /// Absent: one that takes everything, and has no backend.
     #[serde(default = "one_rule")]
     pub rules: Vec<HttpRouteRule>,
@@ -35,7 +38,12 @@ pub struct HttpRouteSpec {
 
 impl Default for HttpRouteSpec {
     fn default() -> Self {
-        Self { parent_refs: Vec::new(), hostnames: Vec::new(), rules: one_rule() }
+        Self {
+            parent_refs: Vec::new(),
+            hostnames: Vec::new(),
+            use_default_gateways: None,
+            rules: one_rule(),
+        }
     }
 }
 

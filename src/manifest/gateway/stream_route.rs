@@ -50,6 +50,9 @@ pub struct TlsRouteSpec {
     /// Server names (TLSRoute).
     #[serde(default, deserialize_with = "null_is_default")]
     pub hostnames: Vec<Arc<str>>,
+    /// Which default Gateways it attaches to (GEP-3793): not served.
+    #[serde(default)]
+    pub use_default_gateways: Option<Arc<str>>,
     /// Exactly one.
     #[serde(default, deserialize_with = "null_is_default")]
     pub rules: Vec<StreamRouteRule>,

@@ -142,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn the_compiler_knows_which_fields_stay() {
+        let names = "host Content-Length TE keep-alive upgrade transfer-encoding connection \
+                     proxy-authorization proxy-authenticate proxy-connection http2-settings \
+                     cookie x-a date server x_y x-forwarded-for x-request-id trailer";
+        for name in names.split_whitespace() {
+            assert_eq!(may_change(name), !HeaderModifier::is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_frames_a_message_stays() {
         let before = "Content-Length: 1\r\nConnection: close\r\n";
         let all = [modifier("content-length=2 host=b", "transfer-encoding=chunked", "connection")];

@@ -4,6 +4,7 @@ mod any_bytes;
 mod authority;
 mod body;
 mod external_auth;
+mod external_auth_grpc;
 mod filters;
 mod grpc;
 mod h2;
