@@ -107,13 +107,14 @@ pub(super) fn verdict(answer: &Answer) -> Option<Verdict> {
     }))
 }
 
-/// Whether the call did not fail; `grpc-status` is a trailer, or a field if there is nothing else.
+/// Whether the call succeeded; `grpc-status` is a trailer, or a field if there is nothing else. An
+/// answer that ends without it was cut short.
 fn is_ok(answer: &Answer) -> bool {
     let fields = answer.fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let head = [b"\r\n", answer.trailer.as_slice()].concat();
     let mut told = fields.chain(written(&head));
     let status = told.find(|(name, _)| name.eq_ignore_ascii_case(b"grpc-status"));
-    status.is_none_or(|(_, status)| status == b"0")
+    status.is_some_and(|(_, status)| status == b"0")
 }
 
 fn refusal(denial: DeniedHttpResponse) -> Option<super::OwnAnswer> {
