@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::filters::is_token;
 use super::{Context, duration};
 use crate::compile::report::Subject;
 use crate::manifest::Code;
@@ -45,9 +46,9 @@ pub(super) fn compile(
         "Header" => SessionCarrier::Header,
         kind => return refuse(".type", format!("{kind:?} is none of Cookie, Header")),
     };
-    let name = written.session_name.clone().unwrap_or_else(|| DEFAULT_NAME.into());
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-    {
+    let name = written.session_name.clone().filter(|it| !it.is_empty());
+    let name = name.unwrap_or_else(|| DEFAULT_NAME.into());
+    if !is_token(&name) {
         return refuse(".sessionName", format!("{name:?} is no name of a cookie or field"));
     }
     Some(Arc::new(SessionPersistence { name, carrier, absolute_timeout }))
