@@ -1,9 +1,10 @@
 //! Gateways: what must not happen, whatever else is written.
 
+use super::certificates::pair;
 use super::now;
 use crate::compile::{Allocations, Compiled, Settings, compile};
 use crate::manifest::yaml;
-use crate::snapshot::{Action, Rule};
+use crate::snapshot::{Action, ClientAuthMode, Rule, Serve};
 use crate::source::Sourced;
 use crate::store::Objects;
 
@@ -40,6 +41,80 @@ spec: {{parentRefs: [{{name: g}}], rules: {rules}}}
     let http = compiled.snapshot.listeners.values().find_map(|it| it.serve.http());
     let rules = http.expect("a listener").rules().map(|rule| (**rule).clone()).collect();
     (compiled, rules)
+}
+
+fn indented(pem: &str) -> String {
+    pem.replace('\n', "\n    ")
+}
+
+fn secret(name: &str, host: &str) -> String {
+    let pair = pair(&[host], (2020, 2030));
+    let (certificate, key) = (indented(&pair.certificate), indented(&pair.key));
+    format!(
+        "
+apiVersion: v1
+kind: Secret
+metadata: {{name: {name}}}
+type: kubernetes.io/tls
+stringData:
+  tls.crt: |
+    {certificate}
+  tls.key: |
+    {key}
+---"
+    )
+}
+
+/// A client that came in by the name of an Ingress may ask for hosts of the Gateway's listener.
+#[test]
+fn an_ingress_does_not_open_a_way_around_the_client_certificates_of_a_gateway() {
+    for hostname in ["", "hostname: '*.a.test', "] {
+        let authority = indented(&pair(&["ca"], (2020, 2030)).certificate);
+        let compiled = compiled(&format!(
+            "{}{}
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: ca}}
+data:
+  ca.crt: |
+    {authority}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: g}}
+spec:
+  gatewayClassName: rutter
+  listeners:
+  - {{{hostname}name: https, port: 443, protocol: HTTPS, tls: {{certificateRefs: [{{name: g}}]}}}}
+  tls: {{frontend: {{default: {{validation: {{caCertificateRefs: [{{kind: ConfigMap, name: ca}}]}}}}}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: i}}
+spec:
+  tls: [{{hosts: [x.a.test, '*.y.a.test', x.b.test], secretName: i}}]
+  defaultBackend: {{service: {{name: web, port: {{number: 80}}}}}}
+",
+            secret("g", "g.a.test"),
+            secret("i", "x.a.test")
+        ));
+        let serves = compiled.snapshot.listeners.iter();
+        let secure = serves.filter(|(key, _)| key.addr.port() == 443);
+        let mut seen = 0;
+        for (_, spec) in secure {
+            let Serve::Http(http) = &spec.serve else { panic!("HTTP must be served") };
+            let table = http.tls.as_ref().expect("certificates");
+            for name in ["x.a.test", "z.y.a.test", "g.a.test", "x.b.test"] {
+                let is_of_listener = hostname.is_empty() || name.ends_with(".a.test");
+                let entry = table.select(Some(name)).expect("a certificate");
+                let mode = entry.client_auth.as_ref().map(|auth| auth.mode);
+                let expected = is_of_listener.then_some(ClientAuthMode::AllowValidOnly);
+                assert_eq!(mode, expected, "{hostname} {name}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 0, "the socket must be shared");
+    }
 }
 
 #[test]
