@@ -1,6 +1,6 @@
 //! What `compile` says to people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -75,6 +75,14 @@ impl Findings {
     /// Takes back all but the first `length`: they were said already.
     pub(super) fn truncate(&mut self, length: usize) {
         self.list.truncate(length);
+    }
+
+    /// Of those behind the first `length`, what says the same about the same field is said once.
+    pub(super) fn say_once(&mut self, length: usize) {
+        let mut said = BTreeSet::new();
+        let mut fresh = self.list.split_off(length.min(self.list.len()));
+        fresh.retain(|it| said.insert((it.field.clone(), it.message.clone())));
+        self.list.append(&mut fresh);
     }
 
     /// Says what stands for Gateways in a cluster.

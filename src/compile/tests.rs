@@ -1,6 +1,7 @@
 //! Behaviour of the whole compilation, on objects written as JSON.
 
 mod certificates;
+mod gateways;
 mod grants;
 mod properties;
 mod routes;

@@ -1,17 +1,19 @@
 //! Which route to which listener.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::allowed::allows;
-use super::conflicts::intersection;
 use super::gateways::OwnGateway;
-use super::listener::OwnListener;
+use super::hosts::intersection;
+use super::listener::{OwnListener, by_owner};
 use super::listener_sets::OwnListenerSet;
 use super::{Context, Owner, Verdict};
 use crate::compile::report::Subject;
 use crate::manifest::gateway::{GROUP, ParentReference};
 use crate::manifest::{Code, Kind, ObjectKey};
 use crate::snapshot::HostMatch;
+use crate::store::Objects;
 
 /// A route of any kind, as far as attaching asks.
 #[derive(Debug)]
@@ -42,25 +44,48 @@ pub(super) struct Attachment {
 }
 
 /// What there is to attach to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Parents<'r, 'a> {
-    pub(super) gateways: &'r [OwnGateway<'a>],
-    pub(super) sets: &'r [OwnListenerSet<'a>],
-    pub(super) listeners: &'r [OwnListener<'a>],
+    gateways: &'r [OwnGateway<'a>],
+    sets: &'r [OwnListenerSet<'a>],
+    gateways_by_key: BTreeMap<&'a ObjectKey, usize>,
+    sets_by_key: BTreeMap<&'a ObjectKey, usize>,
+    /// The places of their listeners.
+    listeners: BTreeMap<Owner, Vec<usize>>,
+    /// The first Gateway of each name, ours or not.
+    by_name: BTreeMap<&'a str, &'a ObjectKey>,
 }
 
-impl<'a> Parents<'_, 'a> {
+impl<'r, 'a> Parents<'r, 'a> {
+    pub(super) fn new(
+        gateways: &'r [OwnGateway<'a>],
+        sets: &'r [OwnListenerSet<'a>],
+        listeners: &[OwnListener<'a>],
+        objects: &'a Objects,
+    ) -> Self {
+        let by_name = objects.gateways.keys().rev().map(|key| (&*key.name, key)).collect();
+        Self {
+            gateways,
+            sets,
+            gateways_by_key: gateways.iter().enumerate().map(|(at, it)| (it.key, at)).collect(),
+            sets_by_key: sets.iter().enumerate().map(|(at, it)| (it.key, at)).collect(),
+            listeners: by_owner(listeners),
+            by_name,
+        }
+    }
+
     /// What each of our parents makes of a route; parents of others are theirs to judge.
     pub(super) fn attach(
         &self,
         route: &Attaching<'a>,
+        listeners: &[OwnListener<'a>],
         context: &mut Context<'a, '_, '_>,
     ) -> Vec<Parent> {
         let mut parents = Vec::new();
         for (place, reference) in route.parents.iter().enumerate() {
             let field = format!("spec.parentRefs[{place}]");
             let Some(owner) = self.owner(route, reference, &field, context) else { continue };
-            let outcome = self.listeners_of(owner, route, reference, context);
+            let outcome = self.listeners_of(owner, route, reference, listeners, context);
             let (attachments, refused) = match outcome {
                 Ok(attachments) => (attachments, None),
                 Err((part, verdict)) => {
@@ -88,11 +113,11 @@ impl<'a> Parents<'_, 'a> {
         let key = ObjectKey { namespace: namespace.clone(), name: reference.name.clone() };
         let (found, exists) = match (&*reference.group, &*reference.kind) {
             (GROUP, "Gateway") => (
-                self.gateways.iter().position(|it| *it.key == key).map(Owner::Gateway),
+                self.gateways_by_key.get(&key).map(|it| Owner::Gateway(*it)),
                 context.references.gateway(&key).is_some(),
             ),
             (GROUP, "ListenerSet") => (
-                self.sets.iter().position(|it| *it.key == key).map(Owner::Set),
+                self.sets_by_key.get(&key).map(|it| Owner::Set(*it)),
                 context.references.listener_set(&key).is_some(),
             ),
             ("" | "core", "Service") => {
@@ -120,12 +145,10 @@ impl<'a> Parents<'_, 'a> {
 
     /// The Gateway that was probably meant: one of a similar name, else one that there is.
     fn nearest(&self, key: &ObjectKey, context: &mut Context<'a, '_, '_>) -> Option<String> {
-        let known = || context.objects.gateways.keys();
-        let elsewhere = known().find(|it| it.name == key.name);
-        if let Some(elsewhere) = elsewhere {
+        if let Some(elsewhere) = self.by_name.get(&*key.name) {
             return Some(format!("set namespace: {}", elsewhere.namespace));
         }
-        let names: Vec<&str> = known().map(|it| &*it.name).collect();
+        let names = context.objects.gateways.keys().map(|it| &*it.name);
         let similar = context.findings.did_you_mean(&key.name, names);
         let first = || self.gateways.first().map(|it| format!("there is Gateway {}", it.key));
         similar.or_else(first)
@@ -138,6 +161,7 @@ impl<'a> Parents<'_, 'a> {
         owner: Owner,
         route: &Attaching<'a>,
         reference: &ParentReference,
+        listeners: &[OwnListener<'a>],
         context: &Context<'a, '_, '_>,
     ) -> Result<Vec<Attachment>, (&'static str, Verdict)> {
         let who = owner.name(self.gateways, self.sets);
@@ -145,7 +169,8 @@ impl<'a> Parents<'_, 'a> {
             let message = format!("{} {who} is not accepted: {}", reference.kind, refused.message);
             return Err(("", Verdict::new("NoMatchingParent", message)));
         }
-        let all = self.listeners.iter().enumerate().filter(|(_, it)| it.owner == owner);
+        let places = self.listeners.get(&owner).into_iter().flatten();
+        let all = places.filter_map(|place| Some((*place, listeners.get(*place)?)));
         let section = reference.section_name.as_ref().filter(|name| !name.is_empty());
         let named: Vec<_> =
             all.filter(|(_, it)| section.is_none_or(|name| it.spec.name == *name)).collect();
@@ -161,11 +186,10 @@ impl<'a> Parents<'_, 'a> {
             let message = format!("{} {who} has no such listener on port {port}", reference.kind);
             return Err((".port", Verdict::new("NoMatchingParent", message)));
         }
-        self.allowed(named, route, context)
+        Self::allowed(named, route, context)
     }
 
     fn allowed(
-        &self,
         named: Vec<(usize, &OwnListener<'a>)>,
         route: &Attaching<'a>,
         context: &Context<'a, '_, '_>,
@@ -245,16 +269,13 @@ fn hosts(route: &Attaching<'_>, own: &HostMatch) -> Vec<HostMatch> {
 
 /// All attachments of a route, one for each listener: two parent references may name the same.
 pub(super) fn merged(parents: &[Parent]) -> Vec<Attachment> {
-    let mut merged: Vec<Attachment> = Vec::new();
+    let mut merged: BTreeMap<usize, BTreeSet<HostMatch>> = BTreeMap::new();
     for attachment in parents.iter().flat_map(|parent| &parent.attachments) {
-        match merged.iter_mut().find(|it| it.listener == attachment.listener) {
-            Some(known) => {
-                known.hosts.extend(attachment.hosts.iter().cloned());
-                known.hosts.sort();
-                known.hosts.dedup();
-            }
-            None => merged.push(attachment.clone()),
-        }
+        merged.entry(attachment.listener).or_default().extend(attachment.hosts.iter().cloned());
     }
-    merged
+    let attachment = |(listener, hosts): (usize, BTreeSet<HostMatch>)| Attachment {
+        listener,
+        hosts: hosts.into_iter().collect(),
+    };
+    merged.into_iter().map(attachment).collect()
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::gateways::OwnGateway;
+use super::hosts::HostIndex;
 use super::listener::{Class, OwnListener};
 use super::{Context, Verdict, socket_keys};
 use crate::manifest::{Code, Finding};
@@ -15,9 +16,11 @@ use crate::snapshot::{HostMatch, SocketKey};
 /// Who has a socket.
 #[derive(Debug, Default)]
 struct Socket {
-    /// By place; empty where Ingress alone listens.
-    listeners: Vec<usize>,
     class: Option<Class>,
+    /// The first of its listeners; none where Ingress alone listens.
+    first: Option<usize>,
+    /// Its listeners by host; those of TCP and UDP are for every host.
+    by_host: BTreeMap<HostMatch, usize>,
 }
 
 /// Decides for every listener. `ingress`: the sockets that Ingress has, with what they speak.
@@ -51,7 +54,8 @@ pub(super) fn resolve(
         for key in keys {
             let socket = sockets.entry(key).or_default();
             socket.class = Some(protocol.class());
-            socket.listeners.push(place);
+            socket.first.get_or_insert(place);
+            socket.by_host.insert(listener.host.clone(), place);
         }
     }
     overlaps(listeners, &sockets, context);
@@ -65,13 +69,11 @@ fn check(
     listeners: &[OwnListener<'_>],
 ) -> Option<(Verdict, Finding)> {
     let class = listener.protocol?.class();
-    let others = socket.listeners.iter().filter_map(|place| listeners.get(*place));
     if socket.class.is_some_and(|taken| taken != class) {
-        let first = others.clone().next();
+        let first = socket.first.and_then(|place| listeners.get(place));
         return Some(conflict(key, listener, first, "ProtocolConflict", ".protocol"));
     }
-    let is_shared = matches!(class, Class::Http | Class::Tls);
-    let same = others.clone().find(|other| !is_shared || other.host == listener.host)?;
+    let same = listeners.get(*socket.by_host.get(&listener.host)?)?;
     Some(conflict(key, listener, Some(same), "HostnameConflict", ".hostname"))
 }
 
@@ -118,12 +120,11 @@ fn overlaps(
     context: &mut Context<'_, '_, '_>,
 ) {
     for socket in sockets.values().filter(|it| it.class == Some(Class::Tls)) {
-        for place in &socket.listeners {
-            let Some(listener) = listeners.get(*place) else { continue };
-            let others = socket.listeners.iter().filter(|other| *other != place);
-            let mut others = others.filter_map(|other| listeners.get(*other));
-            let found = others.find(|other| intersects(&other.host, &listener.host));
-            let verdict = found.map(|other| {
+        let mut index = HostIndex::default();
+        socket.by_host.iter().for_each(|(host, place)| *index.entry(host) = *place);
+        for (host, place) in &socket.by_host {
+            let other = index.intersecting(host).find(|other| *other != place);
+            let verdict = other.and_then(|other| listeners.get(*other)).map(|other| {
                 let message = format!(
                     "its hosts overlap with those of listener {:?} of {}; requests for hosts of \
                      another listener are answered with 421",
@@ -144,65 +145,4 @@ fn overlaps(
     }
 }
 
-/// Whether some host is in both.
-pub(super) fn intersects(one: &HostMatch, other: &HostMatch) -> bool {
-    intersection(one, other).is_some()
-}
-
-/// The hosts that are in both (Gateway API, `HTTPRoute.spec.hostnames`).
-pub(super) fn intersection(one: &HostMatch, other: &HostMatch) -> Option<HostMatch> {
-    match (one, other) {
-        (HostMatch::Any, host) | (host, HostMatch::Any) => Some(host.clone()),
-        (HostMatch::Exact(host), any) if any.takes(host) => Some(one.clone()),
-        (any, HostMatch::Exact(host)) if any.takes(host) => Some(other.clone()),
-        (HostMatch::Exact(_), _) | (_, HostMatch::Exact(_)) => None,
-        (
-            HostMatch::Suffix(a) | HostMatch::Wildcard(a),
-            HostMatch::Suffix(b) | HostMatch::Wildcard(b),
-        ) => {
-            let is_below = |below: &str, suffix: &str| {
-                below == suffix || below.strip_suffix(suffix).is_some_and(|it| it.ends_with('.'))
-            };
-            match (is_below(a, b), is_below(b, a)) {
-                (true, _) => Some(one.clone()),
-                (_, true) => Some(other.clone()),
-                _ => None,
-            }
-        }
-    }
-}
-
 const PORT_UNAVAILABLE: &str = "PortUnavailable";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compile::gateway::listener::host;
-
-    #[test]
-    fn hosts_intersect_as_the_gateway_api_table_says() {
-        let rows = [
-            ("", "", Some("")),
-            ("", "a.example.com", Some("a.example.com")),
-            ("a.example.com", "a.example.com", Some("a.example.com")),
-            ("a.example.com", "b.example.com", None),
-            ("*.example.com", "a.example.com", Some("a.example.com")),
-            ("*.example.com", "a.b.example.com", Some("a.b.example.com")),
-            ("*.example.com", "example.com", None),
-            ("*.example.com", "*.example.com", Some("*.example.com")),
-            ("*.example.com", "*.b.example.com", Some("*.b.example.com")),
-            ("*.example.com", "*.example.net", None),
-            ("*.example.com", "*.anexample.com", None),
-            ("*.com", "*", None),
-        ];
-        for (one, other, expected) in rows {
-            let (Ok(one), Ok(other)) = (host(one), host(other)) else {
-                assert_eq!(expected, None);
-                continue;
-            };
-            let expected = expected.map(|text| host(text).expect("a host"));
-            assert_eq!(intersection(&one, &other), expected, "{one} {other}");
-            assert_eq!(intersection(&other, &one), expected, "{other} {one}");
-        }
-    }
-}

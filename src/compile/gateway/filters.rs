@@ -37,8 +37,7 @@ pub(super) struct Compiled {
     pub(super) invalid: Option<Verdict>,
 }
 
-/// Compiles a list of filters. `report`: whether findings are made; filters are compiled once
-/// for every match of a rule.
+/// Compiles a list of filters, once for every match of a rule: the paths of some depend on it.
 pub(super) fn compile<'a>(
     filters: &[HttpFilter],
     place: Place<'_, '_>,
@@ -170,8 +169,14 @@ fn headers(written: &HeaderFilter, part: &'static str) -> Result<HeaderModifier,
     Ok(HeaderModifier { set, add, remove })
 }
 
+/// A path as a request line can carry it; empty stands for `/`.
+fn is_path(path: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>?".contains(&byte);
+    (path.is_empty() || path.starts_with('/')) && path.bytes().all(allowed)
+}
+
 /// RFC 9110 section 5.6.2.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)
 }
@@ -265,6 +270,11 @@ fn path(
     matched: &MatchPath,
     part: &'static str,
 ) -> Result<PathRewrite, Bad> {
+    let given = written.replace_full_path.iter().chain(&written.replace_prefix_match);
+    if let Some(path) = given.into_iter().find(|it| !is_path(it)) {
+        let why = "it begins with `/`, and holds neither query nor space";
+        return Err((part, format!("{path:?} is no path: {why}")));
+    }
     match (&*written.kind, &written.replace_full_path, &written.replace_prefix_match) {
         ("ReplaceFullPath", Some(full), None) => Ok(PathRewrite::Full(full.clone())),
         ("ReplacePrefixMatch", None, Some(replacement)) => {

@@ -84,6 +84,7 @@ impl Parts<'_> {
         context: &mut Context<'a, '_, '_>,
     ) -> bool {
         let mut invalid = None;
+        let known = context.findings.len();
         for (place, matched) in matched.into_iter().enumerate() {
             let field = format!("{}.matches[{place}]", self.field);
             let (path, predicates) = match matched {
@@ -96,15 +97,12 @@ impl Parts<'_> {
                     continue;
                 }
             };
-            // findings and references are the same for every match: the first says them
-            let known = context.findings.len();
             let (filters, action, refused) = self.action(&path, targets, context);
-            if place > 0 {
-                context.findings.truncate(known);
-            }
             invalid = invalid.or(refused);
             compiled.rules.push(self.rule(path, predicates, filters, action, &field));
         }
+        // most of what is wrong is so for every match
+        context.findings.say_once(known);
         let is_invalid = invalid.is_some();
         compiled.invalid = compiled.invalid.take().or(invalid);
         is_invalid
@@ -145,7 +143,7 @@ impl Parts<'_> {
         let (kind, subject, carried) = (self.kind, self.subject, self.carried);
         let place = Place { kind, subject, carried, field: &field, path };
         let of_rule = filters::compile(self.filters, place, targets, context);
-        let mut invalid = of_rule.invalid;
+        let mut invalid = None;
         let mut shares =
             targets.shares(self.backends, carried, kind, subject, &self.field, context);
         for (number, (share, wanted)) in shares.iter_mut().zip(self.backends).enumerate() {
@@ -160,24 +158,15 @@ impl Parts<'_> {
             }
         }
         let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
-        let action = match (&invalid, of_rule.redirect) {
-            (Some(verdict), _) if self.filters_fail(verdict, &shares) => {
-                Action::Fail(failure(verdict.message.as_str()))
-            }
-            (_, Some(redirect)) => Action::Redirect(redirect),
-            (_, None) if shares.is_empty() => Action::Fail(failure("the rule has no backend")),
-            (_, None) if total == 0 => Action::Fail(failure("every backend has weight 0")),
-            (_, None) => Action::Forward(shares),
+        // what a share cannot carry out fails that share alone
+        let action = match (&of_rule.invalid, of_rule.redirect) {
+            (Some(verdict), _) => Action::Fail(failure(verdict.message.as_str())),
+            (None, Some(redirect)) => Action::Redirect(redirect),
+            (None, None) if shares.is_empty() => Action::Fail(failure("the rule has no backend")),
+            (None, None) if total == 0 => Action::Fail(failure("every backend has weight 0")),
+            (None, None) => Action::Forward(shares),
         };
-        (of_rule.filters, action, invalid)
-    }
-
-    /// Whether it is the rule that fails, not one of its shares.
-    fn filters_fail(&self, verdict: &Verdict, shares: &[crate::snapshot::WeightedBackend]) -> bool {
-        let of_share = |share: &crate::snapshot::WeightedBackend| {
-            share.target.as_ref().is_err_and(|it| *it.detail == *verdict.message)
-        };
-        !shares.iter().any(of_share)
+        (of_rule.filters, action, of_rule.invalid.or(invalid))
     }
 }
 

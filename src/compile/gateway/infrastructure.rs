@@ -16,22 +16,25 @@ pub(super) fn services(
     gateways: &[OwnGateway<'_>],
     listeners: &[OwnListener<'_>],
 ) -> Vec<InfrastructureService> {
+    let mut served: BTreeMap<usize, Vec<&OwnListener<'_>>> = BTreeMap::new();
+    for listener in listeners.iter().filter(|it| it.is_programmed()) {
+        served.entry(listener.gateway).or_default().push(listener);
+    }
     let accepted = gateways.iter().enumerate().filter(|(_, it)| it.refused.is_none());
-    accepted.map(|(place, gateway)| service(place, gateway, listeners)).collect()
+    let service = |(place, gateway)| {
+        let listeners = served.get(&place).map(Vec::as_slice).unwrap_or_default();
+        service(gateway, listeners)
+    };
+    accepted.map(service).collect()
 }
 
-fn service(
-    place: usize,
-    gateway: &OwnGateway<'_>,
-    listeners: &[OwnListener<'_>],
-) -> InfrastructureService {
+fn service(gateway: &OwnGateway<'_>, served: &[&OwnListener<'_>]) -> InfrastructureService {
     let spec = gateway.spec();
     let mut labels = spec.infrastructure.labels.clone();
     labels.insert(NAME_LABEL.into(), gateway.key.name.clone());
     labels.insert(CLASS_LABEL.into(), spec.gateway_class_name.clone());
-    let ports: BTreeMap<Arc<str>, u16> = listeners
+    let ports: BTreeMap<Arc<str>, u16> = served
         .iter()
-        .filter(|it| it.gateway == place && it.is_programmed())
         .filter_map(|it| {
             let transport = it.protocol?.transport();
             Some((format!("{transport}-{}", it.port).into(), it.port))

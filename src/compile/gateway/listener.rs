@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::allowed::allowed_kinds;
 use super::gateways::OwnGateway;
+use super::hosts::HostIndex;
 use super::listener_sets::OwnListenerSet;
 use super::{Context, Owner, Verdict};
 use crate::compile::ingress;
@@ -43,8 +44,8 @@ pub(super) struct OwnListener<'a> {
     pub(super) client_auth: Option<Arc<ClientAuth>>,
     /// How many routes have attached.
     pub(super) attached: usize,
-    /// The oldest route of each host, an HTTPRoute or GRPCRoute.
-    pub(super) held: BTreeMap<HostMatch, ObjectRef>,
+    /// The oldest route of each host, by the kind of route.
+    pub(super) held: BTreeMap<Kind, HostIndex<Option<(HostMatch, ObjectRef)>>>,
     /// Of HTTPRoutes and GRPCRoutes.
     pub(super) rules: Vec<Arc<Rule>>,
     /// Of TLSRoutes, TCPRoutes, UDPRoutes.
@@ -61,6 +62,36 @@ impl OwnListener<'_> {
     pub(super) fn is_programmed(&self) -> bool {
         self.is_accepted() && self.unusable.is_none()
     }
+
+    /// Gives a host to a route. `false`: an older one of that kind has it.
+    pub(super) fn hold(&mut self, host: &HostMatch, route: &ObjectRef) -> bool {
+        let holder = self.held.entry(route.kind).or_default().entry(host);
+        let is_free = holder.is_none();
+        holder.get_or_insert_with(|| (host.clone(), route.clone()));
+        is_free
+    }
+
+    /// A route of another kind that has a part of these hosts, and which part.
+    pub(super) fn holder_of_other_kind(
+        &self,
+        kind: Kind,
+        hosts: &[HostMatch],
+    ) -> Option<&(HostMatch, ObjectRef)> {
+        let others = self.held.iter().filter(|(known, _)| **known != kind);
+        let mut others = others.flat_map(|(_, index)| {
+            hosts.iter().filter_map(|host| index.intersecting(host).flatten().next())
+        });
+        others.next()
+    }
+}
+
+/// The places of the listeners of each Gateway and ListenerSet, in their order.
+pub(super) fn by_owner(listeners: &[OwnListener<'_>]) -> BTreeMap<Owner, Vec<usize>> {
+    let mut places: BTreeMap<Owner, Vec<usize>> = BTreeMap::new();
+    for (place, listener) in listeners.iter().enumerate() {
+        places.entry(listener.owner).or_default().push(place);
+    }
+    places
 }
 
 /// What a listener speaks.
@@ -75,7 +106,7 @@ pub(super) enum Protocol {
 }
 
 /// What can share a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     Http,
     Tls,
@@ -120,6 +151,10 @@ pub(super) fn collect<'a>(
     context: &mut Context<'a, '_, '_>,
 ) -> Vec<OwnListener<'a>> {
     let mut all = Vec::new();
+    let mut sets_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, set) in sets.iter().enumerate() {
+        sets_of.entry(set.gateway).or_default().push(at);
+    }
     for (place, gateway) in gateways.iter().enumerate() {
         let mut reader = Reader { gateway: place, refused: gateway.refused.clone(), context };
         let listeners = &gateway.spec().listeners;
@@ -132,7 +167,8 @@ pub(super) fn collect<'a>(
             reader.context.findings.push(finding);
         }
         all.extend(reader.read(Owner::Gateway(place), listeners, gateway.subject()));
-        for (at, set) in sets.iter().enumerate().filter(|(_, set)| set.gateway == place) {
+        for at in sets_of.remove(&place).unwrap_or_default() {
+            let Some(set) = sets.get(at) else { continue };
             reader.refused = set.refused.clone();
             all.extend(reader.read(Owner::Set(at), &set.spec().listeners, set.subject()));
         }

@@ -1,5 +1,7 @@
 //! ListenerSets of our Gateways (GEP-1713), and whether the Gateway lets them attach.
 
+use std::collections::BTreeMap;
+
 use super::allowed::allows;
 use super::gateways::OwnGateway;
 use super::{Context, Verdict};
@@ -39,9 +41,12 @@ pub(super) fn collect<'a>(
     gateways: &[OwnGateway<'a>],
     context: &mut Context<'a, '_, '_>,
 ) -> Vec<OwnListenerSet<'a>> {
+    let places = gateways.iter().enumerate().map(|(place, it)| (it.key, place));
+    let places: BTreeMap<_, _> = places.collect();
     let mut sets = Vec::new();
     for (key, stored) in &context.objects.listener_sets {
-        if let Some(gateway) = parent(key, stored, gateways, context) {
+        let wanted = parent(key, stored, context);
+        if let Some(gateway) = wanted.and_then(|it| places.get(&it).copied()) {
             sets.push(OwnListenerSet { key, stored, gateway, refused: None });
         }
     }
@@ -53,13 +58,12 @@ pub(super) fn collect<'a>(
     sets
 }
 
-/// The place of its Gateway among ours.
+/// The Gateway that it names, ours or not.
 fn parent<'a>(
     key: &'a ObjectKey,
     stored: &'a Stored<ListenerSet>,
-    gateways: &[OwnGateway<'a>],
     context: &mut Context<'a, '_, '_>,
-) -> Option<usize> {
+) -> Option<ObjectKey> {
     let subject = Subject::new(Kind::ListenerSet, key, stored);
     let Some(wanted) = &stored.object.spec.parent_ref else {
         let finding = subject.error(Code::BadValue, "spec", "parentRef is missing");
@@ -80,7 +84,7 @@ fn parent<'a>(
         finding.help = context.findings.did_you_mean(&gateway.name, names);
         context.findings.push(finding);
     }
-    gateways.iter().position(|it| *it.key == gateway)
+    Some(gateway)
 }
 
 fn refused<'a>(

@@ -24,6 +24,7 @@ mod features;
 mod filters;
 mod gateways;
 mod grpc_route;
+mod hosts;
 mod http_route;
 mod infrastructure;
 mod listener;

@@ -1,12 +1,11 @@
 //! Routes of every kind, attached and compiled, the oldest first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::attach::{Attaching, Attachment, Parent, Parents, merged};
-use super::conflicts::intersects;
 use super::gateways::OwnGateway;
 use super::http_route::Compiled;
 use super::listener::{OwnListener, host};
@@ -28,8 +27,8 @@ use crate::store::Stored;
 pub(super) struct Routes<'a> {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) policies: Policies<'a>,
-    /// Which Services are reached through which Gateway.
-    pub(super) used: BTreeSet<(usize, ObjectKey)>,
+    /// Through which Gateways each Service is reached.
+    pub(super) used: BTreeMap<ObjectKey, BTreeSet<usize>>,
 }
 
 /// What became of one route.
@@ -54,9 +53,9 @@ pub(super) fn compile<'a>(
 ) -> Routes<'a> {
     let mut compiler = Compiler {
         gateways,
-        sets,
+        parents: Parents::new(gateways, sets, listeners, context.objects),
         targets: Targets::new(context),
-        used: BTreeSet::new(),
+        used: BTreeMap::new(),
         outcomes: Vec::new(),
         context,
     };
@@ -70,9 +69,9 @@ pub(super) fn compile<'a>(
 /// What compiling routes needs.
 pub(super) struct Compiler<'a, 'r, 'b, 'c> {
     pub(super) gateways: &'r [OwnGateway<'a>],
-    pub(super) sets: &'r [OwnListenerSet<'a>],
+    parents: Parents<'r, 'a>,
     pub(super) targets: Targets<'a>,
-    pub(super) used: BTreeSet<(usize, ObjectKey)>,
+    used: BTreeMap<ObjectKey, BTreeSet<usize>>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) context: &'r mut Context<'a, 'b, 'c>,
 }
@@ -111,8 +110,7 @@ impl<'a> Compiler<'a, '_, '_, '_> {
         }
         let has_hosts = !hostnames.is_empty();
         let route = Attaching { kind, subject, parents, hosts, has_hosts };
-        let to = Parents { gateways: self.gateways, sets: self.sets, listeners };
-        to.attach(&route, self.context)
+        self.parents.attach(&route, listeners, self.context)
     }
 
     /// Remembers what came of a route, which Services it leads to through which Gateway.
@@ -131,8 +129,8 @@ impl<'a> Compiler<'a, '_, '_, '_> {
             .filter_map(|it| listeners.get(it.listener))
             .map(|it| it.gateway)
             .collect();
-        for gateway in gateways {
-            self.used.extend(resolved.services.iter().map(|it| (gateway, it.clone())));
+        for service in resolved.services {
+            self.used.entry(service).or_default().extend(&gateways);
         }
         self.outcomes.push(Outcome {
             route: subject.reference(),
@@ -188,8 +186,7 @@ impl<'a> Compiler<'a, '_, '_, '_> {
             let client = self.gateways.get(listener.gateway);
             let client = client.and_then(|it| it.client_certificate.as_ref()?.as_ref().ok());
             for host in &attachment.hosts {
-                let holder = || subject.reference();
-                listener.held.entry(host.clone()).or_insert_with(holder);
+                listener.hold(host, &subject.reference());
                 let rules = compiled.rules.iter().map(|rule| instance(rule, host, client));
                 listener.rules.extend(rules);
             }
@@ -210,11 +207,9 @@ impl<'a> Compiler<'a, '_, '_, '_> {
             let mut held = None;
             parent.attachments.retain(|attachment| {
                 let listener = listeners.get(attachment.listener);
-                let mut others = listener.into_iter().flat_map(|it| &it.held);
-                let holder = others.find(|(host, holder)| {
-                    holder.kind != kind && attachment.hosts.iter().any(|it| intersects(it, host))
-                });
-                held = held.take().or_else(|| holder.map(|(host, it)| (host.clone(), it.clone())));
+                let holder =
+                    listener.and_then(|it| it.holder_of_other_kind(kind, &attachment.hosts));
+                held = held.take().or_else(|| holder.cloned());
                 holder.is_none()
             });
             let Some((host, holder)) = held else { continue };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::filters::is_token;
 use super::{Context, duration};
 use crate::compile::allocate::stable_hash;
 use crate::compile::report::Subject;
@@ -48,7 +49,7 @@ pub(super) fn compile(
     };
     let name = match &written.session_name {
         None => default_name(subject, field),
-        Some(name) if !is_name(name) => {
+        Some(name) if !is_token(name) => {
             return refuse(".sessionName", format!("{name:?} is no name of a cookie or field"));
         }
         Some(name) if carrier == SessionCarrier::Header && !can_carry(name) => {
@@ -64,12 +65,6 @@ pub(super) fn compile(
 /// it do.
 fn default_name(subject: Subject<'_>, field: &str) -> Arc<str> {
     format!("rutter-{:016x}", stable_hash(&format!("{} {field}", subject.reference()))).into()
-}
-
-/// A token (RFC 6265 4.1.1, RFC 9110 5.1).
-fn is_name(name: &str) -> bool {
-    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(of_token)
 }
 
 /// Whether a field of this name can carry a token: one with a meaning of its own cannot.

@@ -3,18 +3,20 @@
 //! On a socket that Ingress and Gateways share there is one route table a host: rules of an
 //! Ingress for a host are found beside those of a Gateway's listener for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::conflicts::intersects;
 use super::gateways::OwnGateway;
+use super::hosts::HostIndex;
 use super::listener::{Class, OwnListener, Protocol};
 use super::{Context, socket_keys};
 use crate::compile::settings::Settings;
+use crate::snapshot::matching::HostMap;
 use crate::snapshot::{
-    Exposure, Frontend, HostMatch, HttpListener, ListenerSpec, RouteTable, Rule, Serve, SocketKey,
-    TlsEntry, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, Transport, VirtualHost,
+    ClientAuth, Exposure, Frontend, HostMatch, HttpListener, ListenerSpec, RouteTable, Rule, Serve,
+    SocketKey, TlsEntry, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, Transport,
+    VirtualHost,
 };
 
 /// What listens for Ingress and Gateways.
@@ -53,6 +55,8 @@ impl IngressRules {
 #[derive(Debug, Default)]
 struct Shared<'r, 'a> {
     listeners: Vec<&'r OwnListener<'a>>,
+    /// Where they are among all.
+    places: Vec<usize>,
     ingress: Option<Class>,
 }
 
@@ -67,25 +71,23 @@ pub(super) fn build(
     for (key, class) in ingress.sockets(context.settings) {
         sockets.entry(key).or_default().ingress = Some(class);
     }
-    for listener in listeners.iter().filter(|it| it.is_programmed()) {
+    let served = listeners.iter().enumerate().filter(|(_, it)| it.is_programmed());
+    for (place, listener) in served {
         let Some(gateway) = gateways.get(listener.gateway) else { continue };
         for key in socket_keys(gateway, listener) {
-            sockets.entry(key).or_default().listeners.push(listener);
+            let shared = sockets.entry(key).or_default();
+            shared.listeners.push(listener);
+            shared.places.push(place);
         }
     }
     // sockets that share all of it share one value
-    let mut made: Vec<(Vec<*const ()>, Option<Class>, Serve)> = Vec::new();
+    let mut made: BTreeMap<(Vec<usize>, Option<Class>), Serve> = BTreeMap::new();
     let mut specs = Vec::with_capacity(sockets.len());
-    for (key, shared) in sockets {
-        let ids: Vec<*const ()> =
-            shared.listeners.iter().map(|it| std::ptr::from_ref(*it).cast()).collect();
-        let known = made.iter().find(|(other, class, _)| *other == ids && *class == shared.ingress);
-        let serve = match known {
-            Some((_, _, serve)) => Some(serve.clone()),
-            None => shared.serve(ingress),
-        };
-        let Some(serve) = serve else { continue };
-        made.push((ids, shared.ingress, serve.clone()));
+    for (key, mut shared) in sockets {
+        let content = (std::mem::take(&mut shared.places), shared.ingress);
+        let known = made.get(&content).cloned();
+        let Some(serve) = known.or_else(|| shared.serve(ingress)) else { continue };
+        made.insert(content, serve.clone());
         specs.push(ListenerSpec { key, serve });
     }
     specs
@@ -124,8 +126,7 @@ impl Shared<'_, '_> {
         let has_http = self.ingress.is_some() || self.listeners.iter().any(|it| is_http(&it));
         let http = has_http.then(|| {
             let entries = self.listeners.iter().filter(is_http).map(|it| entry(it));
-            let of_ingress = self.ingress.and(ingress.tls.as_ref()).into_iter().flatten();
-            let table = TlsTable::new(entries.chain(of_ingress.cloned()).collect());
+            let table = TlsTable::new(entries.chain(self.entries_of(ingress)).collect());
             let hosts = self.virtual_hosts(ingress);
             Arc::new(HttpListener::new(name.clone(), Some(Arc::new(table)), hosts))
         });
@@ -135,7 +136,8 @@ impl Shared<'_, '_> {
         let raw = self.listeners.iter().filter(is_raw).map(|it| raw_host(it));
         let mut hosts: Vec<_> = raw.collect();
         let of_http = http.iter().flat_map(|http| http.hosts());
-        let of_http = of_http.filter(|it| hosts.iter().all(|raw| raw.host != it.host));
+        let of_raw: BTreeSet<&HostMatch> = hosts.iter().map(|it| &it.host).collect();
+        let of_http = of_http.filter(|it| !of_raw.contains(&it.host));
         let of_http: Vec<_> = of_http
             .map(|it| TlsHost {
                 name: it.name.clone(),
@@ -147,6 +149,21 @@ impl Shared<'_, '_> {
         Serve::Tls(Arc::new(TlsListener::new(name, http, hosts)))
     }
 
+    /// The certificates of Ingresses. Whoever comes in by one of them may ask for whatever the
+    /// listener of that host serves, and so owes what the Gateway asks of clients there.
+    fn entries_of(&self, ingress: &IngressRules) -> Vec<TlsEntry> {
+        let mut by_host = HostMap::<Option<Arc<ClientAuth>>>::default();
+        for listener in self.listeners.iter().rev() {
+            *by_host.entry(&listener.host) = listener.client_auth.clone();
+        }
+        let of_ingress = self.ingress.and(ingress.tls.as_ref()).into_iter().flatten();
+        let with_auth = |entry: &TlsEntry| {
+            let client_auth = by_host.matches(&entry.host.to_string()).next().cloned().flatten();
+            TlsEntry { client_auth, ..entry.clone() }
+        };
+        of_ingress.map(with_auth).collect()
+    }
+
     /// The HTTP listeners of the socket. Hosts of TLS that is not looked into are there too,
     /// without rules: a request for one of them came by the wrong connection (421).
     fn virtual_hosts(&self, ingress: &IngressRules) -> Vec<Arc<VirtualHost>> {
@@ -154,15 +171,21 @@ impl Shared<'_, '_> {
             (Some(_), Some(table)) => table.rules(),
             _ => &[],
         };
+        let mut by_host = HostIndex::<Vec<usize>>::default();
+        for (place, rule) in of_ingress.iter().enumerate() {
+            by_host.entry(&rule.host).push(place);
+        }
         let mut hosts: Vec<Arc<VirtualHost>> = Vec::new();
         for listener in &self.listeners {
             let mut rules = listener.rules.clone();
-            let joins = |rule: &&Arc<Rule>| match (&listener.host, &rule.host) {
-                (HostMatch::Any, _) => true,
-                (_, HostMatch::Any) => false,
-                (own, host) => intersects(own, host),
-            };
-            rules.extend(of_ingress.iter().filter(joins).cloned());
+            let mut joining: Vec<usize> =
+                by_host.intersecting(&listener.host).flatten().copied().collect();
+            joining.sort_unstable();
+            joining.dedup();
+            let is_for_all = listener.host == HostMatch::Any;
+            let joining = joining.into_iter().filter_map(|place| of_ingress.get(place));
+            let joining = joining.filter(|rule| is_for_all || rule.host != HostMatch::Any);
+            rules.extend(joining.cloned());
             hosts.push(Arc::new(VirtualHost {
                 name: label(listener),
                 host: listener.host.clone(),

@@ -1,10 +1,10 @@
 //! The status of every object of the group that is ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::class::{self, Classes};
 use super::gateways::OwnGateway;
-use super::listener::OwnListener;
+use super::listener::{OwnListener, by_owner};
 use super::listener_sets::OwnListenerSet;
 use super::policies::OwnPolicy;
 use super::routes::{Outcome, Routes};
@@ -40,18 +40,21 @@ pub(super) fn report(
         };
         context.findings.status(ObjectRef::new(Kind::GatewayClass, key.clone()), status);
     }
+    let places = by_owner(listeners);
     let of = |owner: Owner| -> Vec<&OwnListener<'_>> {
-        listeners.iter().filter(|it| it.owner == owner).collect()
+        let places = places.get(&owner).into_iter().flatten();
+        places.filter_map(|place| listeners.get(*place)).collect()
     };
-    let is_attached: Vec<bool> = (0..sets.len())
-        .map(|place| sets.get(place).is_some_and(|it| it.refused.is_none()))
-        .zip((0..sets.len()).map(|place| of(Owner::Set(place)).iter().any(|it| it.is_programmed())))
-        .map(|(allowed, valid)| allowed && valid)
-        .collect();
+    let mut attached: BTreeMap<usize, usize> = BTreeMap::new();
+    for (place, set) in sets.iter().enumerate() {
+        let is_valid = of(Owner::Set(place)).iter().any(|it| it.is_programmed());
+        if set.refused.is_none() && is_valid {
+            *attached.entry(set.gateway).or_default() += 1;
+        }
+    }
     for (place, gateway) in gateways.iter().enumerate() {
-        let attached =
-            sets.iter().zip(&is_attached).filter(|(it, yes)| it.gateway == place && **yes);
-        let status = of_gateway(gateway, &of(Owner::Gateway(place)), attached.count());
+        let attached = attached.get(&place).copied().unwrap_or_default();
+        let status = of_gateway(gateway, &of(Owner::Gateway(place)), attached);
         let object = ObjectRef::new(Kind::Gateway, gateway.key.clone());
         context.findings.status(object, status);
     }
@@ -233,8 +236,8 @@ fn of_route(outcome: &Outcome) -> Status {
 /// A policy has a status for each Gateway through which one of its Services is reached.
 fn of_policy(policy: &OwnPolicy<'_>, routes: &Routes<'_>, gateways: &[OwnGateway<'_>]) -> Status {
     let generation = policy.stored.object.metadata.generation.unwrap_or_default();
-    let used = routes.used.iter().filter(|(_, service)| policy.services.contains(service));
-    let through: BTreeSet<usize> = used.map(|(gateway, _)| *gateway).collect();
+    let used = policy.services.iter().filter_map(|service| routes.used.get(service));
+    let through: BTreeSet<usize> = used.flatten().copied().collect();
     let ancestor = |gateway: &OwnGateway<'_>| PolicyAncestorStatus {
         ancestor_ref: ParentReference {
             group: GROUP.into(),

@@ -80,8 +80,7 @@ fn add<'a>(
             shares,
         });
         for host in &attachment.hosts {
-            // the oldest route has it
-            if listener.ways.iter().all(|(known, _)| known != host) {
+            if listener.hold(host, &frontend.owner) {
                 listener.ways.push((host.clone(), frontend.clone()));
             }
         }

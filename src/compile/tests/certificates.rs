@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::snapshot::TlsTable;
 
-struct Pair {
-    certificate: String,
-    key: String,
+pub(super) struct Pair {
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
 /// A self-signed certificate for these names, valid for these years.
-fn pair(names: &[&str], years: (i32, i32)) -> Pair {
+pub(super) fn pair(names: &[&str], years: (i32, i32)) -> Pair {
     let key = rcgen::KeyPair::generate().expect("a key");
     let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
     let mut params = rcgen::CertificateParams::new(names).expect("parameters");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::route::{none_is_one_match, one_match};
 use super::{BackendRef, HttpFilter, NamedMatch, ParentReference, SessionPersistence};
 use crate::manifest::meta::{Metadata, null_is_default};
 
@@ -44,7 +45,7 @@ pub struct GrpcRouteRule {
     #[serde(default)]
     pub name: Option<Arc<str>>,
     /// Any of them; absent: every call.
-    #[serde(default = "one_match")]
+    #[serde(default = "one_match", deserialize_with = "none_is_one_match")]
     pub matches: Vec<GrpcRouteMatch>,
     /// What is done on the way.
     #[serde(default, deserialize_with = "null_is_default")]
@@ -55,10 +56,6 @@ pub struct GrpcRouteRule {
     /// Whether clients stay with their endpoint (experimental).
     #[serde(default)]
     pub session_persistence: Option<SessionPersistence>,
-}
-
-fn one_match() -> Vec<GrpcRouteMatch> {
-    vec![GrpcRouteMatch::default()]
 }
 
 /// What a call must have: all of it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::route::{none_is_one_match, one_match};
 use super::{BackendRef, HttpFilter, ParentReference, SessionPersistence};
 use crate::manifest::meta::{Metadata, null_is_default};
 
@@ -59,7 +60,7 @@ pub struct HttpRouteRule {
     #[serde(default)]
     pub name: Option<Arc<str>>,
     /// Any of them; absent: every request.
-    #[serde(default = "one_match")]
+    #[serde(default = "one_match", deserialize_with = "none_is_one_match")]
     pub matches: Vec<HttpRouteMatch>,
     /// What is done on the way.
     #[serde(default, deserialize_with = "null_is_default")]
@@ -90,10 +91,6 @@ impl Default for HttpRouteRule {
             retry: None,
         }
     }
-}
-
-fn one_match() -> Vec<HttpRouteMatch> {
-    vec![HttpRouteMatch::default()]
 }
 
 /// What a request must have: all of it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{GROUP, HttpFilter};
 use crate::manifest::meta::null_is_default;
@@ -86,4 +86,19 @@ fn gateway_kind() -> Arc<str> {
 
 fn service_kind() -> Arc<str> {
     "Service".into()
+}
+
+/// One match, of everything: what a rule has that names none.
+pub(super) fn one_match<T: Default>() -> Vec<T> {
+    vec![T::default()]
+}
+
+/// An empty list of matches, or `null`, is as good as none.
+pub(super) fn none_is_one_match<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    let written = Option::<Vec<T>>::deserialize(deserializer)?;
+    Ok(written.filter(|it| !it.is_empty()).unwrap_or_else(one_match))
 }

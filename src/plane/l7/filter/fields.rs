@@ -85,7 +85,10 @@ fn parsed(
     (name, value): &(std::sync::Arc<str>, std::sync::Arc<str>),
 ) -> Option<(HeaderName, HeaderValue)> {
     let name = Some(name).filter(|name| may_change(name))?;
-    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    Some((
+        HeaderName::from_bytes(name.as_bytes()).ok()?,
+        HeaderValue::from_bytes(value.as_bytes()).ok()?,
+    ))
 }
 
 /// Whether a filter may touch a field: not what frames a message, belongs to one hop, or says

@@ -107,8 +107,8 @@ pub(super) fn verdict(answer: &Answer) -> Option<Verdict> {
     }))
 }
 
-/// Whether the call did not fail; `grpc-status` is a trailer, or a field if there is nothing else.
-/// An answer without it broke off.
+/// Whether the call succeeded; `grpc-status` is a trailer, or a field if there is nothing else. An
+/// answer that ends without it was cut short.
 fn is_ok(answer: &Answer) -> bool {
     let fields = answer.fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let head = [b"\r\n", answer.trailer.as_slice()].concat();

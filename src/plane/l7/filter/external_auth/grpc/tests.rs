@@ -161,6 +161,8 @@ fn answers_that_break_the_protocol_allow_nothing() {
         Answer { body: vec![1, 0, 0, 0, 0], ..answer(b"") },
         Answer { body: vec![0, 0, 0, 0, 1], ..answer(b"") },
         Answer { body: vec![0, 0, 0, 0, 0, 0], ..answer(b"") },
+        // it ended without a word
+        Answer { trailer: Vec::new(), ..answer(b"") },
         Answer { trailer: b"grpc-status: 7\r\n\r\n".to_vec(), ..answer(b"") },
         Answer { fields: failed, ..answer(b"") },
         answer(b"\xff"),
