@@ -59,7 +59,8 @@ pub(super) fn report(
         context.findings.status(object, status);
     }
     for (place, set) in sets.iter().enumerate() {
-        let status = of_set(set, &of(Owner::Set(place)));
+        let Some(gateway) = gateways.get(set.gateway) else { continue };
+        let status = of_set(set, gateway, &of(Owner::Set(place)));
         context.findings.status(ObjectRef::new(Kind::ListenerSet, set.key.clone()), status);
     }
     for outcome in &routes.outcomes {
@@ -106,7 +107,7 @@ fn of_gateway(
     Status::Gateway {
         addresses: gateway.addresses.iter().map(address).collect(),
         conditions,
-        listeners: listeners.iter().map(|it| of_listener(it, generation)).collect(),
+        listeners: listeners.iter().map(|it| of_listener(it, gateway, generation)).collect(),
         attached_listener_sets,
     }
 }
@@ -160,12 +161,19 @@ fn resolved(gateway: &OwnGateway<'_>, listeners: &[&OwnListener<'_>]) -> Conditi
     }
 }
 
-fn of_listener(listener: &OwnListener<'_>, generation: i64) -> ListenerStatus {
+fn of_listener(
+    listener: &OwnListener<'_>,
+    gateway: &OwnGateway<'_>,
+    generation: i64,
+) -> ListenerStatus {
     let refused = listener.refused.as_ref();
     let conflict = refused.filter(|_| listener.is_conflicted);
     let in_the_way = match (conflict, refused.or(listener.unusable.as_ref())) {
         (Some(conflict), _) => Some(conflict.clone()),
         (None, Some(it)) => Some(Verdict::new("Invalid", it.message.as_str())),
+        (None, None) if gateway.listens_at().is_empty() => {
+            Some(Verdict::new("Pending", "the Gateway has no address"))
+        }
         (None, None) => None,
     };
     let mut conditions = vec![
@@ -194,7 +202,11 @@ fn of_listener(listener: &OwnListener<'_>, generation: i64) -> ListenerStatus {
     }
 }
 
-fn of_set(set: &OwnListenerSet<'_>, listeners: &[&OwnListener<'_>]) -> Status {
+fn of_set(
+    set: &OwnListenerSet<'_>,
+    gateway: &OwnGateway<'_>,
+    listeners: &[&OwnListener<'_>],
+) -> Status {
     let generation = set.generation();
     let invalid = || {
         let any = listeners.iter().any(|it| it.is_programmed());
@@ -206,7 +218,7 @@ fn of_set(set: &OwnListenerSet<'_>, listeners: &[&OwnListener<'_>]) -> Status {
             condition("Accepted", "Accepted", refused.as_ref(), generation),
             condition("Programmed", "Programmed", refused.as_ref(), generation),
         ],
-        listeners: listeners.iter().map(|it| of_listener(it, generation)).collect(),
+        listeners: listeners.iter().map(|it| of_listener(it, gateway, generation)).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Code, compiled, service};
+use crate::compile::status::Status;
 use crate::snapshot::matching::Asked;
 
 fn spec_of(kind: &str, spec: &Value) -> Value {
@@ -312,4 +313,28 @@ fn sessions_without_a_name_have_one_of_their_own_that_stays() {
     let named =
         json!([rule("/a", json!({"sessionName": "s"})), rule("/b", json!({"sessionName": "s"}))]);
     assert_eq!(session_names("one", named), ["s", "s"]);
+}
+
+#[test]
+fn listeners_of_a_gateway_without_an_address_are_not_programmed() {
+    let gateway = |addresses: Value| {
+        let mut spec = listener(json!({}));
+        spec["addresses"] = addresses;
+        json!({"kind": "Gateway", "metadata": {"name": "edge"}, "spec": spec})
+    };
+    let rows = [
+        (json!([{"value": "127.0.0.1"}]), true, "Programmed"),
+        (json!([{"value": "no address"}]), false, "Pending"),
+    ];
+    for (addresses, holds, reason) in rows {
+        let compiled = compiled([gateway(addresses)]);
+        let statuses: Vec<_> = compiled.report.statuses.values().collect();
+        let [Status::Gateway { listeners, .. }] = statuses.as_slice() else {
+            panic!("one Gateway")
+        };
+        let conditions = listeners.iter().flat_map(|it| &it.conditions);
+        let programmed: Vec<_> = conditions.filter(|it| it.kind == "Programmed").collect();
+        assert_eq!(programmed.len(), 1);
+        assert_eq!((programmed[0].holds, programmed[0].reason), (holds, reason));
+    }
 }

@@ -58,11 +58,14 @@ fn frontend(spec: &GatewaySpec, checked: &mut Checked<'_, '_>) {
     let ports: Vec<_> = frontend.per_port.iter().map(|it| it.port).collect();
     checked.at_most(64, field, ports.len());
     checked.distinct(&ports, field, ".port", "the port is there twice: the first counts");
+    let sets = &spec.allowed_listeners.namespaces.from;
+    if sets.as_deref().is_some_and(|from| from != "None") {
+        return; // a ListenerSet may have the port
+    }
     for (place, port) in ports.iter().enumerate() {
-        if !spec.listeners.iter().any(|it| it.port == *port && &*it.protocol == "HTTPS") {
-            let message = format!("the Gateway has no HTTPS listener on port {port}");
-            let field = format!("{field}[{place}].port");
-            checked.note(&field, &message);
+        if !spec.listeners.iter().any(|it| it.port == *port) {
+            let message = format!("the Gateway has no listener on port {port}");
+            checked.note(&format!("{field}[{place}].port"), &message);
         }
     }
 }
