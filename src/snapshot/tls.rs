@@ -10,7 +10,7 @@ use crate::manifest::{ObjectKey, Origin};
 /// Identity of a certificate and its key: a hash of their bytes. A Secret that is rewritten with
 /// the same content keeps its parsed key and its tickets; other content swaps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CertificateId(pub u64);
+pub struct CertificateId(pub u128);
 
 /// A certificate chain and its key, as bytes; the planes parse and cache them by `id`.
 #[derive(Clone, PartialEq, Eq)]

@@ -175,8 +175,8 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<Arc<str>>, Validity), Str
     Ok((names.filter_map(dns_name).collect(), parsed.validity().clone()))
 }
 
-/// SHA-256 of everything, shortened. It must resist collisions: planes cache keys by it, and
-/// Secrets of different tenants meet there.
+/// SHA-256 of everything, the first half. It must resist whoever looks for a second chain and key
+/// of the same identity: planes cache keys by it, and Secrets of different tenants meet there.
 pub(super) fn identity(chain: &[Vec<u8>], key: &[u8]) -> CertificateId {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("the suite must be one of TLS 1.3");
     let mut hash = suite.common.hash_provider.start();
@@ -185,8 +185,8 @@ pub(super) fn identity(chain: &[Vec<u8>], key: &[u8]) -> CertificateId {
         hash.update(part);
     }
     let digest = hash.finish();
-    let first = digest.as_ref().iter().take(8);
-    CertificateId(first.fold(0, |id, byte| id << 8 | u64::from(*byte)))
+    let first = digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+    CertificateId(u128::from_be_bytes(*first))
 }
 
 /// Whether the certificate names the host; a wildcard name covers one label.

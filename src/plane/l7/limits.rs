@@ -31,6 +31,8 @@ pub struct Limits {
     pub upstream_idle_connections: usize,
     /// Endpoints tried for one request.
     pub attempts: usize,
+    /// Copies of requests on their way to mirrors, of one worker; beyond them none are made.
+    pub mirrors: usize,
     /// Bytes of what a client is still sending that are read and dropped before a connection is
     /// closed, so that it gets to see the answer.
     pub linger_bytes: usize,
@@ -70,6 +72,7 @@ impl Default for Limits {
             upstream_idle: Duration::from_secs(30),
             upstream_idle_connections: 256,
             attempts: 3,
+            mirrors: 1_024,
             linger_bytes: 64 * 1024,
             linger_time: Duration::from_secs(1),
             h2_streams: 100,

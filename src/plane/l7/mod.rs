@@ -64,6 +64,8 @@ pub struct Server {
     pool: Pool,
     budgets: Budgets,
     clock: Clock,
+    /// Held by every copy on its way to a mirror, and by this.
+    mirrors: Rc<()>,
     /// Bytes on their way through, within one poll.
     scratch: RefCell<Vec<u8>>,
     /// Set once, by the task of [`Server::watch_drain`]: reading a flag of this thread costs
@@ -83,6 +85,7 @@ impl Server {
             limits,
             buffers,
             clock: Clock::default(),
+            mirrors: Rc::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             draining: Cell::new(false),
             drained: Notify::new(),

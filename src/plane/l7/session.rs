@@ -54,9 +54,9 @@ where
         let wanted = wanted(rule, target)?;
         let scope = Scope::of(rule, wanted);
         let now = now();
-        let tokens = carried(wanted, request);
-        let mut tokens = tokens.filter_map(|text| Token::parse(&text));
-        tokens.find_map(|token| {
+        let tokens = carried(wanted, request).filter_map(|text| Token::parse(&text));
+        let mut own = tokens.filter(|token| token.tag == scope.tag()).take(MAX_OWN);
+        own.find_map(|token| {
             let endpoint = token.endpoint(&scope, wanted, target, now)?;
             Some(Kept { share, endpoint })
         })
@@ -247,6 +247,9 @@ const TOKEN_LENGTH: usize = 32;
 const SEPARATOR: &str = ".";
 /// Tokens of a request that are looked at.
 const MAX_TOKENS: usize = 16;
+/// Tokens for a rule that are looked at: each is a digest for every endpoint. A client that behaves
+/// has one; a second cookie of the name may be from another host of its domain.
+const MAX_OWN: usize = 2;
 /// Tokens of other rules that a client is given back.
 const MAX_OTHERS: usize = 7;
 /// How far another rutter's clock may be ahead, in seconds.

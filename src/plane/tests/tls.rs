@@ -17,7 +17,7 @@ use crate::snapshot::{
 };
 
 /// A certificate for a name.
-pub(in crate::plane) fn certificate(id: u64, name: &str) -> Arc<Certificate> {
+pub(in crate::plane) fn certificate(id: u128, name: &str) -> Arc<Certificate> {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]);
     let made = made.expect("a certificate must be made");
     Arc::new(Certificate {
@@ -38,7 +38,7 @@ pub(in crate::plane) struct Authority {
 }
 
 impl Authority {
-    pub(in crate::plane) fn new(id: u64) -> Self {
+    pub(in crate::plane) fn new(id: u128) -> Self {
         let key = rcgen::KeyPair::generate().expect("a key must be made");
         let mut params = rcgen::CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

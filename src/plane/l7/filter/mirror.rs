@@ -2,7 +2,9 @@
 //!
 //! A copy is an exchange of its own, in a task of its own, that is fed with the bytes of the
 //! request as they are written for the endpoint. It may lag by [`MAX_LAG`]; a mirror that is
-//! slower than that loses this copy, and the request goes on as if there were none.
+//! slower than that loses this copy, and the request goes on as if there were none. So it does while
+//! [`Limits::mirrors`](crate::plane::l7::Limits::mirrors) copies are on their way: a mirror that
+//! says nothing must not fill the memory.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,6 +20,9 @@ use crate::snapshot::{Mirror, Reason};
 
 /// Whether this request is one of those that are copied.
 pub(in crate::plane::l7) fn is_chosen(mirror: &Mirror, server: &Server) -> bool {
+    if Rc::strong_count(&server.mirrors) > server.limits.mirrors {
+        return false;
+    }
     let denominator = usize::try_from(mirror.denominator).unwrap_or(usize::MAX);
     let point = server.local.rng.borrow_mut().below(denominator);
     point < usize::try_from(mirror.numerator).unwrap_or(usize::MAX)
@@ -46,7 +51,12 @@ impl Feed {
     /// Starts the task of a copy.
     pub(in crate::plane::l7) fn start(exchange: Exchange, record: RequestRecord) -> Self {
         let pending = Rc::<Pending>::default();
-        life::spawn_local("mirror", run(exchange, pending.clone(), record));
+        let counted = exchange.server().mirrors.clone();
+        let copy = run(exchange, pending.clone(), record);
+        life::spawn_local("mirror", async move {
+            copy.await;
+            drop(counted);
+        });
         Self(pending)
     }
 

@@ -24,11 +24,11 @@ use crate::snapshot::{
 /// Signs certificates.
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    id: u64,
+    id: u128,
 }
 
 impl Authority {
-    pub(super) fn new(id: u64) -> Self {
+    pub(super) fn new(id: u128) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -41,7 +41,7 @@ impl Authority {
     }
 
     /// A certificate for hosts, addresses and, if they have a colon, URIs; valid up to a year.
-    pub(super) fn sign(&self, id: u64, names: &[&str], until: i32) -> Arc<Certificate> {
+    pub(super) fn sign(&self, id: u128, names: &[&str], until: i32) -> Arc<Certificate> {
         let (uris, hosts): (Vec<&str>, Vec<&str>) = names.iter().partition(|it| it.contains(':'));
         let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
         let mut params = CertificateParams::new(hosts).expect("names");

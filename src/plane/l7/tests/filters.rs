@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::world::*;
+use crate::plane::l7::Limits;
 use crate::snapshot::{
     Action, Cors, Filter, HeaderModifier, HostMatch, Mirror, PathRewrite, Redirect, Rewrite, Rule,
 };
@@ -234,10 +235,7 @@ fn the_answer_to_a_mirrored_head_has_no_body_to_wait_for() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
         let mirror = Canned::with(&[head; 5]).await;
         let mut world = World::new().await;
-        let Action::Forward(mut shares) = forward("mirror", &[mirror.addr]) else {
-            panic!("it must forward")
-        };
-        let target = shares.remove(0).target.expect("it must be served");
+        let target = target("mirror", &[mirror.addr]);
         let filter = Filter::Mirror(Mirror { target, numerator: 1, denominator: 1 });
         let rule = rule(HostMatch::Any, "", forward("web", &[origin.addr]));
         world.publish(vec![filtered(rule, false, vec![filter])], None);
@@ -249,5 +247,26 @@ fn the_answer_to_a_mirrored_head_has_no_body_to_wait_for() {
             }
         }
         assert_eq!(mirror.connections(), 1);
+    });
+}
+
+#[test]
+fn a_mirror_that_says_nothing_keeps_so_many_copies_and_no_more() {
+    run(async {
+        let origin = Canned::ok().await;
+        let mirror = Canned::with(&[SILENCE; 9]).await;
+        let mut world = World::with(Limits { mirrors: 2, ..Limits::default() }).await;
+        let target = target("mirror", &[mirror.addr]);
+        let filter = Filter::Mirror(Mirror { target, numerator: 1, denominator: 1 });
+        let rule = rule(HostMatch::Any, "", forward("web", &[origin.addr]));
+        world.publish(vec![filtered(rule, false, vec![filter])], None);
+        for _ in 0..5 {
+            let answer = world.ask(&get("/", "")).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        }
+        while mirror.heads().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.in_flight(mirror.addr), 2);
     });
 }

@@ -234,3 +234,23 @@ fn rules_keep_their_sessions_apart_in_one_cookie() {
         }
     });
 }
+
+/// Each costs a digest for every endpoint.
+#[test]
+fn of_many_tokens_of_a_rule_only_the_first_ones_are_looked_at() {
+    run(async {
+        let session = header();
+        let origins = origins(2).await;
+        let mut world = World::new().await;
+        let to = forward("web", &addresses(&origins));
+        world.publish(vec![kept(session.clone(), to)], None);
+        let token = set(&ask(&world, "/", "").await).expect("a session must begin");
+        // the same rule, and no endpoint's digest
+        let stale = format!("{}{}", &token[..token.len() - 4], "AAAA");
+        for (others, is_kept) in [(0, true), (1, true), (2, false), (9, false)] {
+            let tokens = [vec![&*stale; others], vec![&*token]].concat().join(".");
+            let answer = ask(&world, "/", &sent(&session, &tokens)).await;
+            assert_eq!(set(&answer).is_none(), is_kept, "{others}");
+        }
+    });
+}
