@@ -1,8 +1,7 @@
 //! Everything that listens: the sockets of Ingress and Gateways, and addresses of Services.
 //!
-//! One socket serves one thing. Ingress and Gateways come first, since their ports are options of
-//! the operator;
-//! then the Services, the oldest first. A specific address beside a wildcard is no clash (the
+//! One socket serves one thing. Ingress and Gateways come first, since their ports are chosen by
+//! the operator; then the Services, the oldest first. A specific address beside a wildcard is no clash (the
 //! kernel prefers the specific one, and virtual addresses rely on it), unless it is an address of
 //! the node itself: then the wildcard would silently lose a part of what it is there for.
 
@@ -137,8 +136,8 @@ impl Opened<'_> {
             Serve::Frontend(other) => {
                 (named(other.owner.kind, &other.owner.key, &other.origin), None)
             }
-            Serve::Http(http) => (format!("Ingress ({})", http.name), Some(ELSEWHERE)),
-            Serve::Tls(tls) => (format!("a Gateway ({})", tls.name), None),
+            Serve::Http(http) => of_http_or_tls(&http.name),
+            Serve::Tls(tls) => of_http_or_tls(&tls.name),
         };
         let part = if frontend.exposure == Exposure::NodePort { "nodePort" } else { "port" };
         let message = format!("{key} ({}) is taken by {who}", frontend.exposure);
@@ -169,6 +168,15 @@ impl Opened<'_> {
             Serve::Http(_) | Serve::Tls(_) => false,
         };
         others.into_iter().flatten().find(|other| !is_own(other)).cloned()
+    }
+}
+
+/// Whose listener that is, by its name, and what would make room: those of Gateways have a
+/// namespace.
+fn of_http_or_tls(name: &str) -> (String, Option<&'static str>) {
+    match name {
+        "http" | "https" => (format!("Ingress ({name})"), Some(ELSEWHERE)),
+        name => (format!("a Gateway ({name})"), None),
     }
 }
 

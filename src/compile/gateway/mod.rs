@@ -12,6 +12,8 @@
 //! Invariant: whatever is wrong becomes a [`Verdict`], which is both a condition and a finding.
 //! Invariant: precedence is creation time, then namespace/name, then place in the object; where
 //! two claim the same, the first keeps it.
+//! Invariant: nothing is searched for among all Gateways, listeners or routes: there may be ten
+//! thousand of each ([`hosts`] finds what intersects).
 
 mod allowed;
 mod attach;

@@ -3,7 +3,7 @@
 use super::certificates::pair;
 use super::now;
 use crate::compile::{Allocations, Compiled, Settings, compile};
-use crate::manifest::yaml;
+use crate::manifest::{Code, yaml};
 use crate::snapshot::{Action, ClientAuthMode, Rule, Serve};
 use crate::source::Sourced;
 use crate::store::Objects;
@@ -189,4 +189,28 @@ fn a_rule_whose_matches_are_none_takes_everything() {
             assert_eq!(rules(kind, &text).1.len(), 1, "{kind} {matches}");
         }
     }
+}
+
+#[test]
+fn a_service_that_clashes_with_a_gateway_is_told_so() {
+    let compiled = compiled(
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: g}
+spec:
+  gatewayClassName: rutter
+  addresses: [{value: 127.0.0.9}]
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {externalIPs: [127.0.0.9], ports: [{port: 80}]}
+",
+    );
+    let clash = compiled.report.findings.iter().find(|it| it.code == Code::AddressClash);
+    let clash = clash.expect("they must clash");
+    assert!(clash.message.ends_with("is taken by a Gateway (default/g/http)"), "{clash:?}");
+    assert_eq!(clash.help, None);
 }

@@ -91,8 +91,8 @@ fn parsed(
     ))
 }
 
-/// Whether a filter may touch a field: not what frames a message, belongs to one hop, or says
-/// whose request it is.
+/// Whether a filter may touch a field: not `Host`, and not what frames a message or belongs to one
+/// hop. It may change `X-Forwarded-*`: those who write rules are trusted with their own backends.
 pub(in crate::plane::l7) fn may_change(name: &str) -> bool {
     match Name::of(name.as_bytes()) {
         Name::Connection

@@ -1,7 +1,8 @@
 //! What rules do to requests and responses on their way.
 //!
 //! In: the filters of the snapshot. Out: changed heads, answers of rutter's own (redirects,
-//! preflights), copies of requests, questions about them. Called by `decide`, `exchange` and where heads are written.
+//! preflights), copies of requests, questions about them. Called by `decide`, `exchange` and where
+//! heads are written.
 //!
 //! Invariant: a rule without filters costs nothing: heads are written as always and gone over
 //! again only if there is something to change.

@@ -4,8 +4,8 @@
 //! exchange itself: no task, no channel, no lock between them. Called by `exchange`. Endpoints that
 //! speak HTTP/2 are the exception: their connections are shared, and `h2` translates.
 //!
-//! Invariant: a connection of HTTP/1 is used again only after a complete request and a complete response
-//! of exact length with nothing behind it; whatever else happens, it is closed.
+//! Invariant: a connection of HTTP/1 is used again only after a complete request and a complete
+//! response of exact length with nothing behind it; whatever else happens, it is closed.
 //! Invariant: only requests to the same [`Peer`] share connections: the same endpoint, protocol
 //! and policy for TLS.
 //! Deliberately absent: which endpoint (that is `balance`), retries (`exchange`), what certificates
