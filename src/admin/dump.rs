@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::snapshot::{
-    Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Rule,
-    Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend, Zone,
+    Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Policy,
+    Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend,
+    Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
@@ -31,8 +32,13 @@ fn frontend(frontend: &Frontend) -> Value {
         "owner": frontend.owner.to_string(),
         "exposure": frontend.exposure,
         "backends": frontend.shares.iter().map(weighted).collect::<Vec<_>>(),
+        "policy": frontend.policy.as_deref().map(policy),
         "origin": frontend.origin.to_string(),
     })
+}
+
+fn policy(policy: &Policy) -> Value {
+    json!({ "affinity_seconds": policy.affinity.map(|timeout| timeout.as_secs()) })
 }
 
 fn tls_listener(tls: &TlsListener) -> Value {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::manifest::{Code, Kind, ObjectRef};
 use crate::snapshot::{
-    Backend, BackendId, Exposure, Frontend, ListenerSpec, Serve, SocketKey, WeightedBackend,
+    Backend, BackendId, Exposure, Frontend, ListenerSpec, Policy, Serve, SocketKey, WeightedBackend,
 };
 
 use super::address::{Family, parse_ip};
@@ -83,6 +83,12 @@ fn addresses(
     all
 }
 
+/// What the Service says about the traffic to one of its addresses.
+fn policy(service: &CheckedService<'_>) -> Option<Arc<Policy>> {
+    let policy = Policy { affinity: service.affinity };
+    (policy != Policy::default()).then(|| Arc::new(policy))
+}
+
 struct Opened<'a> {
     listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
     settings: &'a Settings,
@@ -98,6 +104,7 @@ impl Opened<'_> {
         ip: IpAddr,
         allocations: &Allocations,
     ) {
+        let policy = policy(service);
         for (place, port) in service.ports.iter().enumerate() {
             let number = match exposure {
                 Exposure::NodePort => {
@@ -116,6 +123,7 @@ impl Opened<'_> {
                 exposure,
                 origin: service.stored.origin.clone(),
                 shares: vec![WeightedBackend::all(backend.clone())],
+                policy: policy.clone(),
             };
             self.listen(service, port, key, frontend);
         }

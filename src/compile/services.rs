@@ -4,10 +4,12 @@
 //! costs that port only.
 
 mod features;
+mod policy;
 mod ports;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::manifest::service::ServiceSpec;
 use crate::manifest::{Code, Kind, ObjectKey};
@@ -38,6 +40,8 @@ pub(super) struct CheckedService<'a> {
     /// Virtual addresses that it names itself.
     pub(super) cluster_ips: Vec<IpAddr>,
     pub(super) ports: Vec<CheckedPort>,
+    /// How long clients stay with their endpoint.
+    pub(super) affinity: Option<Duration>,
 }
 
 /// How far a Service reaches.
@@ -116,7 +120,8 @@ impl<'a> CheckedService<'a> {
         let families = families(spec, exposed, &cluster_ips, settings, subject, findings);
         let ports = ports::parse(spec, exposed, subject, findings);
         features::check(&stored.object, exposed, subject, findings);
-        Self { key, stored, exposed, families, cluster_ips, ports }
+        let affinity = policy::affinity(spec, subject, findings);
+        Self { key, stored, exposed, families, cluster_ips, ports, affinity }
     }
 
     pub(super) fn spec(&self) -> &'a ServiceSpec {

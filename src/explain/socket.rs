@@ -105,6 +105,12 @@ pub(super) fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Exp
         }
         _ => Place::new(&frontend.origin, ""),
     };
+    if let Some(timeout) = frontend.affinity() {
+        let seconds = timeout.as_secs();
+        let verdict =
+            format!("a client keeps its endpoint for {seconds} s after its last connection");
+        explanation.step("affinity", verdict);
+    }
     let mut refused = format!("{} has no backend", frontend.owner);
     for share in &frontend.shares {
         match &share.target {

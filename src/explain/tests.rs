@@ -38,8 +38,12 @@ spec:
 "#;
 
 fn ask(words: &[&str], from: Option<&str>) -> String {
+    ask_of(MANIFESTS, words, from)
+}
+
+fn ask_of(manifests: &str, words: &[&str], from: Option<&str>) -> String {
     let mut objects = Objects::default();
-    for (object, origin) in decode("shop.yaml", MANIFESTS).objects {
+    for (object, origin) in decode("shop.yaml", manifests).objects {
         objects.apply(&Sourced { object, origin, stale: false });
     }
     let settings =
@@ -112,6 +116,14 @@ fn connections_are_followed_by_address_or_name() {
         "{told}"
     );
     assert!(told.ends_with("the client is refused\n"), "{told}");
+}
+
+#[test]
+fn a_service_whose_clients_stay_says_for_how_long() {
+    let sticky = MANIFESTS.replacen("spec: {", "spec: {sessionAffinity: ClientIP, ", 1);
+    let told = ask_of(&sticky, &["tcp://127.96.0.20:80"], None);
+    let expected = "affinity: a client keeps its endpoint for 10800 s after its last connection\n";
+    assert!(told.contains(expected), "{told}");
 }
 
 #[test]

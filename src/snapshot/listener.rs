@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{HttpListener, Target, TlsListener, TlsTable, WeightedBackend};
+use super::{HttpListener, Policy, Target, TlsListener, TlsTable, WeightedBackend};
 use crate::manifest::{ObjectRef, Origin};
 
 /// The transports that userspace carries.
@@ -144,4 +145,13 @@ pub struct Frontend {
     pub origin: Origin,
     /// Where traffic goes, by weight. None, or a total weight of zero: it is refused.
     pub shares: Vec<WeightedBackend>,
+    /// What the Service says about its traffic, where it says anything; shared by its ports.
+    pub policy: Option<Arc<Policy>>,
+}
+
+impl Frontend {
+    /// How long clients stay with their endpoint.
+    pub fn affinity(&self) -> Option<Duration> {
+        self.policy.as_ref()?.affinity
+    }
 }

@@ -16,6 +16,7 @@ mod filter;
 mod http;
 mod listener;
 pub mod matching;
+mod policy;
 mod reason;
 mod target;
 mod tls;
@@ -34,6 +35,7 @@ pub use http::{
 };
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
 pub use matching::RouteTable;
+pub use policy::Policy;
 pub use reason::Reason;
 pub use target::{
     Protocol, RetryBudget, SessionCarrier, SessionPersistence, Target, TrafficPolicy,

@@ -100,11 +100,6 @@ fn report_not_carried(
     let topology = service.metadata.annotation("service.kubernetes.io/topology-mode");
     let rows = [
         (
-            is(&spec.session_affinity, "ClientIP"),
-            "spec.sessionAffinity",
-            "session affinity is not honoured: every connection may go to another endpoint",
-        ),
-        (
             is_outside && is(&spec.external_traffic_policy, "Local"),
             "spec.externalTrafficPolicy",
             "externalTrafficPolicy Local is not honoured: endpoints of every node are used",

@@ -60,7 +60,11 @@ fn a_field_that_cannot_be_served_as_written_is_found() {
         (json!({"clusterIPs": ["127.96.0.21"]}), Code::BadValue, "spec.clusterIPs[0]"),
         (json!({"ipFamilies": ["IPv5"]}), Code::BadValue, "spec.ipFamilies[0]"),
         (json!({"ipFamilies": ["IPv6"], "clusterIP": ""}), Code::PoolExhausted, "spec"),
-        (json!({"sessionAffinity": "ClientIP"}), Code::NotCarried, "spec.sessionAffinity"),
+        (
+            json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}}}),
+            Code::BadValue,
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+        ),
         (
             json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}),
             Code::NotCarried,

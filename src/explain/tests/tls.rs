@@ -37,6 +37,7 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
         exposure: Exposure::Gateway,
         origin: Origin { file: "shop.yaml".into(), line: 7, ..Origin::default() },
         shares: vec![WeightedBackend::all(Arc::new(backend))],
+        policy: None,
     })
 }
 

@@ -12,7 +12,8 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::flows::FlowTable;
-use crate::balance::{InFlight, pick, pick_weighted};
+use super::way::Way;
+use crate::balance::InFlight;
 use crate::life::spawn_local;
 use crate::observe::ConnectionRecord;
 use crate::plane::Local;
@@ -108,7 +109,7 @@ impl Listener {
         now: Instant,
     ) -> Option<Rc<Flow>> {
         let mut record = self.record(frontend, client, now);
-        let endpoint = match self.pick(frontend, &mut record) {
+        let endpoint = match self.pick(frontend, &mut record, now) {
             Ok(endpoint) => endpoint,
             Err(reason) => {
                 record.reason = Some(reason);
@@ -141,12 +142,11 @@ impl Listener {
         &self,
         frontend: &Frontend,
         record: &mut ConnectionRecord,
+        now: Instant,
     ) -> Result<EndpointId, Reason> {
-        let mut rng = self.local.rng.borrow_mut();
-        let (_, share) = pick_weighted(&frontend.shares, &mut rng).ok_or(Reason::NoService)?;
-        let target = share.target.as_ref().map_err(|failure| failure.reason)?;
-        record.backend = Some(target.backend.clone());
-        let picked = pick(&target.backend.usable, &[], &self.local.loads, &mut rng);
+        let way = Way::choose(&self.local, frontend, record.client.ip())?;
+        record.backend = Some(way.target.backend.clone());
+        let picked = way.pick(&self.local, &[], now);
         picked.map(|endpoint| endpoint.id).ok_or(Reason::NoReadyEndpoint)
     }
 

@@ -52,6 +52,7 @@ impl Core {
             worker: 0,
             snapshot: reader.cached(),
             loads: Loads::default(),
+            affinity: Default::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
             clients: Default::default(),
@@ -152,6 +153,7 @@ pub(in crate::plane) fn frontend(shares: Vec<WeightedBackend>) -> Arc<Frontend> 
         exposure: Exposure::Gateway,
         origin: Origin::default(),
         shares,
+        policy: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Shares of the traffic, over real sockets.
 
+mod affinity;
 mod tcp;
 mod udp;
 

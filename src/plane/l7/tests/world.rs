@@ -47,6 +47,7 @@ impl World {
         let local = Rc::new(Local {
             worker: 0,
             snapshot: reader.cached(),
+            affinity: Default::default(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
