@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::snapshot::{
     Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Policy,
-    Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend,
-    Zone,
+    Reach, Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable,
+    WeightedBackend, Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
@@ -23,6 +23,10 @@ fn listener(spec: &ListenerSpec) -> Value {
         Serve::Frontend(it) => frontend(it),
         Serve::Http(http) => http_listener(http),
         Serve::Tls(tls) => tls_listener(tls),
+        Serve::Health(check) => json!({
+            "health": check.service.to_string(),
+            "local_endpoints": check.local_endpoints,
+        }),
     };
     json!({ "listen": spec.key.to_string(), "serve": serve })
 }
@@ -38,7 +42,16 @@ fn frontend(frontend: &Frontend) -> Value {
 }
 
 fn policy(policy: &Policy) -> Value {
-    json!({ "affinity_seconds": policy.affinity.map(|timeout| timeout.as_secs()) })
+    let reach = match policy.reach {
+        Reach::Cluster => "cluster",
+        Reach::Node => "node",
+        Reach::NodeFromOutside { .. } => "node-from-outside",
+    };
+    json!({
+        "affinity_seconds": policy.affinity.map(|timeout| timeout.as_secs()),
+        "reach": reach,
+        "sources": policy.sources,
+    })
 }
 
 fn tls_listener(tls: &TlsListener) -> Value {

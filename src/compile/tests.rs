@@ -2,9 +2,11 @@
 
 mod certificates;
 mod grants;
+mod policies;
 mod properties;
 mod routes;
 mod services;
+mod topology;
 mod values;
 
 use std::sync::Arc;
@@ -100,7 +102,7 @@ fn frontends(compiled: &Compiled) -> Vec<String> {
     listeners
         .filter_map(|(key, spec)| match &spec.serve {
             Serve::Frontend(frontend) => Some(line((key, frontend))),
-            Serve::Http(_) | Serve::Tls(_) => None,
+            Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => None,
         })
         .collect()
 }

@@ -9,6 +9,7 @@
 //! Invariant: network input never panics.
 
 pub mod dns;
+pub mod health;
 pub mod l4;
 pub mod l7;
 pub mod listeners;

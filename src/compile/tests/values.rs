@@ -66,9 +66,15 @@ fn a_field_that_cannot_be_served_as_written_is_found() {
             "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
         ),
         (
-            json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}),
-            Code::NotCarried,
-            "spec.loadBalancerSourceRanges",
+            json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8", "10/8"]}),
+            Code::BadValue,
+            "spec.loadBalancerSourceRanges[1]",
+        ),
+        (json!({"healthCheckNodePort": 30000}), Code::BadValue, "spec.healthCheckNodePort"),
+        (
+            json!({"type": "LoadBalancer", "healthCheckNodePort": 30000}),
+            Code::BadValue,
+            "spec.healthCheckNodePort",
         ),
         (json!({"clusterIP": "10.96.0.20"}), Code::UnservedAddress, "spec.clusterIP"),
         (json!({"selector": {"app": "wbe"}}), Code::EmptySelection, "spec.selector"),

@@ -28,6 +28,8 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
         port: 443,
         app_protocol: Default::default(),
         usable: endpoints.clone(),
+        local: Vec::new(),
+        topology: Default::default(),
         endpoints,
         origin: Default::default(),
         field: "".into(),

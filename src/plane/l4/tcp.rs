@@ -23,7 +23,9 @@ use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, Upstrea
 /// before.
 ///
 /// Without a usable endpoint it is reset at once: from userspace this is as close as one can come
-/// to the refusal of kube-proxy, and a client sees it as fast.
+/// to the refusal of kube-proxy, and a client sees it as fast. What kube-proxy drops, a client that
+/// may not connect or has no endpoint on this node, is reset as well: the kernel has accepted the
+/// connection by then, and to keep it open in silence would let strangers hold descriptors.
 pub async fn serve(
     local: Rc<Local>,
     buffer: Rc<SharedBuffer>,
@@ -91,7 +93,7 @@ async fn connect_any(
     let target = way.target;
     record.backend = Some(target.backend.clone());
     let mut tried = Vec::new();
-    let mut reason = Reason::NoReadyEndpoint;
+    let mut reason = way.refusal();
     while tried.len() < MAX_ATTEMPTS {
         let Some(endpoint) = way.pick(local, &tried, Instant::now()) else { break };
         record.endpoint = Some(endpoint.id);

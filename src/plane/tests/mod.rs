@@ -120,12 +120,15 @@ pub(in crate::plane) fn backend(
             origin: Origin::default(),
         })
     };
-    let endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    let mut endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    endpoints.sort_by_key(|endpoint| endpoint.id);
     Arc::new(Backend {
         id: BackendId { service: ObjectKey::new("default", name), port: "80".into(), transport },
         port: 80,
         app_protocol: AppProtocol::Http,
         usable: endpoints.clone(),
+        local: Vec::new(),
+        topology: Default::default(),
         endpoints,
         origin: Origin::default(),
         field: "".into(),

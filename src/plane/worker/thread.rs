@@ -20,7 +20,7 @@ use crate::net::{SharedBuffer, set_options};
 use crate::observe::WorkerShard;
 use crate::plane::listeners::Change;
 use crate::plane::tls::Stream;
-use crate::plane::{Accepted, Local, dns, l4, l7};
+use crate::plane::{Accepted, Local, dns, health, l4, l7};
 use crate::snapshot::cell::Reader;
 use crate::snapshot::{Generation, Serve, SocketKey};
 
@@ -147,6 +147,13 @@ impl Worker {
                 let accepted = Accepted { stream: Stream::Plain(stream), client, key };
                 spawn_local("tcp", async move {
                     l4::tcp::serve(local, buffer, accepted, Vec::new(), frontend).await;
+                    drop(session);
+                });
+            }
+            Some(Serve::Health(check)) => {
+                let (check, drain) = (check.clone(), self.local.drain.clone());
+                spawn_local("health", async move {
+                    health::serve(accepted.stream, &check, &drain).await;
                     drop(session);
                 });
             }

@@ -17,7 +17,7 @@ use crate::snapshot::{Policy, Serve, SocketKey, Transport};
 
 /// A frontend whose clients stay.
 fn sticky(backend: &Arc<Backend>) -> Arc<Frontend> {
-    let policy = Policy { affinity: Some(Duration::from_secs(60)) };
+    let policy = Policy { affinity: Some(Duration::from_secs(60)), ..Policy::default() };
     let plain = frontend(vec![share(1, backend.clone())]);
     Arc::new(Frontend { policy: Some(Arc::new(policy)), ..(*plain).clone() })
 }

@@ -168,6 +168,8 @@ pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
         port: 80,
         app_protocol: AppProtocol::Http,
         usable: endpoints.clone(),
+        local: Vec::new(),
+        topology: Default::default(),
         endpoints,
         origin: Origin::default(),
         field: "".into(),
