@@ -70,6 +70,10 @@ fn listeners(out: &mut String, snapshot: &Snapshot) {
         match &listener.serve {
             Serve::Http(http) => writeln!(out, "{key} {}", http.name).expect("a string takes it"),
             Serve::Frontend(it) => frontend(out, &key.to_string(), it),
+            Serve::Health(check) => {
+                writeln!(out, "{key} health check of {}", check.service)
+                    .expect("a string takes it");
+            }
             Serve::Tls(tls) => {
                 writeln!(out, "{key} {}", tls.name).expect("a string takes it");
                 tls.hosts().iter().for_each(|host| tls_host(out, host));

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::snapshot::{
-    Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Rule,
-    Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend, Zone,
+    Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Policy,
+    Reach, Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable,
+    WeightedBackend, Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
@@ -22,6 +23,10 @@ fn listener(spec: &ListenerSpec) -> Value {
         Serve::Frontend(it) => frontend(it),
         Serve::Http(http) => http_listener(http),
         Serve::Tls(tls) => tls_listener(tls),
+        Serve::Health(check) => json!({
+            "health": check.service.to_string(),
+            "local_endpoints": check.local_endpoints,
+        }),
     };
     json!({ "listen": spec.key.to_string(), "serve": serve })
 }
@@ -31,7 +36,21 @@ fn frontend(frontend: &Frontend) -> Value {
         "owner": frontend.owner.to_string(),
         "exposure": frontend.exposure,
         "backends": frontend.shares.iter().map(weighted).collect::<Vec<_>>(),
+        "policy": frontend.policy.as_deref().map(policy),
         "origin": frontend.origin.to_string(),
+    })
+}
+
+fn policy(policy: &Policy) -> Value {
+    let reach = match policy.reach {
+        Reach::Cluster => "cluster",
+        Reach::Node => "node",
+        Reach::NodeFromOutside { .. } => "node-from-outside",
+    };
+    json!({
+        "affinity_seconds": policy.affinity.map(|timeout| timeout.as_secs()),
+        "reach": reach,
+        "sources": policy.sources,
     })
 }
 

@@ -3,12 +3,15 @@
 //! In: the usable endpoints of a backend, the [`Loads`] that this worker counts. Out: one
 //! endpoint. Called by `plane/l4` and `plane/l7` for every attempt.
 //!
-//! It also counts retries, for Services that have a budget of them ([`Budgets`]).
+//! It also counts retries, for Services that have a budget of them ([`Budgets`]), and remembers
+//! which endpoint a client had, for Services whose clients stay ([`Affinity`]).
 //!
 //! What is counted is keyed by [`EndpointId`] or [`BackendId`](crate::snapshot::BackendId) and
 //! outlives snapshots. Workers count apart: a shared counter would cost more than the little it
-//! adds in evenness.
+//! adds in evenness. Affinity alone is shared, since a client that changes its worker must not
+//! change its endpoint.
 
+mod affinity;
 mod budget;
 mod loads;
 mod rng;
@@ -17,6 +20,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{Endpoint, EndpointId, WeightedBackend};
 
+pub use affinity::{Affinity, StickyClient};
 pub use budget::Budgets;
 pub use loads::{InFlight, Loads};
 pub use rng::Rng;
@@ -69,7 +73,7 @@ pub fn pick_weighted<'a>(
 mod tests {
     use super::*;
 
-    fn endpoints(count: u8) -> Vec<Arc<Endpoint>> {
+    pub(super) fn endpoints(count: u8) -> Vec<Arc<Endpoint>> {
         (0..count)
             .map(|last| {
                 Arc::new(Endpoint {

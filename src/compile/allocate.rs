@@ -33,6 +33,8 @@ pub struct Allocations {
     pub(super) cluster_ips: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// By Service port.
     pub(super) node_ports: BTreeMap<BackendId, u16>,
+    /// Where load balancers ask for the health of a Service.
+    pub(super) health_ports: BTreeMap<ObjectKey, u16>,
     /// Addresses for the outside.
     pub(super) load_balancers: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// Addresses of Gateways.
@@ -47,9 +49,12 @@ pub(super) fn allocate(
     held: &Allocations,
     findings: &mut Findings,
 ) -> Allocations {
+    let mut spaces = PortSpaces::default();
+    let known = known_health_ports(services, held, &mut spaces.tcp);
     Allocations {
         cluster_ips: cluster_ips(services, settings, held, findings),
-        node_ports: node_ports(services, held, findings),
+        node_ports: node_ports(services, held, &mut spaces, findings),
+        health_ports: health_ports(services, known, &mut spaces.tcp, findings),
         load_balancers: load_balancers(services, settings, held, findings),
         gateways: BTreeMap::new(),
         certificates: BTreeMap::new(),
@@ -168,33 +173,48 @@ fn report_unserved(
     findings.push(service.subject().note(Code::UnservedAddress, field, message).help(help));
 }
 
+#[derive(Debug, Default)]
+struct PortSpaces {
+    tcp: PortSpace,
+    udp: PortSpace,
+}
+
+impl PortSpaces {
+    fn of(&mut self, transport: Transport) -> &mut PortSpace {
+        match transport {
+            Transport::Tcp => &mut self.tcp,
+            Transport::Udp => &mut self.udp,
+        }
+    }
+}
+
 fn node_ports(
     services: &Services<'_>,
     held: &Allocations,
+    spaces: &mut PortSpaces,
     findings: &mut Findings,
 ) -> BTreeMap<BackendId, u16> {
     let mut given = BTreeMap::new();
-    let mut spaces = BTreeMap::from([
-        (Transport::Tcp, PortSpace::default()),
-        (Transport::Udp, PortSpace::default()),
-    ]);
     let mut missing = Vec::new();
-    for (_, service) in services.by_age().filter(|(_, service)| has_node_ports(service)) {
+    let has_node_ports = |(_, service): &(usize, &CheckedService<'_>)| {
+        service.is_proxied() && service.exposed >= Exposed::NodePort
+    };
+    for (_, service) in services.by_age().filter(has_node_ports) {
         for port in &service.ports {
             let id = port.backend_id(service.key);
-            let Some(space) = spaces.get_mut(&port.transport) else { continue };
-            match port.node_port.or_else(|| held.node_ports.get(&id).copied()) {
+            let held = held.node_ports.get(&id).filter(|_| wants_node_ports(service));
+            match port.node_port.or_else(|| held.copied()) {
                 Some(number) => {
-                    space.take(number);
+                    spaces.of(port.transport).take(number);
                     given.insert(id, number);
                 }
-                None => missing.push((service, port, id)),
+                None if wants_node_ports(service) => missing.push((service, port, id)),
+                None => {}
             }
         }
     }
     for (service, port, id) in missing {
-        let Some(space) = spaces.get_mut(&port.transport) else { continue };
-        match space.allocate(&id.to_string()) {
+        match spaces.of(port.transport).allocate(&id.to_string()) {
             Some(number) => drop(given.insert(id, number)),
             None => {
                 let message = format!("no {} node port is left for this port", port.transport);
@@ -206,10 +226,48 @@ fn node_ports(
 }
 
 /// A LoadBalancer may do without the ones that it does not name.
-fn has_node_ports(service: &CheckedService<'_>) -> bool {
-    let is_balanced_alone = service.exposed == Exposed::LoadBalancer
-        && service.spec().allocate_load_balancer_node_ports == Some(false);
-    service.is_proxied() && service.exposed >= Exposed::NodePort && !is_balanced_alone
+fn wants_node_ports(service: &CheckedService<'_>) -> bool {
+    service.exposed != Exposed::LoadBalancer
+        || service.spec().allocate_load_balancer_node_ports != Some(false)
+}
+
+/// The ports that Services name for their health, or had before.
+fn known_health_ports(
+    services: &Services<'_>,
+    held: &Allocations,
+    space: &mut PortSpace,
+) -> BTreeMap<ObjectKey, u16> {
+    let checked = services.iter().filter(|service| service.has_health_check());
+    let known = checked.filter_map(|service| {
+        let named = service.spec().health_check_node_port.and_then(|it| u16::try_from(it).ok());
+        let held = held.health_ports.get(service.key).copied();
+        let port = named.filter(|port| *port != 0).or(held)?;
+        space.take(port);
+        Some((service.key.clone(), port))
+    });
+    known.collect()
+}
+
+fn health_ports(
+    services: &Services<'_>,
+    mut given: BTreeMap<ObjectKey, u16>,
+    space: &mut PortSpace,
+    findings: &mut Findings,
+) -> BTreeMap<ObjectKey, u16> {
+    for (_, service) in services.by_age().filter(|(_, service)| service.has_health_check()) {
+        if given.contains_key(service.key) {
+            continue;
+        }
+        match space.allocate(&format!("{} health", service.key)) {
+            Some(port) => drop(given.insert(service.key.clone(), port)),
+            None => {
+                let message = "no node port is left for health checks";
+                let field = "spec.healthCheckNodePort";
+                findings.push(service.subject().error(Code::PoolExhausted, field, message));
+            }
+        }
+    }
+    given
 }
 
 /// Where each LoadBalancer listens: where its status says, else at the address that it asks for,

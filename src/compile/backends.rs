@@ -1,5 +1,6 @@
 //! Service ports × members → backends.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use super::address::Family;
 use super::endpoints::{Member, Sources};
 use super::report::Findings;
 use super::services::{CheckedPort, CheckedService, Exposed, Services};
+use super::this_node::ThisNode;
+use super::topology::{self, Candidate, Used};
 
 /// The backends of every Service, in the order of [`Services::iter`].
 #[derive(Debug)]
@@ -32,12 +35,14 @@ impl Backends {
     pub(super) fn build(
         services: &Services<'_>,
         sources: &Sources<'_>,
+        node: &ThisNode,
         findings: &mut Findings,
     ) -> Self {
         let build = |(place, service): (usize, &CheckedService<'_>)| {
             let members = sources.members(place, service, findings);
             let ports = service.ports.iter();
-            let ports = ports.map(|port| PortBackends::build(service, port, &members)).collect();
+            let ports =
+                ports.map(|port| PortBackends::build(service, port, &members, node)).collect();
             let is_headless = service.exposed == Exposed::Headless;
             ServiceBackends { ports, members: if is_headless { members } else { Vec::new() } }
         };
@@ -57,6 +62,15 @@ impl ServiceBackends {
         families.iter().find(|(it, _)| *it == family).map(|(_, backend)| backend)
     }
 
+    /// How many pods of this node are ready, by addresses of one family; known where a policy asks
+    /// for it.
+    pub(super) fn ready_here(&self, family: Family) -> usize {
+        let ports = 0..self.ports.len();
+        let backends = ports.filter_map(|port| self.for_family(port, family));
+        let ready = backends.flat_map(|it| &it.local).filter(|it| it.ready);
+        ready.map(|it| it.id.ip()).collect::<BTreeSet<_>>().len()
+    }
+
     /// What a rule leads to: the primary family, or another one if only that has endpoints.
     pub(super) fn for_rule(&self, port: usize) -> Option<&Arc<Backend>> {
         let PortBackends(families) = self.ports.get(port)?;
@@ -67,10 +81,15 @@ impl ServiceBackends {
 }
 
 impl PortBackends {
-    fn build(service: &CheckedService<'_>, port: &CheckedPort, members: &[Member]) -> Self {
+    fn build(
+        service: &CheckedService<'_>,
+        port: &CheckedPort,
+        members: &[Member],
+        node: &ThisNode,
+    ) -> Self {
         let of_family = |family: &Family| {
             let members = members.iter().filter(|member| Family::of(member.address) == *family);
-            (*family, Arc::new(backend(service, port, members)))
+            (*family, Arc::new(backend(service, port, members, node)))
         };
         Self(service.families.iter().map(of_family).collect())
     }
@@ -80,43 +99,48 @@ fn backend<'a>(
     service: &CheckedService<'_>,
     port: &CheckedPort,
     members: impl Iterator<Item = &'a Member>,
+    node: &ThisNode,
 ) -> Backend {
-    let mut endpoints: Vec<Arc<Endpoint>> =
-        members.flat_map(|member| endpoints(member, port)).map(Arc::new).collect();
+    let mut candidates: Vec<Candidate<'a>> =
+        members.flat_map(|member| candidates(member, port)).collect();
     // An address may be told of several times: the one that is not terminating wins.
-    endpoints.sort_by_key(|it| (it.id, it.terminating, !it.ready, !it.serving));
-    endpoints.dedup_by_key(|it| it.id);
+    candidates.sort_by_key(|Candidate { endpoint: it, .. }| {
+        (it.id, it.terminating, !it.ready, !it.serving)
+    });
+    candidates.dedup_by_key(|it| it.endpoint.id);
+    let Used { topology, cluster, local } =
+        topology::used(&candidates, service.policy.asks_for_local(), node);
     Backend {
         id: port.backend_id(service.key),
         port: port.number,
         app_protocol: port.app_protocol,
-        usable: usable(&endpoints),
-        endpoints,
+        endpoints: candidates.into_iter().map(|it| it.endpoint).collect(),
+        usable: cluster,
+        local,
+        topology,
         origin: service.stored.origin.clone(),
         field: port.field.clone(),
     }
 }
 
-fn endpoints<'a>(member: &'a Member, port: &'a CheckedPort) -> impl Iterator<Item = Endpoint> {
-    let joined =
-        member.ports.iter().filter(|it| it.transport == port.transport && it.name == port.name);
-    joined.map(|it| Endpoint {
-        id: EndpointId(SocketAddr::new(member.address, it.number)),
-        ready: member.ready,
-        serving: member.serving,
-        terminating: member.terminating,
-        pod: member.pod.clone(),
-        node: member.node.clone(),
-        zone: member.zone.clone(),
-        origin: member.origin.clone(),
+fn candidates<'a>(
+    member: &'a Member,
+    port: &CheckedPort,
+) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
+    let (transport, name) = (port.transport, port.name.clone());
+    let joined = member.ports.iter().filter(move |it| it.transport == transport && it.name == name);
+    joined.map(|it| Candidate {
+        endpoint: Arc::new(Endpoint {
+            id: EndpointId(SocketAddr::new(member.address, it.number)),
+            ready: member.ready,
+            serving: member.serving,
+            terminating: member.terminating,
+            pod: member.pod.clone(),
+            node: member.node.clone(),
+            zone: member.zone.clone(),
+            origin: member.origin.clone(),
+        }),
+        hints: member.hints.as_ref(),
+        is_here: member.is_here,
     })
-}
-
-/// The ready ones; if there are none, those that serve while terminating (KEP-1669).
-fn usable(endpoints: &[Arc<Endpoint>]) -> Vec<Arc<Endpoint>> {
-    let ready: Vec<_> = endpoints.iter().filter(|it| it.ready).cloned().collect();
-    if !ready.is_empty() {
-        return ready;
-    }
-    endpoints.iter().filter(|it| it.serving && it.terminating).cloned().collect()
 }

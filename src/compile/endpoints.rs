@@ -22,6 +22,8 @@ use crate::store::{Objects, Stored};
 use super::address::Family;
 use super::report::{Findings, Subject};
 use super::services::{CheckedService, Exposed, Services};
+use super::this_node::ThisNode;
+use super::topology::Hints;
 
 use pods::PodIndex;
 
@@ -37,6 +39,10 @@ pub(super) struct Member {
     pub(super) pod: Option<Arc<str>>,
     pub(super) node: Option<Arc<str>>,
     pub(super) zone: Option<Arc<str>>,
+    /// Whether it runs on this node.
+    pub(super) is_here: bool,
+    /// For whom it is meant.
+    pub(super) hints: Option<Hints>,
     /// Shared by the members that serve the same ports.
     pub(super) ports: Arc<[MemberPort]>,
     /// Of the object that names it.
@@ -54,6 +60,7 @@ pub(super) struct MemberPort {
 /// Everything that says who is behind which Service, ready to be asked.
 #[derive(Debug)]
 pub(super) struct Sources<'a> {
+    node: &'a ThisNode,
     pods: PodIndex<'a>,
     /// By place of the Service.
     slices: BTreeMap<usize, Vec<(&'a ObjectKey, &'a Stored<EndpointSlice>)>>,
@@ -64,6 +71,7 @@ impl<'a> Sources<'a> {
     pub(super) fn index(
         objects: &'a Objects,
         services: &Services<'a>,
+        node: &'a ThisNode,
         findings: &mut Findings,
     ) -> Self {
         let mut slices = BTreeMap::<usize, Vec<_>>::new();
@@ -83,7 +91,7 @@ impl<'a> Sources<'a> {
                 }
             }
         }
-        Self { pods: PodIndex::new(objects, findings), slices, endpoints }
+        Self { node, pods: PodIndex::new(objects, node, findings), slices, endpoints }
     }
 
     /// Everyone behind a Service, of its families only, in the order of their objects.
@@ -98,11 +106,13 @@ impl<'a> Sources<'a> {
         }
         let mut members = Vec::new();
         for (key, stored) in self.slices.get(&place).into_iter().flatten() {
-            slices::members(key, stored, service, findings, &mut members);
+            slices::members(key, stored, service, self.node, findings, &mut members);
         }
         if members.is_empty() && !self.slices.contains_key(&place) {
             let mirrored = self.endpoints.get(&place);
-            mirrored.inspect(|stored| slices::mirrored(stored, service, findings, &mut members));
+            mirrored.inspect(|stored| {
+                slices::mirrored(stored, service, self.node, findings, &mut members);
+            });
         }
         self.pods.members(service, findings, &mut members);
         members.retain(|member| service.families.contains(&Family::of(member.address)));

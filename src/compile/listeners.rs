@@ -11,15 +11,17 @@ use std::sync::Arc;
 
 use crate::manifest::{Code, Kind, ObjectRef};
 use crate::snapshot::{
-    Backend, BackendId, Exposure, Frontend, ListenerSpec, Serve, SocketKey, WeightedBackend,
+    Backend, BackendId, Exposure, Frontend, HealthCheck, ListenerSpec, Serve, SocketKey, Transport,
+    WeightedBackend,
 };
 
 use super::address::{Family, parse_ip};
 use super::allocate::Allocations;
 use super::backends::{Backends, ServiceBackends};
 use super::report::{Findings, named};
-use super::services::{CheckedPort, CheckedService, Services};
+use super::services::{CheckedService, Services};
 use super::settings::{NodePortAddresses, Settings};
+use super::this_node::ThisNode;
 
 /// Opens `sockets` and every address of every Service, as far as they do not clash.
 pub(super) fn open(
@@ -27,10 +29,11 @@ pub(super) fn open(
     backends: &Backends,
     allocations: &Allocations,
     settings: &Settings,
+    node: &ThisNode,
     sockets: Vec<ListenerSpec>,
     findings: &mut Findings,
 ) -> BTreeMap<SocketKey, Arc<ListenerSpec>> {
-    let mut opened = Opened { listeners: BTreeMap::new(), settings, findings };
+    let mut opened = Opened { listeners: BTreeMap::new(), settings, node, findings };
     for spec in sockets {
         opened.listeners.entry(spec.key).or_insert_with(|| Arc::new(spec));
     }
@@ -38,6 +41,9 @@ pub(super) fn open(
         let Some(backends) = backends.of(place) else { continue };
         for (exposure, ip) in addresses(service, allocations, settings) {
             opened.expose(service, backends, exposure, ip, allocations);
+        }
+        if let Some(port) = allocations.health_ports.get(service.key) {
+            opened.check_health(service, backends, *port);
         }
     }
     opened.listeners
@@ -68,10 +74,8 @@ fn addresses(
 ) -> Vec<(Exposure, IpAddr)> {
     let of = |addresses: Option<&Vec<IpAddr>>| addresses.cloned().unwrap_or_default();
     let external = service.spec().external_ips.iter().filter_map(|text| parse_ip(text));
-    let every_node: Vec<IpAddr> = match &settings.nodeport_addresses {
-        NodePortAddresses::All => service.families.iter().map(|it| it.wildcard()).collect(),
-        NodePortAddresses::Only(addresses) => addresses.clone(),
-    };
+    let external = external.filter(|_| settings.external_ips);
+    let every_node = node_addresses(service, settings);
     let cluster_ips = of(allocations.cluster_ips.get(service.key));
     let load_balancers = of(allocations.load_balancers.get(service.key));
     let mut all: Vec<(Exposure, IpAddr)> = Vec::new();
@@ -82,9 +86,18 @@ fn addresses(
     all
 }
 
+/// Where node ports are.
+fn node_addresses(service: &CheckedService<'_>, settings: &Settings) -> Vec<IpAddr> {
+    match &settings.nodeport_addresses {
+        NodePortAddresses::All => service.families.iter().map(|it| it.wildcard()).collect(),
+        NodePortAddresses::Only(addresses) => addresses.clone(),
+    }
+}
+
 struct Opened<'a> {
     listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
     settings: &'a Settings,
+    node: &'a ThisNode,
     findings: &'a mut Findings,
 }
 
@@ -97,6 +110,7 @@ impl Opened<'_> {
         ip: IpAddr,
         allocations: &Allocations,
     ) {
+        let policy = service.policy.at(exposure, ip, self.node);
         for (place, port) in service.ports.iter().enumerate() {
             let number = match exposure {
                 Exposure::NodePort => {
@@ -115,21 +129,36 @@ impl Opened<'_> {
                 exposure,
                 origin: service.stored.origin.clone(),
                 shares: vec![WeightedBackend::all(backend.clone())],
+                policy: policy.clone(),
             };
-            self.listen(service, port, key, frontend);
+            let part = if exposure == Exposure::NodePort { "nodePort" } else { "port" };
+            let field = format!("{}.{part}", port.field);
+            self.listen(service, &field, key, Serve::Frontend(Arc::new(frontend)));
         }
     }
 
-    fn listen(
+    /// Tells load balancers whether this node has pods of the Service.
+    fn check_health(
         &mut self,
         service: &CheckedService<'_>,
-        port: &CheckedPort,
-        key: SocketKey,
-        frontend: Frontend,
+        backends: &ServiceBackends,
+        port: u16,
     ) {
-        let Some(other) = self.occupant(key, &frontend) else {
-            let spec = ListenerSpec { key, serve: Serve::Frontend(Arc::new(frontend)) };
-            self.listeners.insert(key, Arc::new(spec));
+        for ip in node_addresses(service, self.settings) {
+            let check = HealthCheck {
+                service: service.key.clone(),
+                local_endpoints: backends.ready_here(Family::of(ip)),
+                origin: service.stored.origin.clone(),
+            };
+            let key = SocketKey { transport: Transport::Tcp, addr: SocketAddr::new(ip, port) };
+            let field = "spec.healthCheckNodePort";
+            self.listen(service, field, key, Serve::Health(Arc::new(check)));
+        }
+    }
+
+    fn listen(&mut self, service: &CheckedService<'_>, field: &str, key: SocketKey, serve: Serve) {
+        let Some(other) = self.occupant(key, &serve) else {
+            self.listeners.insert(key, Arc::new(ListenerSpec { key, serve }));
             return;
         };
         let (who, help) = match &other.serve {
@@ -138,17 +167,23 @@ impl Opened<'_> {
             }
             Serve::Http(http) => of_http_or_tls(&http.name),
             Serve::Tls(tls) => of_http_or_tls(&tls.name),
+            Serve::Health(check) => {
+                let who = named(Kind::Service, &check.service, &check.origin);
+                (format!("the health check of {who}"), None)
+            }
         };
-        let part = if frontend.exposure == Exposure::NodePort { "nodePort" } else { "port" };
-        let message = format!("{key} ({}) is taken by {who}", frontend.exposure);
-        let field = format!("{}.{part}", port.field);
-        let mut finding = service.subject().error(Code::AddressClash, &field, message);
+        let what = match &serve {
+            Serve::Frontend(frontend) => frontend.exposure.to_string(),
+            Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => "health check".to_owned(),
+        };
+        let message = format!("{key} ({what}) is taken by {who}");
+        let mut finding = service.subject().error(Code::AddressClash, field, message);
         finding.help = help.map(str::to_owned);
         self.findings.push(finding);
     }
 
     /// Who listens there already: on the socket, or on a wildcard that this would take a part of.
-    fn occupant(&self, key: SocketKey, wanted: &Frontend) -> Option<Arc<ListenerSpec>> {
+    fn occupant(&self, key: SocketKey, wanted: &Serve) -> Option<Arc<ListenerSpec>> {
         let at = |ip: IpAddr| {
             let addr = SocketAddr::new(ip, key.addr.port());
             self.listeners.get(&SocketKey { addr, ..key })
@@ -163,9 +198,11 @@ impl Opened<'_> {
             others.push(at(Family::of(ip).wildcard()));
         }
         // A Service that takes a part of its own wildcard takes nothing from anyone.
-        let is_own = |other: &&Arc<ListenerSpec>| match &other.serve {
-            Serve::Frontend(other) => other.owner == wanted.owner && other.shares == wanted.shares,
-            Serve::Http(_) | Serve::Tls(_) => false,
+        let is_own = |other: &&Arc<ListenerSpec>| match (&other.serve, wanted) {
+            (Serve::Frontend(other), Serve::Frontend(wanted)) => {
+                other.owner == wanted.owner && other.shares == wanted.shares
+            }
+            _ => false,
         };
         others.into_iter().flatten().find(|other| !is_own(other)).cloned()
     }

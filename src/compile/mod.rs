@@ -23,7 +23,9 @@ mod report;
 mod services;
 mod settings;
 pub mod status;
+mod this_node;
 mod tls;
+mod topology;
 mod zone;
 
 #[cfg(test)]
@@ -32,7 +34,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::{Generation, RouteTable, Snapshot};
+use crate::snapshot::{RouteTable, Snapshot};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
@@ -47,6 +49,7 @@ use endpoints::Sources;
 use references::References;
 use report::Findings;
 use services::Services;
+use this_node::ThisNode;
 use tls::Certificates;
 
 /// What a compilation gives.
@@ -70,9 +73,10 @@ pub fn compile(
     let mut findings = Findings::default();
 
     // L4: Services, who is behind them, and where they are reachable.
+    let node = ThisNode::new(objects, settings);
     let services = Services::parse(objects, settings, &mut findings);
-    let sources = Sources::index(objects, &services, &mut findings);
-    let backends = Backends::build(&services, &sources, &mut findings);
+    let sources = Sources::index(objects, &services, &node, &mut findings);
+    let backends = Backends::build(&services, &sources, &node, &mut findings);
     let allocations = allocate::allocate(&services, settings, held, &mut findings);
 
     // L7: whose requests go to them, under which names and certificates.
@@ -94,18 +98,23 @@ pub fn compile(
     );
 
     // What the planes read.
-    let listeners =
-        listeners::open(&services, &backends, &allocations, settings, sockets, &mut findings);
+    let listeners = listeners::open(
+        &services,
+        &backends,
+        &allocations,
+        settings,
+        &node,
+        sockets,
+        &mut findings,
+    );
     let zone = zone::build(objects, &services, &backends, &allocations, settings);
-    let snapshot = Snapshot {
-        generation: Generation::default(),
-        synced: false,
-        backends: listeners::reached(&listeners),
-        listeners,
-        zone: Arc::new(zone),
-    };
     Compiled {
-        snapshot,
+        snapshot: Snapshot {
+            backends: listeners::reached(&listeners),
+            listeners,
+            zone: Arc::new(zone),
+            ..Snapshot::default()
+        },
         report: findings.into_report(objects),
         allocations: Allocations {
             certificates: certificates.into_readings(),

@@ -4,6 +4,7 @@
 //! costs that port only.
 
 mod features;
+mod policy;
 mod ports;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use super::order::Seniority;
 use super::report::{Findings, Subject};
 use super::settings::Settings;
 
+pub(super) use policy::CheckedPolicy;
 pub(super) use ports::{CheckedPort, Target};
 
 /// Every Service, by key and by age.
@@ -38,6 +40,8 @@ pub(super) struct CheckedService<'a> {
     /// Virtual addresses that it names itself.
     pub(super) cluster_ips: Vec<IpAddr>,
     pub(super) ports: Vec<CheckedPort>,
+    /// What it says about its traffic.
+    pub(super) policy: CheckedPolicy,
 }
 
 /// How far a Service reaches.
@@ -115,8 +119,9 @@ impl<'a> CheckedService<'a> {
         let cluster_ips = cluster_ips(spec, exposed, subject, findings);
         let families = families(spec, exposed, &cluster_ips, settings, subject, findings);
         let ports = ports::parse(spec, exposed, subject, findings);
-        features::check(&stored.object, exposed, subject, findings);
-        Self { key, stored, exposed, families, cluster_ips, ports }
+        features::check(&stored.object, exposed, settings, subject, findings);
+        let policy = CheckedPolicy::parse(spec, exposed, settings, subject, findings);
+        Self { key, stored, exposed, families, cluster_ips, ports, policy }
     }
 
     pub(super) fn spec(&self) -> &'a ServiceSpec {
@@ -125,6 +130,11 @@ impl<'a> CheckedService<'a> {
 
     pub(super) fn subject(&self) -> Subject<'a> {
         Subject::new(Kind::Service, self.key, self.stored)
+    }
+
+    /// Whether load balancers are told which nodes have pods of it: only then does it matter.
+    pub(super) fn has_health_check(&self) -> bool {
+        self.is_proxied() && self.exposed == Exposed::LoadBalancer && self.policy.external_local
     }
 
     /// Whether rutter proxies it: it has a virtual address, and no label gives it to another

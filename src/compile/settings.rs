@@ -34,6 +34,8 @@ pub struct Settings {
     pub gateway_pool: Vec<AddressRange>,
     /// Where NodePorts listen.
     pub nodeport_addresses: NodePortAddresses,
+    /// Whether `spec.externalIPs` are served (KEP-5707, CVE-2020-8554).
+    pub external_ips: bool,
     /// Time to live of DNS answers, in seconds.
     pub dns_ttl: u32,
 }
@@ -84,6 +86,7 @@ impl Default for Settings {
             lb_pool: Vec::new(),
             gateway_pool: Vec::new(),
             nodeport_addresses: NodePortAddresses::All,
+            external_ips: true,
             dns_ttl: 5,
         }
     }

@@ -3,10 +3,12 @@
 mod certificates;
 mod gateways;
 mod grants;
+mod policies;
 mod properties;
 mod routes;
 mod schema;
 mod services;
+mod topology;
 mod values;
 
 use std::sync::Arc;
@@ -113,7 +115,7 @@ fn frontends(compiled: &Compiled) -> Vec<String> {
     listeners
         .filter_map(|(key, spec)| match &spec.serve {
             Serve::Frontend(frontend) => Some(line((key, frontend))),
-            Serve::Http(_) | Serve::Tls(_) => None,
+            Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => None,
         })
         .collect()
 }

@@ -66,6 +66,10 @@ pub struct Args {
     #[arg(long, value_name = "IP|CIDR|primary", value_delimiter = ',')]
     pub nodeport_addresses: Vec<String>,
 
+    /// Whether spec.externalIPs of Services are served [default: on]
+    #[arg(long, value_name = "on|off")]
+    pub external_ips: Option<String>,
+
     /// Where DNS listens; auto is the tenth address of the service CIDR, port 53 [default: auto]
     #[arg(long, value_name = "ADDR:PORT|auto|off")]
     pub dns_listen: Option<String>,
@@ -118,6 +122,7 @@ impl Args {
             ("lb-pool", self.lb_pool.clone()),
             ("gateway-pool", self.gateway_pool.clone()),
             ("nodeport-addresses", self.nodeport_addresses.clone()),
+            ("external-ips", one(&self.external_ips)),
             ("dns-listen", one(&self.dns_listen)),
             ("dns-ttl", one(&self.dns_ttl)),
             ("admin", one(&self.admin)),
@@ -131,4 +136,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 22;
+const OPTIONS: usize = 23;

@@ -142,6 +142,7 @@ fn settings(layers: &mut Layers) -> Settings {
         lb_pool: layers.many("lb-pool", default.lb_pool, parse::address_range),
         gateway_pool: layers.many("gateway-pool", default.gateway_pool, parse::address_range),
         nodeport_addresses: nodeport_addresses(layers, &node_ips),
+        external_ips: layers.one("external-ips", default.external_ips, parse::on_or_off),
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
         node_ips,
     }

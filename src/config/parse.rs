@@ -31,6 +31,14 @@ pub(super) fn port_or_off(text: &str) -> Result<Option<u16>, String> {
     }
 }
 
+pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither on nor off")),
+    }
+}
+
 pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
     let net: IpNet =
         text.parse().map_err(|_| format!("{text:?} is not a CIDR, such as 127.96.0.0/16"))?;

@@ -111,6 +111,10 @@ fn listener<'a>(
                 format!("{key} ({} of {})", frontend.exposure, frontend.owner),
                 Some("L4: every request goes there, whatever its host".to_owned()),
             ),
+            (None, Serve::Health(check)) => (
+                format!("{key} (health check)"),
+                Some(format!("it tells the health of Service {}", check.service)),
+            ),
             (None, Serve::Http(_) | Serve::Tls(_)) => {
                 (key.to_string(), Some("TLS is not looked into".to_owned()))
             }

@@ -12,6 +12,7 @@
 
 mod http;
 mod name;
+mod policy;
 mod question;
 mod rule;
 mod socket;
@@ -27,7 +28,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Finding, Origin};
-use crate::snapshot::{Backend, Endpoint, Reason, Snapshot};
+use crate::snapshot::{Backend, Endpoint, Reason, Snapshot, Topology};
 
 pub use question::{
     HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion, TlsQuestion,
@@ -122,23 +123,36 @@ impl Explanation {
         })
     }
 
-    /// Lists the endpoints of a backend and who would get the next unit of work.
-    fn endpoints(&mut self, backend: &Backend) {
-        let usable = backend.usable.len();
-        let verdict = match usable {
-            0 => format!("none of {} can take new work", backend.endpoints.len()),
-            1 => "the only one that can take new work".to_owned(),
-            _ => format!("one of {usable}: the less busy of two random ones"),
+    /// Lists the endpoints of a backend and who would get the next unit of work; `is_local`: of a
+    /// client that gets endpoints of this node only.
+    fn endpoints(&mut self, backend: &Backend, is_local: bool) {
+        let used = if is_local { &backend.local } else { &backend.usable };
+        let near = match backend.topology {
+            _ if is_local => " on this node",
+            Topology::Anywhere => "",
+            Topology::SameZone => " in this zone",
+            Topology::SameNode => " on this node by hints",
         };
-        let candidates = backend.endpoints.iter().map(|endpoint| candidate(backend, endpoint));
+        let verdict = match used.len() {
+            0 => format!("none of {} can take new work{near}", backend.endpoints.len()),
+            1 => format!("the only one that can take new work{near}"),
+            count => format!("one of {count}{near}: the less busy of two random ones"),
+        };
+        let candidates = backend.endpoints.iter().map(|it| candidate(backend, it, is_local));
         self.step("endpoint", verdict).candidates = candidates.collect();
     }
 }
 
-fn candidate(backend: &Backend, endpoint: &Endpoint) -> Candidate {
-    let taken = backend.usable.iter().any(|usable| usable.id == endpoint.id);
+fn candidate(backend: &Backend, endpoint: &Endpoint, is_local: bool) -> Candidate {
+    let used = if is_local { &backend.local } else { &backend.usable };
+    let taken = used.iter().any(|it| it.id == endpoint.id);
     let why = match (endpoint.ready, endpoint.serving, endpoint.terminating) {
-        (true, _, _) => "ready",
+        (true, _, _) if taken => "ready",
+        (true, _, _) if is_local => "ready, but not on this node",
+        (true, _, _) => match backend.topology {
+            Topology::SameNode => "ready, but its hints are not for this node",
+            Topology::SameZone | Topology::Anywhere => "ready, but its hints are not for this zone",
+        },
         (false, true, true) if taken => "terminating, but no other is ready",
         (false, _, true) => "terminating",
         (false, _, false) => "not ready",

@@ -49,6 +49,8 @@ pub struct SocketQuestion {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// The client.
+    pub from: Option<IpAddr>,
 }
 
 /// A TLS connection.
@@ -141,7 +143,11 @@ impl Question {
                 pairs.extend(fields.map(|(name, value)| ("header", format!("{name}: {value}"))));
                 question.from
             }
-            Self::Socket(_) | Self::Tls(_) => {
+            Self::Socket(question) => {
+                pairs.push(("url", self.to_string()));
+                question.from
+            }
+            Self::Tls(_) => {
                 pairs.push(("url", self.to_string()));
                 None
             }
@@ -208,7 +214,7 @@ impl Question {
         let port = port.ok_or_else(|| QuestionError::Port(url.to_owned()))?;
         Ok(match transport {
             Some(transport) => {
-                Self::Socket(SocketQuestion { transport, host: host.to_owned(), port })
+                Self::Socket(SocketQuestion { transport, host: host.to_owned(), port, from })
             }
             None => Self::Tls(TlsQuestion { host: host.to_ascii_lowercase(), port }),
         })

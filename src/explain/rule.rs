@@ -265,7 +265,7 @@ fn service(target: &Target, explanation: &mut Explanation) {
     if let Some(tls) = &target.tls {
         explanation.step("TLS to the backend", secured(tls));
     }
-    explanation.endpoints(backend);
+    explanation.endpoints(backend, false);
 }
 
 fn secured(tls: &UpstreamTls) -> String {

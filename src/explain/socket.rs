@@ -1,11 +1,15 @@
 //! The way of a connection or datagram: address, frontend, endpoint.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use super::{Candidate, Explanation, Place, SocketQuestion, rule};
+use super::{Candidate, Explanation, Place, SocketQuestion, policy, rule};
 use crate::manifest::Kind;
 use crate::snapshot::zone::{Outcome, Query};
-use crate::snapshot::{Frontend, ListenerSpec, Reason, Serve, Snapshot, SocketKey, Transport};
+use crate::snapshot::{
+    Backend, Frontend, HealthCheck, ListenerSpec, Reach, Reason, Serve, Snapshot, SocketKey,
+    Transport,
+};
 
 pub(super) fn explain(
     snapshot: &Snapshot,
@@ -24,7 +28,8 @@ pub(super) fn explain(
             let next = "ask for tls:// and a server name to see who takes it";
             looked_into(spec.key, "TLS", &tls.name, next, explanation);
         }
-        Serve::Frontend(frontend) => carried(frontend, spec.key, explanation),
+        Serve::Frontend(frontend) => carried(frontend, spec.key, question.from, explanation),
+        Serve::Health(check) => health_check(check, spec.key, explanation),
     }
 }
 
@@ -82,6 +87,7 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
                 Serve::Frontend(frontend) => frontend.owner.to_string(),
                 Serve::Http(http) => format!("HTTP listener {:?}", http.name),
                 Serve::Tls(tls) => format!("TLS listener {:?}", tls.name),
+                Serve::Health(check) => format!("the health check of Service {}", check.service),
             },
             place: None,
         })
@@ -95,34 +101,81 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
     explanation.end("the client is refused");
 }
 
-pub(super) fn carried(frontend: &Frontend, key: SocketKey, explanation: &mut Explanation) {
+pub(super) fn health_check(check: &HealthCheck, key: SocketKey, explanation: &mut Explanation) {
+    let verdict = format!("{key} is the healthCheckNodePort of Service {}", check.service);
+    let step = explanation.step("health", verdict);
+    step.place = Place::new(&check.origin, "spec.healthCheckNodePort");
+    let status = if check.local_endpoints > 0 { "200" } else { "503" };
+    let count = check.local_endpoints;
+    explanation.end(format!("load balancers get {status}: {count} ready endpoints on this node"));
+}
+
+/// `from` is the client, which matters where policies do.
+pub(super) fn carried(
+    frontend: &Frontend,
+    key: SocketKey,
+    from: Option<IpAddr>,
+    explanation: &mut Explanation,
+) {
     let verdict = format!("{key} is the {} of {}", frontend.exposure, frontend.owner);
     let step = explanation.step("frontend", verdict);
-    let backends = frontend.shares.iter().filter_map(|share| share.backend());
     step.place = match frontend.shares.first().and_then(|share| share.backend()) {
         Some(backend) if frontend.owner.kind == Kind::Service => {
             Place::new(&backend.origin, &backend.field)
         }
         _ => Place::new(&frontend.origin, ""),
     };
-    let mut refused = format!("{} has no backend", frontend.owner);
     rule::by_weight(&frontend.shares, Place::new(&frontend.origin, ""), explanation);
-    let mut usable = Vec::new();
+    if let Some(policy) = &frontend.policy {
+        policy::explain(policy, &frontend.origin, from, explanation);
+    }
+    let is_local = from.map_or_else(
+        || frontend.policy.as_ref().is_some_and(|it| it.reach != Reach::Cluster),
+        |from| frontend.is_local_for(from),
+    );
     for share in &frontend.shares {
-        match &share.target {
-            Ok(target) => explanation.endpoints(&target.backend),
-            Err(failure) => refused = failure.detail.to_string(),
+        if let Ok(target) = &share.target {
+            explanation.endpoints(&target.backend, is_local);
         }
-        let backend = share.backend().filter(|it| share.weight > 0 && !it.usable.is_empty());
-        usable.extend(backend.map(|it| format!("it goes to an endpoint of {}", it.id)));
     }
-    if !usable.is_empty() {
-        return explanation.end(usable.join("; or "));
+    let refused = from.filter(|from| !frontend.admits(*from)).map(|_| Reason::SourceNotAllowed);
+    let outcome = match refused {
+        Some(reason) => lost(key.transport, reason, ""),
+        None => outcome(frontend, key.transport, is_local),
+    };
+    explanation.end(outcome);
+}
+
+/// Where it goes, or why it goes nowhere.
+fn outcome(frontend: &Frontend, transport: Transport, is_local: bool) -> String {
+    let weighty = || frontend.shares.iter().filter(|share| share.weight > 0);
+    let backends = || weighty().filter_map(|share| share.backend());
+    let used = |it: &&Arc<Backend>| !if is_local { &it.local } else { &it.usable }.is_empty();
+    let ways: Vec<_> =
+        backends().filter(used).map(|it| format!("it goes to an endpoint of {}", it.id)).collect();
+    if !ways.is_empty() {
+        return ways.join("; or ");
     }
-    let what = match key.transport {
+    if backends().any(|it| !it.usable.is_empty()) {
+        return lost(transport, Reason::NoLocalEndpoint, "");
+    }
+    if backends().next().is_some() {
+        return lost(transport, Reason::NoReadyEndpoint, "");
+    }
+    let failed = frontend.shares.iter().find_map(|share| share.target.as_ref().err());
+    let detail = failed.map(|failure| failure.detail.to_string());
+    let detail = detail.unwrap_or_else(|| format!("{} has no backend", frontend.owner));
+    lost(transport, Reason::NoService, &detail)
+}
+
+/// What the client sees. `detail` is said in place of the reason, where there is one.
+fn lost(transport: Transport, reason: Reason, detail: &str) -> String {
+    let is_dropped = matches!(reason, Reason::NoLocalEndpoint | Reason::SourceNotAllowed);
+    let what = match transport {
         Transport::Tcp => "the connection is reset at once",
+        Transport::Udp if is_dropped => "the datagram is dropped",
         Transport::Udp => "the datagram is refused at once",
     };
-    let why = if backends.count() > 0 { Reason::NoReadyEndpoint.to_string() } else { refused };
-    explanation.end(format!("{what}: {why}"));
+    let why = if detail.is_empty() { reason.as_str() } else { detail };
+    format!("{what}: {why}")
 }

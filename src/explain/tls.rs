@@ -18,7 +18,8 @@ pub(super) fn explain(
 ) {
     let Some(spec) = socket(snapshot, question, explanation) else { return };
     match &spec.serve {
-        Serve::Frontend(frontend) => socket::carried(frontend, spec.key, explanation),
+        Serve::Frontend(frontend) => socket::carried(frontend, spec.key, None, explanation),
+        Serve::Health(check) => socket::health_check(check, spec.key, explanation),
         Serve::Http(http) => {
             let table = http.tls.as_deref();
             ends_in_http(table, question.server_name(), now, explanation);
@@ -70,7 +71,7 @@ fn refusal(spec: &ListenerSpec, server_name: &str) -> Option<String> {
         Serve::Tls(tls) if tls.select(server_name).is_some() => None,
         Serve::Tls(_) => Some(format!("none of its listeners is for {}", shown(server_name))),
         Serve::Http(http) if http.tls.is_some() => None,
-        Serve::Http(_) => Some("it speaks no TLS".to_owned()),
+        Serve::Http(_) | Serve::Health(_) => Some("it speaks no TLS".to_owned()),
         Serve::Frontend(_) => Some("L4: everything goes there, whatever its name".to_owned()),
     }
 }
@@ -124,7 +125,7 @@ fn served(
     };
     route(routes, server_name, explanation);
     match routes.select(server_name) {
-        Some(frontend) => socket::carried(frontend, spec.key, explanation),
+        Some(frontend) => socket::carried(frontend, spec.key, None, explanation),
         None => explanation.end(reset(Reason::NoRoute)),
     }
 }

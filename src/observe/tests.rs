@@ -19,6 +19,8 @@ fn backend(name: &str) -> Arc<Backend> {
         app_protocol: Default::default(),
         endpoints: Vec::new(),
         usable: Vec::new(),
+        local: Vec::new(),
+        topology: Default::default(),
         origin: Default::default(),
         field: "".into(),
     })

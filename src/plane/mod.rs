@@ -9,6 +9,7 @@
 //! Invariant: network input never panics.
 
 pub mod dns;
+pub mod health;
 pub mod l4;
 pub mod l7;
 pub mod listeners;
@@ -21,17 +22,18 @@ mod tests;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::balance::{Loads, Rng};
+use crate::balance::{Affinity, Loads, Rng};
 use crate::life::Drain;
 use crate::observe::Observer;
 use crate::snapshot::SocketKey;
 use crate::snapshot::cell::CachedReader;
 
 /// What one worker thread owns and its planes share. Nothing in it is shared with other threads
-/// on the hot path.
+/// on the hot path, but for the affinity of the Services that ask for it.
 #[derive(Debug)]
 pub struct Local {
     /// Number of the worker, from 0.
@@ -40,6 +42,8 @@ pub struct Local {
     pub snapshot: CachedReader,
     /// What this worker has in flight, by endpoint.
     pub loads: Loads,
+    /// Which endpoints clients had last, by whichever worker.
+    pub affinity: Arc<Affinity>,
     /// Randomness for picks.
     pub rng: RefCell<Rng>,
     /// What TLS towards clients needs, by certificate.

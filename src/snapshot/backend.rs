@@ -98,8 +98,26 @@ pub struct Backend {
     /// Those that receive new work: the ready ones; if none is ready, those that serve while
     /// terminating (KEP-1669). A subset of `endpoints` in the same order.
     pub usable: Vec<Arc<Endpoint>>,
+    /// The same among those of this node, whatever their hints; empty where no policy of the
+    /// Service asks for it.
+    pub local: Vec<Arc<Endpoint>>,
+    /// What `usable` is limited to.
+    pub topology: Topology,
     /// Where the Service is written.
     pub origin: Origin,
     /// The port's field in it: `spec.ports[0]`.
     pub field: Arc<str>,
+}
+
+/// How near the endpoints are that receive new work, as their hints have it (KEP-2433, KEP-3015).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// Anywhere: not all ready endpoints have hints, or none is meant for here.
+    #[default]
+    Anywhere,
+    /// Those meant for the zone of this node.
+    SameZone,
+    /// Those meant for this node.
+    SameNode,
 }

@@ -1,12 +1,16 @@
 //! Wanted sockets, and what each one serves.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{HttpListener, Target, TlsListener, TlsTable, WeightedBackend};
+use super::{
+    Backend, Endpoint, HealthCheck, HttpListener, Policy, Target, TlsListener, TlsTable,
+    WeightedBackend,
+};
 use crate::manifest::{ObjectRef, Origin};
 
 /// The transports that userspace carries.
@@ -62,13 +66,15 @@ pub enum Serve {
     Http(Arc<HttpListener>),
     /// TLS that is told apart by server name before it is known where it ends.
     Tls(Arc<TlsListener>),
+    /// Whether this node has pods of a Service, for the load balancer in front of the nodes.
+    Health(Arc<HealthCheck>),
 }
 
 impl Serve {
     /// What requests meet that come by this socket.
     pub fn http(&self) -> Option<&Arc<HttpListener>> {
         match self {
-            Self::Frontend(_) => None,
+            Self::Frontend(_) | Self::Health(_) => None,
             Self::Http(http) => Some(http),
             Self::Tls(tls) => tls.http.as_ref(),
         }
@@ -78,7 +84,7 @@ impl Serve {
     pub fn tls_tables(&self) -> impl Iterator<Item = &Arc<TlsTable>> {
         let of_hosts = match self {
             Self::Tls(tls) => Some(tls.tables()),
-            Self::Frontend(_) | Self::Http(_) => None,
+            Self::Frontend(_) | Self::Http(_) | Self::Health(_) => None,
         };
         let of_http = self.http().and_then(|http| http.tls.as_ref());
         of_http.into_iter().chain(of_hosts.into_iter().flatten())
@@ -88,7 +94,7 @@ impl Serve {
     pub fn frontends(&self) -> impl Iterator<Item = &Arc<Frontend>> {
         let (one, of_tls) = match self {
             Self::Frontend(frontend) => (Some(frontend), None),
-            Self::Http(_) => (None, None),
+            Self::Http(_) | Self::Health(_) => (None, None),
             Self::Tls(tls) => (None, Some(tls.frontends())),
         };
         one.into_iter().chain(of_tls.into_iter().flatten())
@@ -144,4 +150,28 @@ pub struct Frontend {
     pub origin: Origin,
     /// Where traffic goes, by weight. None, or a total weight of zero: it is refused.
     pub shares: Vec<WeightedBackend>,
+    /// What the Service says about its traffic, where it says anything; shared by its ports.
+    pub policy: Option<Arc<Policy>>,
+}
+
+impl Frontend {
+    /// How long clients stay with their endpoint.
+    pub fn affinity(&self) -> Option<Duration> {
+        self.policy.as_ref()?.affinity
+    }
+
+    /// Whether a client may connect.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        self.policy.as_ref().is_none_or(|policy| policy.admits(client))
+    }
+
+    /// Whether a client gets the endpoints of this node only.
+    pub fn is_local_for(&self, client: IpAddr) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.is_local_for(client))
+    }
+
+    /// The endpoints that a client gets.
+    pub fn endpoints<'a>(&self, backend: &'a Backend, client: IpAddr) -> &'a [Arc<Endpoint>] {
+        if self.is_local_for(client) { &backend.local } else { &backend.usable }
+    }
 }

@@ -13,9 +13,11 @@
 mod backend;
 pub mod cell;
 mod filter;
+mod health;
 mod http;
 mod listener;
 pub mod matching;
+mod policy;
 mod reason;
 mod target;
 mod tls;
@@ -24,16 +26,18 @@ pub mod zone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId};
+pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId, Topology};
 pub use filter::{
     Cors, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, Mirror, PathRewrite,
     Redirect, Rewrite,
 };
+pub use health::HealthCheck;
 pub use http::{
     Action, Failure, HostMatch, HttpListener, MatchPath, Retry, Rule, Timeouts, VirtualHost,
 };
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
 pub use matching::RouteTable;
+pub use policy::{Policy, Reach};
 pub use reason::Reason;
 pub use target::{
     Protocol, RetryBudget, SessionCarrier, SessionPersistence, Target, TrafficPolicy,

@@ -19,6 +19,10 @@ pub enum Reason {
     InvalidBackend,
     /// The Service has no usable endpoint.
     NoReadyEndpoint,
+    /// The Service leads to endpoints of this node only, and has usable ones elsewhere only.
+    NoLocalEndpoint,
+    /// The client is in none of the Service's `loadBalancerSourceRanges`.
+    SourceNotAllowed,
     /// Every endpoint tried refused the connection or was unreachable.
     ConnectRefused,
     /// Every endpoint tried let the connect time-out pass.
@@ -69,12 +73,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
         Self::InvalidBackend,
         Self::NoReadyEndpoint,
+        Self::NoLocalEndpoint,
+        Self::SourceNotAllowed,
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::UpstreamTls,
@@ -107,6 +113,8 @@ impl Reason {
             Self::UnsupportedBackend => "unsupported_backend",
             Self::InvalidBackend => "invalid_backend",
             Self::NoReadyEndpoint => "no_ready_endpoint",
+            Self::NoLocalEndpoint => "no_local_endpoint",
+            Self::SourceNotAllowed => "source_not_allowed",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -137,7 +145,7 @@ impl Reason {
         match self {
             Self::NoRoute => 404,
             Self::BadRequest => 400,
-            Self::AuthDenied => 403,
+            Self::AuthDenied | Self::SourceNotAllowed => 403,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::ContentTooLarge => 413,
@@ -153,6 +161,7 @@ impl Reason {
             | Self::UpstreamProtocol => 502,
             Self::NoService
             | Self::NoReadyEndpoint
+            | Self::NoLocalEndpoint
             | Self::RetriesExhausted
             | Self::RetryBudgetExhausted
             | Self::AuthUnavailable

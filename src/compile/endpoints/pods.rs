@@ -16,11 +16,14 @@ use super::{Member, MemberPort};
 use crate::compile::address::{Family, parse_ip};
 use crate::compile::report::{Findings, Subject};
 use crate::compile::services::{CheckedPort, CheckedService, Target};
+use crate::compile::this_node::ThisNode;
+use crate::compile::topology::Hints;
 
 /// Pods by namespace and one label, so that a selector looks at few of them.
 #[derive(Debug)]
 pub(super) struct PodIndex<'a> {
     objects: &'a Objects,
+    node: &'a ThisNode,
     by_label: HashMap<Label<'a>, Vec<&'a Stored<Pod>>, RandomState>,
 }
 
@@ -28,7 +31,7 @@ pub(super) struct PodIndex<'a> {
 type Label<'a> = (&'a str, &'a str, &'a str);
 
 impl<'a> PodIndex<'a> {
-    pub(super) fn new(objects: &'a Objects, findings: &mut Findings) -> Self {
+    pub(super) fn new(objects: &'a Objects, node: &'a ThisNode, findings: &mut Findings) -> Self {
         let mut by_label = HashMap::<Label<'a>, Vec<&'a Stored<Pod>>, RandomState>::default();
         for (key, stored) in &objects.pods {
             check_addresses(key, stored, findings);
@@ -36,7 +39,7 @@ impl<'a> PodIndex<'a> {
                 by_label.entry((&*key.namespace, &**name, &**value)).or_default().push(stored);
             }
         }
-        Self { objects, by_label }
+        Self { objects, node, by_label }
     }
 
     pub(super) fn members(
@@ -91,6 +94,11 @@ impl<'a> PodIndex<'a> {
         let serving = is_ready(pod);
         let terminating = pod.metadata.deletion_timestamp.is_some();
         let ready = service.spec().publish_not_ready_addresses || (serving && !terminating);
+        let zone = self.zone_of(pod);
+        // a directory describes this machine: a Pod that names no node runs here
+        let node = pod.spec.node_name.as_ref().unwrap_or(&self.node.name);
+        let distribution = service.spec().traffic_distribution.as_deref().filter(|_| ready);
+        let hints = Hints::of_distribution(distribution, zone.as_ref(), node);
         for address in addresses(pod) {
             members.push(Member {
                 address,
@@ -100,7 +108,9 @@ impl<'a> PodIndex<'a> {
                 hostname: hostname(pod, service.key),
                 pod: Some(pod.metadata.name.clone()),
                 node: pod.spec.node_name.clone(),
-                zone: self.zone_of(pod),
+                zone: zone.clone(),
+                is_here: *node == self.node.name,
+                hints: hints.clone(),
                 ports: ports.clone(),
                 origin: stored.origin.clone(),
             });

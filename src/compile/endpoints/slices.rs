@@ -15,11 +15,14 @@ use super::{Member, MemberPort};
 use crate::compile::address::{Family, parse_ip};
 use crate::compile::report::{Findings, Subject};
 use crate::compile::services::{CheckedService, Exposed};
+use crate::compile::this_node::ThisNode;
+use crate::compile::topology::Hints;
 
 pub(super) fn members(
     key: &ObjectKey,
     stored: &Stored<EndpointSlice>,
     service: &CheckedService<'_>,
+    node: &ThisNode,
     findings: &mut Findings,
     members: &mut Vec<Member>,
 ) {
@@ -44,7 +47,7 @@ pub(super) fn members(
             findings.push(subject.error(Code::BadValue, &field, message));
             continue;
         };
-        members.push(member(address, endpoint, ports.clone(), &stored.origin));
+        members.push(member(address, endpoint, ports.clone(), node, &stored.origin));
     }
 }
 
@@ -53,6 +56,7 @@ fn member(
     address: IpAddr,
     endpoint: &SliceEndpoint,
     ports: Arc<[MemberPort]>,
+    node: &ThisNode,
     origin: &Origin,
 ) -> Member {
     let conditions = endpoint.conditions;
@@ -68,6 +72,8 @@ fn member(
             .zone
             .clone()
             .or_else(|| endpoint.deprecated_topology.get("topology.kubernetes.io/zone").cloned()),
+        is_here: endpoint.node_name.as_ref() == Some(&node.name),
+        hints: endpoint.hints.as_ref().map(Hints::read),
         ports,
         origin: origin.clone(),
     }
@@ -77,6 +83,7 @@ fn member(
 pub(super) fn mirrored(
     stored: &Stored<Endpoints>,
     service: &CheckedService<'_>,
+    node: &ThisNode,
     findings: &mut Findings,
     members: &mut Vec<Member>,
 ) {
@@ -100,7 +107,7 @@ pub(super) fn mirrored(
                     continue;
                 };
                 let member =
-                    mirrored_member(address, written, ready, ports.clone(), &stored.origin);
+                    mirrored_member(address, written, ready, ports.clone(), node, &stored.origin);
                 members.push(member);
             }
         }
@@ -112,6 +119,7 @@ fn mirrored_member(
     written: &EndpointAddress,
     ready: bool,
     ports: Arc<[MemberPort]>,
+    node: &ThisNode,
     origin: &Origin,
 ) -> Member {
     Member {
@@ -123,6 +131,8 @@ fn mirrored_member(
         pod: pod_name(written.target_ref.as_ref()),
         node: written.node_name.clone(),
         zone: None,
+        is_here: written.node_name.as_ref() == Some(&node.name),
+        hints: None,
         ports,
         origin: origin.clone(),
     }

@@ -232,5 +232,6 @@ fn nothing_attached(listener: &OwnListener<'_>) -> Arc<Frontend> {
         exposure: Exposure::Gateway,
         origin: listener.subject.origin().clone(),
         shares: Vec::new(),
+        policy: None,
     })
 }

@@ -78,6 +78,7 @@ fn add<'a>(
             exposure: Exposure::Gateway,
             origin: subject.origin().clone(),
             shares,
+            policy: None,
         });
         for host in &attachment.hosts {
             if listener.hold(host, &frontend.owner) {

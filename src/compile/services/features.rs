@@ -8,10 +8,12 @@ use crate::manifest::service::{Service, ServiceSpec};
 use super::Exposed;
 use crate::compile::address::parse_ip;
 use crate::compile::report::{Findings, Subject};
+use crate::compile::settings::Settings;
 
 pub(super) fn check(
     service: &Service,
     exposed: Exposed,
+    settings: &Settings,
     subject: Subject<'_>,
     findings: &mut Findings,
 ) {
@@ -20,7 +22,8 @@ pub(super) fn check(
     check_external_name(spec, exposed, subject, findings);
     check_addresses(spec, subject, findings);
     if exposed >= Exposed::ClusterIp {
-        report_not_carried(service, exposed, subject, findings);
+        check_health_port(spec, exposed, subject, findings);
+        report_not_carried(service, settings, subject, findings);
     }
 }
 
@@ -84,51 +87,44 @@ fn check_addresses(spec: &ServiceSpec, subject: Subject<'_>, findings: &mut Find
     }
 }
 
-/// What rutter does not honour yet. Each changes who gets which traffic, so each is said aloud;
-/// `loadBalancerSourceRanges` most of all, since without them everyone gets in.
-fn report_not_carried(
-    service: &Service,
+/// A port for health checks where nobody checks, as the API server refuses it.
+fn check_health_port(
+    spec: &ServiceSpec,
     exposed: Exposed,
     subject: Subject<'_>,
     findings: &mut Findings,
 ) {
-    let spec = &service.spec;
-    let is = |value: &Option<_>, wanted: &str| {
-        value.as_ref().is_some_and(|value: &std::sync::Arc<str>| **value == *wanted)
-    };
-    let is_outside = exposed >= Exposed::NodePort || !spec.external_ips.is_empty();
-    let topology = service.metadata.annotation("service.kubernetes.io/topology-mode");
-    let rows = [
-        (
-            is(&spec.session_affinity, "ClientIP"),
-            "spec.sessionAffinity",
-            "session affinity is not honoured: every connection may go to another endpoint",
-        ),
-        (
-            is_outside && is(&spec.external_traffic_policy, "Local"),
-            "spec.externalTrafficPolicy",
-            "externalTrafficPolicy Local is not honoured: endpoints of every node are used",
-        ),
-        (
-            is(&spec.internal_traffic_policy, "Local"),
-            "spec.internalTrafficPolicy",
-            "internalTrafficPolicy Local is not honoured: endpoints of every node are used",
-        ),
-        (
-            exposed == Exposed::LoadBalancer && !spec.load_balancer_source_ranges.is_empty(),
-            "spec.loadBalancerSourceRanges",
-            "loadBalancerSourceRanges are not honoured: every client is let in",
-        ),
-    ];
-    for (_, field, message) in rows.into_iter().filter(|(applies, ..)| *applies) {
-        findings.push(subject.warning(Code::NotCarried, field, message));
+    let Some(written) = spec.health_check_node_port.filter(|port| *port != 0) else { return };
+    let field = "spec.healthCheckNodePort";
+    if u16::try_from(written).is_err() {
+        let message = format!("{written} is no port: 1 to 65535");
+        findings.push(subject.error(Code::BadValue, field, message));
+    } else if exposed != Exposed::LoadBalancer
+        || spec.external_traffic_policy.as_deref() != Some("Local")
+    {
+        let message = "only LoadBalancers with externalTrafficPolicy Local are checked for health";
+        findings.push(subject.error(Code::BadValue, field, message));
     }
-    let wishes = [
-        (spec.traffic_distribution.is_some(), "spec.trafficDistribution"),
-        (topology.is_some_and(|mode| mode.eq_ignore_ascii_case("auto")), "metadata.annotations"),
-    ];
-    for (_, field) in wishes.into_iter().filter(|(applies, _)| *applies) {
-        let message = "topology is not honoured: endpoints of every zone and node are used";
-        findings.push(subject.note(Code::NotCarried, field, message));
+}
+
+/// What rutter does not honour. Each changes who gets which traffic, so each is said aloud.
+fn report_not_carried(
+    service: &Service,
+    settings: &Settings,
+    subject: Subject<'_>,
+    findings: &mut Findings,
+) {
+    let spec = &service.spec;
+    if !settings.external_ips && !spec.external_ips.is_empty() {
+        let message = "external addresses are switched off (--external-ips)";
+        findings.push(subject.warning(Code::NotCarried, "spec.externalIPs", message));
+    }
+    let topology = service.metadata.annotation("service.kubernetes.io/topology-mode");
+    let is_automatic = topology.is_some_and(|mode| mode.eq_ignore_ascii_case("auto"));
+    if is_automatic && !spec.selector.is_empty() {
+        let message = "Pods get no hints by this annotation; those of EndpointSlices are honoured";
+        let help = "say spec.trafficDistribution: PreferSameZone instead";
+        let finding = subject.note(Code::NotCarried, "metadata.annotations", message);
+        findings.push(finding.help(help));
     }
 }

@@ -331,3 +331,31 @@ fn endpoints_without_a_service_are_found() {
         ["metadata.labels.kubernetes.io/service-name", "metadata.labels", "metadata.name"];
     assert_eq!(codes(&compiled), expected.map(|field| (Code::OrphanEndpoints, field)));
 }
+
+#[test]
+fn clients_stay_at_every_address_of_a_service_that_asks_for_it() {
+    let rows = [
+        (json!({}), None),
+        (json!({"sessionAffinity": "None"}), None),
+        (json!({"sessionAffinity": "ClientIP"}), Some(10_800)),
+        (timeout(json!(5)), Some(5)),
+        (timeout(json!(86_400)), Some(86_400)),
+        (timeout(json!(86_401)), Some(10_800)),
+        (timeout(json!(null)), Some(10_800)),
+    ];
+    for (extra, expected) in rows {
+        let mut balanced = web(json!({"type": "LoadBalancer", "externalIPs": ["127.9.9.9"]}));
+        let spec = balanced["spec"].as_object_mut().expect("a map");
+        spec.extend(extra.as_object().expect("a map").clone());
+        let compiled = compiled([balanced, pod("web-0", "10.0.0.1")]);
+        let frontends = compiled.snapshot.listeners.values();
+        let affinity = frontends.flat_map(|it| it.serve.frontends()).map(|it| it.affinity());
+        let affinity: Vec<_> = affinity.map(|it| it.map(|it| it.as_secs())).collect();
+        assert_eq!(affinity, [expected; 4], "{extra}");
+    }
+}
+
+fn timeout(seconds: Value) -> Value {
+    json!({"sessionAffinity": "ClientIP",
+           "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}})
+}

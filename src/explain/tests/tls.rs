@@ -28,6 +28,8 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
         port: 443,
         app_protocol: Default::default(),
         usable: endpoints.clone(),
+        local: Vec::new(),
+        topology: Default::default(),
         endpoints,
         origin: Default::default(),
         field: "".into(),
@@ -37,6 +39,7 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
         exposure: Exposure::Gateway,
         origin: Origin { file: "shop.yaml".into(), line: 7, ..Origin::default() },
         shares: vec![WeightedBackend::all(Arc::new(backend))],
+        policy: None,
     })
 }
 

@@ -13,3 +13,4 @@ mod tests;
 
 pub mod tcp;
 pub mod udp;
+mod way;

@@ -9,20 +9,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_rustls::TlsStream;
 
-use crate::balance::{InFlight, pick, pick_weighted};
+use super::way::Way;
+use crate::balance::InFlight;
 use crate::net::{
     ConnectError, Copied, CopyError, SharedBuffer, connect, copy_both, reset_on_drop,
 };
 use crate::observe::ConnectionRecord;
 use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local};
-use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, Target, UpstreamTls};
+use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, UpstreamTls};
 
 /// Carries one connection to an endpoint of `frontend`, to its end. `ahead` is what was read of it
 /// before.
 ///
 /// Without a usable endpoint it is reset at once: from userspace this is as close as one can come
-/// to the refusal of kube-proxy, and a client sees it as fast.
+/// to the refusal of kube-proxy, and a client sees it as fast. What kube-proxy drops, a client that
+/// may not connect or has no endpoint on this node, is reset as well: the kernel has accepted the
+/// connection by then, and to keep it open in silence would let strangers hold descriptors.
 pub async fn serve(
     local: Rc<Local>,
     buffer: Rc<SharedBuffer>,
@@ -32,16 +35,8 @@ pub async fn serve(
 ) {
     let Accepted { stream: mut client, client: peer, key } = accepted;
     let mut record = record(&local, frontend.exposure, peer, key);
-    let chosen = choose(&local, &frontend);
-    drop(frontend);
-    let connected = match chosen {
-        Ok(target) => {
-            record.backend = Some(target.backend.clone());
-            // boxed, so that a session that is only copying does not keep room for connecting
-            Box::pin(connect_any(&local, &target, &mut record)).await
-        }
-        Err(reason) => Err(reason),
-    };
+    // boxed, so that a session that is only copying keeps neither room for connecting nor the way
+    let connected = Box::pin(connect_any(&local, frontend, &mut record)).await;
     let (mut endpoint, _in_flight) = match connected {
         Ok(connected) => connected,
         Err(reason) => {
@@ -88,25 +83,19 @@ fn record(
     }
 }
 
-/// One of the frontend's backends, by weight.
-fn choose(local: &Local, frontend: &Frontend) -> Result<Target, Reason> {
-    let picked = pick_weighted(&frontend.shares, &mut local.rng.borrow_mut());
-    let (_, share) = picked.ok_or(Reason::NoService)?;
-    share.target.clone().map_err(|failure| failure.reason)
-}
-
-/// Tries endpoints until one accepts; none is tried twice.
+/// Tries endpoints of one of the frontend's backends until one accepts; none is tried twice.
 async fn connect_any(
     local: &Local,
-    target: &Target,
+    frontend: Arc<Frontend>,
     record: &mut ConnectionRecord,
 ) -> Result<(Stream, InFlight), Reason> {
-    let usable = &target.backend.usable;
+    let way = Way::choose(local, &frontend, record.client.ip())?;
+    let target = way.target;
+    record.backend = Some(target.backend.clone());
     let mut tried = Vec::new();
-    let mut reason = Reason::NoReadyEndpoint;
+    let mut reason = way.refusal();
     while tried.len() < MAX_ATTEMPTS {
-        let picked = pick(usable, &tried, &local.loads, &mut local.rng.borrow_mut());
-        let Some(endpoint) = picked else { break };
+        let Some(endpoint) = way.pick(local, &tried, Instant::now()) else { break };
         record.endpoint = Some(endpoint.id);
         let in_flight = local.loads.begin(endpoint.id);
         match reach(local, endpoint.id, target.tls.as_ref()).await {

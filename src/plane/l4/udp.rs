@@ -12,11 +12,12 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::flows::FlowTable;
-use crate::balance::{InFlight, pick, pick_weighted};
+use super::way::Way;
+use crate::balance::InFlight;
 use crate::life::spawn_local;
 use crate::observe::ConnectionRecord;
 use crate::plane::Local;
-use crate::snapshot::{EndpointId, Frontend, Reason, Serve, SocketKey};
+use crate::snapshot::{Backend, EndpointId, Frontend, Reason, Serve, SocketKey};
 
 /// Carries the flows of one socket until it is dropped.
 ///
@@ -24,7 +25,7 @@ use crate::snapshot::{EndpointId, Frontend, Reason, Serve, SocketKey};
 /// used; for a node port on the wildcard address, from the one that the route to it has.
 ///
 /// Without a usable endpoint the socket is closed (see `listeners`), so that the kernel refuses what
-/// comes; what was queued before is dropped and counted.
+/// comes; what was queued before is dropped and counted, as is what policies do not let in.
 pub async fn serve(local: Rc<Local>, socket: std::net::UdpSocket, key: SocketKey) {
     let socket = match UdpSocket::from_std(socket) {
         Ok(socket) => Rc::new(socket),
@@ -44,6 +45,14 @@ pub async fn serve(local: Rc<Local>, socket: std::net::UdpSocket, key: SocketKey
         }
         due = listener.flows.borrow_mut().expire(Instant::now());
     }
+}
+
+/// Whether flows stay at an endpoint, as kube-proxy keeps those of conntrack: while it serves. That
+/// others are preferred by now, by readiness or a policy, concerns new flows only.
+fn serves(backend: &Backend, endpoint: EndpointId) -> bool {
+    let found = backend.endpoints.binary_search_by_key(&endpoint, |it| it.id).ok();
+    let found = found.and_then(|place| backend.endpoints.get(place));
+    found.is_some_and(|it| it.ready || it.serving)
 }
 
 async fn until(due: Option<Instant>) {
@@ -89,8 +98,7 @@ impl Listener {
     fn forward(&self, frontend: &Arc<Frontend>, client: SocketAddr, datagram: &[u8]) {
         let now = Instant::now();
         let backends = || frontend.shares.iter().filter_map(|share| share.backend());
-        let is_usable =
-            |endpoint| backends().any(|backend| backend.usable.iter().any(|it| it.id == endpoint));
+        let is_usable = |id| backends().any(|backend| serves(backend, id));
         let known = self.flows.borrow_mut().send(client, now, is_usable).cloned();
         let flow = known.filter(|flow| !flow.refused.get());
         let Some(flow) = flow.or_else(|| self.begin(frontend, client, now)) else { return };
@@ -108,7 +116,7 @@ impl Listener {
         now: Instant,
     ) -> Option<Rc<Flow>> {
         let mut record = self.record(frontend, client, now);
-        let endpoint = match self.pick(frontend, &mut record) {
+        let endpoint = match self.pick(frontend, &mut record, now) {
             Ok(endpoint) => endpoint,
             Err(reason) => {
                 record.reason = Some(reason);
@@ -141,13 +149,12 @@ impl Listener {
         &self,
         frontend: &Frontend,
         record: &mut ConnectionRecord,
+        now: Instant,
     ) -> Result<EndpointId, Reason> {
-        let mut rng = self.local.rng.borrow_mut();
-        let (_, share) = pick_weighted(&frontend.shares, &mut rng).ok_or(Reason::NoService)?;
-        let target = share.target.as_ref().map_err(|failure| failure.reason)?;
-        record.backend = Some(target.backend.clone());
-        let picked = pick(&target.backend.usable, &[], &self.local.loads, &mut rng);
-        picked.map(|endpoint| endpoint.id).ok_or(Reason::NoReadyEndpoint)
+        let way = Way::choose(&self.local, frontend, record.client.ip())?;
+        record.backend = Some(way.target.backend.clone());
+        let picked = way.pick(&self.local, &[], now);
+        picked.map(|endpoint| endpoint.id).ok_or_else(|| way.refusal())
     }
 
     fn record(

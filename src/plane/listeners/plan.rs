@@ -35,7 +35,7 @@ pub(super) fn plan(
 ) -> Plan {
     let place = |serve: &Serve, key| match serve {
         Serve::Http(_) | Serve::Tls(_) => Placement::Every,
-        Serve::Frontend(_) => Placement::One(owner(key, workers)),
+        Serve::Frontend(_) | Serve::Health(_) => Placement::One(owner(key, workers)),
     };
     let is_of_service = |placement: Placement| matches!(placement, Placement::One(_));
     let stays = |key: &SocketKey| wanted.listeners.get(key).is_some_and(|spec| is_wanted(spec));
@@ -66,7 +66,7 @@ fn is_wanted(spec: &ListenerSpec) -> bool {
             let mut backends = frontend.shares.iter().filter_map(|share| share.backend());
             backends.any(|backend| !backend.usable.is_empty())
         }
-        Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) => true,
+        Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => true,
     }
 }
 

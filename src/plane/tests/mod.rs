@@ -52,6 +52,7 @@ impl Core {
             worker: 0,
             snapshot: reader.cached(),
             loads: Loads::default(),
+            affinity: Default::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
             clients: Default::default(),
@@ -119,12 +120,15 @@ pub(in crate::plane) fn backend(
             origin: Origin::default(),
         })
     };
-    let endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    let mut endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    endpoints.sort_by_key(|endpoint| endpoint.id);
     Arc::new(Backend {
         id: BackendId { service: ObjectKey::new("default", name), port: "80".into(), transport },
         port: 80,
         app_protocol: AppProtocol::Http,
         usable: endpoints.clone(),
+        local: Vec::new(),
+        topology: Default::default(),
         endpoints,
         origin: Origin::default(),
         field: "".into(),
@@ -152,6 +156,7 @@ pub(in crate::plane) fn frontend(shares: Vec<WeightedBackend>) -> Arc<Frontend> 
         exposure: Exposure::Gateway,
         origin: Origin::default(),
         shares,
+        policy: None,
     })
 }
 

@@ -5,7 +5,8 @@
 //!
 //! Invariant: one function spawns every accept loop ([`accept::spawn`]).
 //! Invariant: workers share nothing on the hot path but the snapshot pointer and a gauge each of
-//! how many sessions they hold, by which a fresh connection finds the least loaded one.
+//! how many sessions they hold, by which a fresh connection finds the least loaded one; and the
+//! table of [`Affinity`], for Services that ask for it.
 
 mod accept;
 mod sessions;
@@ -23,6 +24,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 
 use super::listeners::{Reconciler, Unbound};
+use crate::balance::Affinity;
 use crate::life::Drain;
 use crate::observe::WorkerShard;
 use crate::plane::{dns, l7};
@@ -68,6 +70,7 @@ impl Workers {
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let (answer, answers) = mpsc::unbounded_channel();
         let sessions = Sessions::new(mailboxes.clone());
+        let affinity = Arc::<Affinity>::default();
         let mut dns = setup.dns.into_iter();
         let (mut threads, mut changes) = (Vec::new(), Vec::new());
         for (number, (shard, inbox)) in setup.shards.into_iter().zip(inboxes).enumerate() {
@@ -81,6 +84,7 @@ impl Workers {
                 http: setup.http.clone(),
                 names: setup.names.clone(),
                 sessions: sessions.clone(),
+                affinity: affinity.clone(),
                 inbox,
                 changed,
                 answer: answer.clone(),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -13,13 +14,13 @@ use tokio::task::{AbortHandle, LocalSet};
 use super::accept::{self, Stop};
 use super::sessions::{Handed, Session, Sessions};
 use super::tls;
-use crate::balance::{Loads, Rng};
+use crate::balance::{Affinity, Loads, Rng};
 use crate::life::{Drain, spawn_local};
 use crate::net::{SharedBuffer, set_options};
 use crate::observe::WorkerShard;
 use crate::plane::listeners::Change;
 use crate::plane::tls::Stream;
-use crate::plane::{Accepted, Local, dns, l4, l7};
+use crate::plane::{Accepted, Local, dns, health, l4, l7};
 use crate::snapshot::cell::Reader;
 use crate::snapshot::{Generation, Serve, SocketKey};
 
@@ -45,6 +46,7 @@ pub(super) struct Seed {
     pub(super) http: l7::Limits,
     pub(super) names: dns::Limits,
     pub(super) sessions: Sessions,
+    pub(super) affinity: Arc<Affinity>,
     pub(super) inbox: mpsc::UnboundedReceiver<Work>,
     pub(super) changed: mpsc::UnboundedReceiver<Change>,
     pub(super) answer: mpsc::UnboundedSender<Generation>,
@@ -66,6 +68,7 @@ impl Seed {
             worker: self.number,
             snapshot: self.snapshot.cached(),
             loads: Loads::default(),
+            affinity: self.affinity,
             rng: RefCell::new(Rng::new(seed(self.number))),
             tls: Default::default(),
             clients: Default::default(),
@@ -144,6 +147,13 @@ impl Worker {
                 let accepted = Accepted { stream: Stream::Plain(stream), client, key };
                 spawn_local("tcp", async move {
                     l4::tcp::serve(local, buffer, accepted, Vec::new(), frontend).await;
+                    drop(session);
+                });
+            }
+            Some(Serve::Health(check)) => {
+                let (check, drain) = (check.clone(), self.local.drain.clone());
+                spawn_local("health", async move {
+                    health::serve(accepted.stream, &check, &drain).await;
                     drop(session);
                 });
             }

@@ -65,7 +65,7 @@ impl Way {
             Some(Serve::Tls(listener)) => listener,
             Some(Serve::Http(listener)) => return Ok(Self::Http(listener.clone())),
             Some(Serve::Frontend(frontend)) => return Ok(Self::Pass(frontend.clone())),
-            None => return Err(Reason::NoService),
+            Some(Serve::Health(_)) | None => return Err(Reason::NoService),
         };
         let host = listener.select(server_name).ok_or(Reason::NoRoute)?;
         match &host.serve {

@@ -41,6 +41,7 @@ impl Site {
         let local = Rc::new(Local {
             worker: 0,
             snapshot: reader.cached(),
+            affinity: Default::default(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),

@@ -1,5 +1,7 @@
 //! Shares of the traffic, over real sockets.
 
+mod affinity;
+mod policy;
 mod tcp;
 mod udp;
 

@@ -47,6 +47,7 @@ impl World {
         let local = Rc::new(Local {
             worker: 0,
             snapshot: reader.cached(),
+            affinity: Default::default(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
@@ -167,6 +168,8 @@ pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
         port: 80,
         app_protocol: AppProtocol::Http,
         usable: endpoints.clone(),
+        local: Vec::new(),
+        topology: Default::default(),
         endpoints,
         origin: Origin::default(),
         field: "".into(),

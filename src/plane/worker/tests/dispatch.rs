@@ -1,8 +1,10 @@
 use rustls_pki_types::ServerName;
 
 use super::*;
+use crate::manifest::{ObjectKey, Origin};
 use crate::plane::tests::tls::{ask, certificate, client_config, shake_hands, table};
 use crate::plane::tests::{named_echo, run};
+use crate::snapshot::HealthCheck;
 
 /// What each kind of socket does with a client of its kind.
 async fn check(site: &Site, serve: &Serve) {
@@ -11,6 +13,11 @@ async fn check(site: &Site, serve: &Serve) {
         Serve::Http(_) => {
             let mut client = site.client().await;
             client.get("/", "rutter: 404 no_route\n").await;
+        }
+        Serve::Health(_) => {
+            let mut client = site.client().await;
+            client.send("GET /any HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            assert!(client.rest().await.starts_with("HTTP/1.1 200 OK\r\n"));
         }
         Serve::Tls(_) => {
             let config = client_config(&[], None);
@@ -31,8 +38,13 @@ fn a_socket_that_comes_to_serve_another_kind_goes_on_and_serves_that() {
             Serve::Frontend(echo),
             Serve::Http(http(None, &[HostMatch::Any])),
             tls_socket(None, vec![(HostMatch::Any, end)]),
+            Serve::Health(Arc::new(HealthCheck {
+                service: ObjectKey::new("default", "web"),
+                local_endpoints: 1,
+                origin: Origin::default(),
+            })),
         ];
-        for (before, after) in [(0, 1), (1, 2), (2, 0), (0, 2), (2, 1), (1, 0)] {
+        for (before, after) in [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2), (2, 1), (1, 0)] {
             site.publish(kinds[before].clone());
             check(&site, &kinds[before]).await;
             site.publish(kinds[after].clone());
