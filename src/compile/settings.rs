@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::snapshot::Forward;
+
 /// What `compile` must know besides the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -36,6 +38,8 @@ pub struct Settings {
     pub nodeport_addresses: NodePortAddresses,
     /// Time to live of DNS answers, in seconds.
     pub dns_ttl: u32,
+    /// Who is asked about the names of others.
+    pub dns_forward: Arc<Forward>,
 }
 
 /// First and last address, inclusive, of one family.
@@ -85,6 +89,7 @@ impl Default for Settings {
             gateway_pool: Vec::new(),
             nodeport_addresses: NodePortAddresses::All,
             dns_ttl: 5,
+            dns_forward: Arc::default(),
         }
     }
 }

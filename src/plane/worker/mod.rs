@@ -47,6 +47,8 @@ pub struct Setup {
     pub http: l7::Limits,
     /// Limits of DNS.
     pub names: dns::Limits,
+    /// By which DNS knows itself, should an upstream lead back to it.
+    pub identity: dns::Identity,
     /// Ends them.
     pub drain: Drain,
 }
@@ -80,6 +82,7 @@ impl Workers {
                 dns: dns.next(),
                 http: setup.http.clone(),
                 names: setup.names.clone(),
+                identity: setup.identity.clone(),
                 sessions: sessions.clone(),
                 inbox,
                 changed,
