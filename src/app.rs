@@ -152,6 +152,7 @@ impl App {
             budget: listening_budget(limit),
             http: l7::Limits::default(),
             names: dns::Limits::default(),
+            identity: dns::Identity::random(),
             drain: drain.clone(),
         };
         let (workers, reconciler) = Workers::start(setup)?;

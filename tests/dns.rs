@@ -133,3 +133,61 @@ fn a_name_is_there_as_soon_as_its_service_is_served() {
     site.remove("new.yaml");
     assert_eq!(dig(&site, &[name]).0, "NXDOMAIN");
 }
+
+/// Answers names of its own, as an upstream: those of another rutter, whose domain is no cluster's.
+fn upstream() -> Site {
+    Site::start_with(MANIFESTS, |args| args.cluster_domain = Some("example.org".into()))
+}
+
+#[test]
+fn names_of_others_come_from_upstreams_and_stub_domains() {
+    let (upstream, other) = (upstream(), upstream());
+    let external = "apiVersion: v1\nkind: Service\nmetadata: {name: edge, namespace: shop}\n\
+                    spec: {type: ExternalName, externalName: web.shop.svc.example.org}\n";
+    let site = Site::start_with(external, |args| {
+        args.dns_upstream = vec![upstream.dns().to_string()];
+        args.dns_stub = vec![format!("pod.example.org={}", other.dns())];
+    });
+    let web = format!("web.shop.svc.example.org. 5 IN A {}.20", upstream.block.prefix());
+    let alias = "edge.shop.svc.cluster.local. 5 IN CNAME web.shop.svc.example.org.".to_owned();
+    let pod = "1-2-3-4.shop.pod.example.org. 5 IN A 1.2.3.4".to_owned();
+    let reversed = |last: u8, site: &Site| {
+        let prefix = site.block.prefix();
+        let labels: Vec<&str> = prefix.split('.').rev().collect();
+        format!("{last}.{}.in-addr.arpa.", labels.join("."))
+    };
+    let theirs = reversed(20, &upstream);
+    let rows = [
+        ("web.shop.svc.example.org", "A", "NOERROR", vec![web.clone()]),
+        ("web.shop.svc.example.org", "AAAA", "NOERROR", vec![]),
+        ("nothing.shop.svc.example.org", "A", "NXDOMAIN", vec![]),
+        ("1-2-3-4.shop.pod.example.org", "A", "NOERROR", vec![pod]),
+        ("edge.shop.svc.cluster.local", "A", "NOERROR", vec![alias, web]),
+        (
+            theirs.as_str(),
+            "PTR",
+            "NOERROR",
+            vec![format!("{theirs} 5 IN PTR web.shop.svc.example.org.")],
+        ),
+        ("example.com", "A", "REFUSED", vec![]),
+    ];
+    for (name, query, status, records) in rows {
+        for transport in ["+notcp", "+tcp"] {
+            let (told, mut lines) = dig(&site, &[name, query, transport]);
+            // remembered ones are a second older
+            lines.iter_mut().for_each(|line| *line = line.replace(" 4 IN ", " 5 IN "));
+            assert_eq!((told.as_str(), &lines), (status, &records), "{name} {query} {transport}");
+        }
+    }
+}
+
+#[test]
+fn a_dead_upstream_does_not_delay_names_of_the_cluster() {
+    // a block that nobody listens in
+    let dead = common::Block::claim();
+    let site = Site::start_with(MANIFESTS, |args| {
+        args.dns_upstream = vec![dead.addr(9, 53).to_string()];
+    });
+    assert_eq!(dig(&site, &["example.org"]).0, "SERVFAIL");
+    assert_eq!(dig(&site, &["web.shop.svc.cluster.local"]).0, "NOERROR");
+}

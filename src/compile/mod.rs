@@ -44,6 +44,8 @@ pub use settings::{
     Settings,
 };
 
+pub use crate::snapshot::{Forward, ForwardPolicy};
+
 use backends::Backends;
 use endpoints::Sources;
 use references::References;

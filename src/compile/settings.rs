@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::snapshot::Forward;
+
 /// What `compile` must know besides the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -38,6 +40,8 @@ pub struct Settings {
     pub external_ips: bool,
     /// Time to live of DNS answers, in seconds.
     pub dns_ttl: u32,
+    /// Who is asked about the names of others.
+    pub dns_forward: Arc<Forward>,
 }
 
 /// First and last address, inclusive, of one family.
@@ -88,6 +92,7 @@ impl Default for Settings {
             nodeport_addresses: NodePortAddresses::All,
             external_ips: true,
             dns_ttl: 5,
+            dns_forward: Arc::default(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) fn build(
         services: BTreeMap::new(),
         origins: BTreeMap::new(),
         reverse: BTreeMap::new(),
+        reverse_zones: [&settings.service_cidrs[..], &settings.pod_cidrs].concat(),
+        forward: settings.dns_forward.clone(),
     };
     for (place, service) in services.iter().enumerate() {
         let answer = match service.exposed {

@@ -78,6 +78,18 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS")]
     pub dns_ttl: Option<String>,
 
+    /// Who is asked about other names: addresses, or those of /etc/resolv.conf [default: resolv.conf]
+    #[arg(long, value_name = "ADDR[:PORT]|resolv.conf|off", value_delimiter = ',')]
+    pub dns_upstream: Vec<String>,
+
+    /// Who is asked about the names of a domain; may repeat
+    #[arg(long, value_name = "DOMAIN=ADDR[:PORT],…")]
+    pub dns_stub: Vec<String>,
+
+    /// Which of several upstreams is asked first [default: sequential]
+    #[arg(long, value_name = "sequential|round-robin|random")]
+    pub dns_policy: Option<String>,
+
     /// Where the admin API listens [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub admin: Option<String>,
@@ -125,6 +137,9 @@ impl Args {
             ("external-ips", one(&self.external_ips)),
             ("dns-listen", one(&self.dns_listen)),
             ("dns-ttl", one(&self.dns_ttl)),
+            ("dns-upstream", self.dns_upstream.clone()),
+            ("dns-stub", self.dns_stub.clone()),
+            ("dns-policy", one(&self.dns_policy)),
             ("admin", one(&self.admin)),
             ("workers", one(&self.workers)),
             ("access-log", one(&self.access_log)),
@@ -136,4 +151,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 23;
+const OPTIONS: usize = 26;

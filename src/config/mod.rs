@@ -12,6 +12,7 @@ mod args;
 mod conflicts;
 mod layers;
 mod parse;
+mod upstreams;
 
 #[cfg(test)]
 mod tests;
@@ -86,7 +87,8 @@ pub struct ConfigError {
 }
 
 impl Config {
-    /// Checks the options. Reads the file of `--config`, nothing else.
+    /// Checks the options. Reads the file of `--config`, and /etc/resolv.conf where the options do
+    /// not say who is asked about other names.
     pub fn new(args: &Args) -> Result<Self, ConfigError> {
         Self::check(Layers::read(args))
     }
@@ -101,10 +103,12 @@ impl Config {
     }
 
     fn check(mut layers: Layers) -> Result<Self, ConfigError> {
-        let settings = settings(&mut layers);
+        let mut settings = settings(&mut layers);
+        let dns = dns(&mut layers, &settings);
+        settings.dns_forward = upstreams::forward(&mut layers, dns, &settings).into();
         let config = Self {
             manifests: layers.all("manifests").map(PathBuf::from).collect(),
-            dns: dns(&mut layers, &settings),
+            dns,
             admin: layers.one("admin", Some(DEFAULT_ADMIN), parse::addr_or_off),
             admin_is_default: !layers.is_given("admin"),
             workers: layers.one("workers", parse::cores(), parse::workers),
@@ -144,6 +148,7 @@ fn settings(layers: &mut Layers) -> Settings {
         nodeport_addresses: nodeport_addresses(layers, &node_ips),
         external_ips: layers.one("external-ips", default.external_ips, parse::on_or_off),
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
+        dns_forward: default.dns_forward,
         node_ips,
     }
 }

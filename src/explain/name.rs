@@ -1,11 +1,11 @@
 //! The way of a name: search list, zone, answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::question::type_name;
 use super::{Candidate, Explanation, NameQuestion, Place};
-use crate::snapshot::zone::{Outcome, Query, Record, RecordData};
+use crate::snapshot::zone::{Decision, Outcome, Query, Record, RecordData};
 use crate::snapshot::{Snapshot, Zone};
 
 pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation: &mut Explanation) {
@@ -23,9 +23,10 @@ pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation:
                 type_name(question.query)
             ),
             Outcome::NxDomain => format!("NXDOMAIN: {}", lookup.decision),
-            Outcome::OutOfZone => format!("REFUSED: {}", lookup.decision),
+            Outcome::OutOfZone => outside(zone, &name, lookup.decision),
         };
-        let ends = matches!(lookup.outcome, Outcome::Records(_) | Outcome::NoData);
+        let is_forwarded = lookup.outcome == Outcome::OutOfZone && upstreams(zone, &name).is_some();
+        let ends = matches!(lookup.outcome, Outcome::Records(_) | Outcome::NoData) || is_forwarded;
         let place = zone.origin(named(&lookup.outcome).unwrap_or(&name));
         let place = place.and_then(|origin| Place::new(origin, ""));
         candidates.push(Candidate { what: name, taken: ends, why, place });
@@ -42,12 +43,43 @@ pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation:
     explanation.step("lookup", verdict).candidates = candidates;
     match answer {
         Some(Outcome::Records(records)) => {
-            let records: Vec<String> = records.iter().map(record).collect();
-            explanation.end(records.join("\n"));
+            let mut lines: Vec<String> = records.iter().map(record).collect();
+            lines.extend(leads_out(zone, &records, question.query));
+            explanation.end(lines.join("\n"));
+        }
+        Some(Outcome::OutOfZone) => {
+            explanation.end("what the name is, the upstreams know: the answer is theirs");
         }
         Some(_) => explanation.end("the name exists and has no such record"),
         None => explanation.end("the name does not resolve in the zone"),
     }
+}
+
+/// What becomes of a name that is not of the zone.
+fn outside(zone: &Zone, name: &str, decision: Decision) -> String {
+    match upstreams(zone, name) {
+        Some(upstreams) => format!("forwarded to {upstreams}: {decision}"),
+        None => format!("REFUSED: {decision}, and no upstream (--dns-upstream, --dns-stub)"),
+    }
+}
+
+/// Who is asked about a name.
+fn upstreams(zone: &Zone, name: &str) -> Option<String> {
+    let route = zone.forward.route(&name.to_ascii_lowercase())?;
+    let addrs: Vec<String> = route.upstreams.iter().map(SocketAddr::to_string).collect();
+    let addrs = addrs.join(", ");
+    Some(match route.domain {
+        "" => addrs,
+        domain => format!("{addrs} (stub domain {domain})"),
+    })
+}
+
+/// Where aliases at the end are followed to, if that is outside.
+fn leads_out(zone: &Zone, records: &[Record], query: Query) -> Option<String> {
+    let RecordData::Cname(target) = &records.last()?.data else { return None };
+    let is_outside = zone.lookup(target, query).outcome == Outcome::OutOfZone;
+    let upstreams = upstreams(zone, target).filter(|_| is_outside && query != Query::Cname)?;
+    Some(format!("and what {target} is, forwarded to {upstreams}"))
 }
 
 /// The name that an address turned out to have.

@@ -4,7 +4,7 @@ mod tls;
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::compile::{Allocations, Settings, compile};
+use crate::compile::{Allocations, Forward, Settings, compile};
 use crate::manifest::yaml::decode;
 use crate::source::Sourced;
 use crate::store::Objects;
@@ -36,19 +36,31 @@ spec:
       - {path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}
       - {path: /api, pathType: Prefix, backend: {service: {name: gone, port: {number: 80}}}}
       - {path: /exact, pathType: Exact, backend: {service: {name: web, port: {number: 80}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside, namespace: shop}
+spec: {type: ExternalName, externalName: www.example.org}
 "#;
 
 fn ask(words: &[&str], from: Option<&str>) -> String {
-    ask_of(MANIFESTS, words, from)
+    ask_with(MANIFESTS, words, from, Forward::default())
 }
 
 fn ask_of(manifests: &str, words: &[&str], from: Option<&str>) -> String {
+    ask_with(manifests, words, from, Forward::default())
+}
+
+fn ask_with(manifests: &str, words: &[&str], from: Option<&str>, forward: Forward) -> String {
     let mut objects = Objects::default();
     for (object, origin) in decode("shop.yaml", manifests).objects {
         objects.apply(&Sourced { object, origin, stale: false });
     }
-    let settings =
-        Settings { ingress_addresses: vec![[127, 0, 0, 1].into()], ..Settings::default() };
+    let settings = Settings {
+        ingress_addresses: vec![[127, 0, 0, 1].into()],
+        dns_forward: forward.into(),
+        ..Settings::default()
+    };
     let compiled = compile(&objects, &settings, &Allocations::default(), UNIX_EPOCH);
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let question = Question::parse(&words, &[], from).expect("a question");
@@ -137,6 +149,29 @@ fn names_are_followed_through_the_search_list() {
     assert!(told.ends_with("the name does not resolve in the zone\n"), "{told}");
     let told = ask(&["dns", "web.shop", "AAAA"], None);
     assert!(told.ends_with("the name exists and has no such record\n"), "{told}");
+}
+
+#[test]
+fn names_of_others_tell_who_is_asked() {
+    let told = ask(&["dns", "example.org."], None);
+    assert!(told.contains("- example.org: REFUSED: not in the zone"), "{told}");
+    assert!(told.ends_with("the name does not resolve in the zone\n"), "{told}");
+    let forward = Forward {
+        upstreams: vec![([10, 0, 0, 1], 53).into(), ([10, 0, 0, 2], 53).into()],
+        stubs: [("corp.example".into(), vec![([10, 1, 0, 1], 5353).into()])].into(),
+        ..Forward::default()
+    };
+    let ask = |words: &[&str]| ask_with(MANIFESTS, words, None, forward.clone());
+    let told = ask(&["dns", "example.org"]);
+    let taken = "+ example.org: forwarded to 10.0.0.1:53, 10.0.0.2:53: not in the zone";
+    assert!(told.contains(taken), "{told}");
+    assert!(told.contains("lookup: example.org after 4 of the search list"), "{told}");
+    assert!(told.ends_with("the upstreams know: the answer is theirs\n"), "{told}");
+    let told = ask(&["dns", "a.Corp.example."]);
+    assert!(told.contains("forwarded to 10.1.0.1:5353 (stub domain corp.example)"), "{told}");
+    let told = ask(&["dns", "outside.shop.svc.cluster.local."]);
+    assert!(told.contains("5 CNAME www.example.org\nand what www.example.org is"), "{told}");
+    assert!(!ask(&["dns", "outside.shop.svc.cluster.local.", "CNAME"]).contains("forwarded"));
 }
 
 #[test]

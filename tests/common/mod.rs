@@ -205,6 +205,7 @@ pub fn arguments(block: &Block, dir: &Path) -> Args {
         node_ip: vec![format!("{net}.2")],
         node_name: Some("node-a".into()),
         dns_listen: Some(format!("{net}.3:53")),
+        dns_upstream: vec!["off".into()],
         admin: Some(format!("{net}.2:9901")),
         workers: Some("2".into()),
         drain_timeout: Some("5s".into()),

@@ -2,15 +2,17 @@
 
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::encode::encode;
+use super::forward::{Asked, ClientSide};
 use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER};
+use super::pending::Pending;
 use super::wire::{self, Writer};
 use crate::observe::QueryType;
-use crate::snapshot::zone::Outcome;
-use crate::snapshot::{Snapshot, Transport};
+use crate::snapshot::zone::{Outcome, RecordData};
+use crate::snapshot::{Snapshot, Transport, Zone};
 
 /// What the record of a query says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,15 @@ pub struct Answered {
     pub query_type: QueryType,
     /// The response code, by its IANA name in upper case.
     pub rcode: &'static str,
+}
+
+/// What becomes of a query.
+#[derive(Debug)]
+pub enum Said {
+    /// The answer is written.
+    Answered(Answered),
+    /// Upstreams have to be asked.
+    Pending(Box<Pending>),
 }
 
 /// Answers one query from the snapshot into `out`, whose content it replaces. `None`: there is
@@ -31,7 +42,7 @@ pub fn answer(
     transport: Transport,
     rotate: u64,
     out: &mut Vec<u8>,
-) -> Option<Answered> {
+) -> Option<Said> {
     let header = Header::read(&mut BinDecoder::new(request)).ok()?;
     if header.metadata.message_type == MessageType::Response {
         return None;
@@ -39,25 +50,69 @@ pub fn answer(
     let mut response = respond_to(&header);
     if let Some(code) = refuse_message(&header) {
         response.metadata.response_code = code;
-        return send(&response, None, PLAIN_UDP_ANSWER, out);
+        return send(&response, None, PLAIN_UDP_ANSWER, out).map(Said::Answered);
     }
     let Ok(request) = Message::from_vec(request) else {
         response.metadata.response_code = ResponseCode::FormErr;
-        return send(&response, None, PLAIN_UDP_ANSWER, out);
+        return send(&response, None, PLAIN_UDP_ANSWER, out).map(Said::Answered);
     };
     response.edns = request.edns.as_ref().map(edns);
     response.queries = request.queries;
     let question = response.queries.first()?.clone();
-    match refuse_question(&question, request.edns.as_ref(), snapshot) {
-        Some(code) => response.metadata.response_code = code,
-        None => fill(&mut response, &question, snapshot, rotate),
-    }
     let largest = match (transport, &request.edns) {
         (Transport::Tcp, _) => u16::MAX,
         (Transport::Udp, Some(edns)) => edns.max_payload().clamp(PLAIN_UDP_ANSWER, UDP_ANSWER),
         (Transport::Udp, None) => PLAIN_UDP_ANSWER,
     };
-    send(&response, Some(question.query_type), largest, out)
+    let outside = match refuse_question(&question, request.edns.as_ref(), snapshot) {
+        Some(code) => {
+            response.metadata.response_code = code;
+            None
+        }
+        None => fill(&mut response, &question, snapshot, rotate),
+    };
+    if let Some(outside) = outside {
+        let client = ClientSide {
+            id: header.metadata.id,
+            has_edns: request.edns.is_some(),
+            largest,
+            rotate,
+        };
+        return Some(Said::Pending(Box::new(pending(
+            response, question, outside, snapshot, client,
+        ))));
+    }
+    send(&response, Some(question.query_type), largest, out).map(Said::Answered)
+}
+
+/// A name that upstreams know.
+struct Outside {
+    name: Name,
+    /// Lower-case, without the trailing dot.
+    text: String,
+}
+
+fn pending(
+    response: Message,
+    question: Query,
+    outside: Outside,
+    snapshot: &Snapshot,
+    client: ClientSide,
+) -> Pending {
+    let mut name = Vec::with_capacity(outside.name.len() + 1);
+    for label in outside.name.iter() {
+        name.extend(u8::try_from(label.len()));
+        name.extend(label);
+    }
+    name.push(0);
+    let asked = Asked {
+        name,
+        query_type: question.query_type.into(),
+        dnssec_ok: response.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok),
+        checking_disabled: response.metadata.checking_disabled,
+    };
+    let (name, forward) = (outside.text, snapshot.zone.forward.clone());
+    Pending { response, question, asked, name, forward, client }
 }
 
 fn respond_to(header: &Header) -> Message {
@@ -99,7 +154,15 @@ fn refuse_question(
     (!snapshot.synced).then_some(ResponseCode::ServFail)
 }
 
-fn fill(response: &mut Message, question: &Query, snapshot: &Snapshot, rotate: u64) {
+/// Fills in what the zone has. A name that is outside, or where the aliases of the zone lead there,
+/// is left over for upstreams.
+fn fill(
+    response: &mut Message,
+    question: &Query,
+    snapshot: &Snapshot,
+    rotate: u64,
+) -> Option<Outside> {
+    response.metadata.recursion_available = snapshot.zone.forward.is_on();
     let asked = wire::text(&question.name);
     let lookup = snapshot.zone.lookup(&asked, wire::query(question.query_type));
     let (code, records) = match &lookup.outcome {
@@ -120,7 +183,7 @@ fn fill(response: &mut Message, question: &Query, snapshot: &Snapshot, rotate: u
     };
     let Ok((answers, authorities, additionals)) = written() else {
         response.metadata.response_code = ResponseCode::ServFail;
-        return;
+        return None;
     };
     response.metadata.response_code = code;
     response.metadata.authoritative = lookup.outcome != Outcome::OutOfZone;
@@ -128,10 +191,32 @@ fn fill(response: &mut Message, question: &Query, snapshot: &Snapshot, rotate: u
     response.authorities = authorities;
     response.additionals = additionals;
     rotate_addresses(&mut response.answers, rotate);
+    // who does not want recursion wants to know what others have asked for
+    if !response.metadata.recursion_desired {
+        return None;
+    }
+    let outside = outside(question, &asked, &lookup.outcome, &snapshot.zone)?;
+    snapshot.zone.forward.route(&outside.text).is_some().then_some(outside)
+}
+
+fn outside(question: &Query, asked: &str, outcome: &Outcome, zone: &Zone) -> Option<Outside> {
+    match outcome {
+        Outcome::OutOfZone => {
+            Some(Outside { name: question.name.clone(), text: asked.to_ascii_lowercase() })
+        }
+        Outcome::Records(records) if question.query_type != RecordType::CNAME => {
+            let RecordData::Cname(target) = &records.last()?.data else { return None };
+            let query = wire::query(question.query_type);
+            let is_outside = zone.lookup(target, query).outcome == Outcome::OutOfZone;
+            let name = wire::name(target).ok().filter(|_| is_outside)?;
+            Some(Outside { name, text: target.to_ascii_lowercase() })
+        }
+        Outcome::Records(_) | Outcome::NoData | Outcome::NxDomain => None,
+    }
 }
 
 /// Spreads clients that take the first address. Aliases stay in front.
-fn rotate_addresses(answers: &mut [Record], by: u64) {
+pub(super) fn rotate_addresses(answers: &mut [Record], by: u64) {
     let is_address = |record: &Record| matches!(record.data, RData::A(_) | RData::AAAA(_));
     let first = answers.iter().position(is_address).unwrap_or(answers.len());
     let (_, addresses) = answers.split_at_mut(first);
@@ -140,7 +225,7 @@ fn rotate_addresses(answers: &mut [Record], by: u64) {
     }
 }
 
-fn send(
+pub(super) fn send(
     response: &Message,
     asked: Option<RecordType>,
     largest: u16,

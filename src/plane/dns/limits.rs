@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Limits of DNS over TCP. UDP needs none: a datagram is answered or dropped at once.
+/// Limits of DNS over TCP, and of what is forwarded. Over UDP what is ours needs none: a datagram is
+/// answered or dropped at once.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time.
@@ -15,6 +16,14 @@ pub struct Limits {
     pub idle: Duration,
     /// How long the client may take to accept an answer.
     pub write: Duration,
+    /// Questions that wait for the upstreams of one domain, and queries to upstreams, at a time.
+    pub forwarded: usize,
+    /// Bytes of answers of upstreams that are remembered.
+    pub cache: usize,
+    /// How long an upstream may take.
+    pub attempt: Duration,
+    /// How long a client waits where there is an answer that is out of date (RFC 8767 section 5).
+    pub stale_after: Duration,
 }
 
 impl Default for Limits {
@@ -25,6 +34,10 @@ impl Default for Limits {
             queries: 128,
             idle: Duration::from_secs(5),
             write: Duration::from_secs(5),
+            forwarded: 1_000,
+            cache: 8 << 20,
+            attempt: Duration::from_millis(1_500),
+            stale_after: Duration::from_millis(1_800),
         }
     }
 }

@@ -10,9 +10,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::Instant;
 
-use super::answer::answer;
+use super::answer::{Answered, Said, answer};
 use super::connection;
+use super::forward::{Forwarder, Identity};
 use super::limits::{BATCH, Limits, QUERY};
+use super::pending::Pending;
 use crate::life::spawn_local;
 use crate::observe::DnsRecord;
 use crate::plane::Local;
@@ -25,12 +27,14 @@ pub struct Server {
     pub(super) limits: Limits,
     /// Open connections by client; never one with 0.
     connections: RefCell<HashMap<IpAddr, usize>>,
+    forwarder: Rc<Forwarder>,
 }
 
 impl Server {
-    /// Makes a server without sockets.
-    pub fn new(local: Rc<Local>, limits: Limits) -> Rc<Self> {
-        Rc::new(Self { local, limits, connections: RefCell::default() })
+    /// Makes a server without sockets. All servers of a process have one identity.
+    pub fn new(local: Rc<Local>, limits: Limits, identity: Identity) -> Rc<Self> {
+        let forwarder = Forwarder::new(limits.clone(), identity);
+        Rc::new(Self { local, limits, connections: RefCell::default(), forwarder })
     }
 
     /// Serves both sockets, which must be non-blocking, until the drain starts. Connections then
@@ -39,7 +43,7 @@ impl Server {
         let sockets =
             UdpSocket::from_std(udp).and_then(|udp| Ok((udp, TcpListener::from_std(tcp)?)));
         let (udp, tcp) = match sockets {
-            Ok(sockets) => sockets,
+            Ok((udp, tcp)) => (Rc::new(udp), tcp),
             Err(error) => return tracing::error!(%error, "cannot serve DNS"),
         };
         tokio::select! {
@@ -50,14 +54,60 @@ impl Server {
         }
     }
 
-    /// Answers one query into `out`; `false`: there is nothing to send.
-    pub(super) fn answer(&self, request: &[u8], transport: Transport, out: &mut Vec<u8>) -> bool {
+    /// Answers one query into `out`, as far as that needs no waiting.
+    pub(super) fn answer(&self, request: &[u8], transport: Transport, out: &mut Vec<u8>) -> Next {
         let started = Instant::now();
         let rotate = self.local.rng.borrow_mut().next_u64();
         let snapshot = self.local.snapshot.load();
-        let Some(answered) = answer(request, &snapshot, transport, rotate, out) else {
-            return false;
+        let answered = match answer(request, &snapshot, transport, rotate, out) {
+            Some(Said::Answered(answered)) => Some(answered),
+            Some(Said::Pending(pending)) => match self.answer_at_once(pending, out) {
+                Ok(answered) => answered,
+                Err(pending) => return Next::Wait(Waiting { pending, transport, started }),
+            },
+            None => None,
         };
+        let Some(answered) = answered else { return Next::Nothing };
+        self.record(&answered, transport, started);
+        Next::Send
+    }
+
+    /// What has been asked of upstreams before, or has come back from one.
+    fn answer_at_once(
+        &self,
+        pending: Box<Pending>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Answered>, Box<Pending>> {
+        let identity = self.forwarder.identity();
+        if identity.is_in(&pending.name) {
+            return Ok(pending.tell(identity.text(), out));
+        }
+        let forward = pending.forward.clone();
+        let route = forward.route(&pending.name);
+        let cached =
+            route.and_then(|route| self.forwarder.cached(route, forward.policy, &pending.asked));
+        match cached {
+            Some(answer) => Ok(pending.finish(&Ok(answer), out)),
+            None => Err(pending),
+        }
+    }
+
+    /// Asks upstreams and answers into `out`; `false`: there is nothing to send.
+    pub(super) async fn forward(
+        &self,
+        waiting: Waiting,
+        client: IpAddr,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Waiting { pending, transport, started } = waiting;
+        let asked = &pending.asked;
+        let outcome = self.forwarder.resolve(&pending.forward, &pending.name, client, asked).await;
+        let Some(answered) = pending.finish(&outcome, out) else { return false };
+        self.record(&answered, transport, started);
+        true
+    }
+
+    fn record(&self, answered: &Answered, transport: Transport, started: Instant) {
         drop(DnsRecord {
             observer: self.local.observer.clone(),
             started,
@@ -65,10 +115,9 @@ impl Server {
             query_type: answered.query_type,
             rcode: answered.rcode,
         });
-        true
     }
 
-    async fn serve_datagrams(&self, socket: &UdpSocket) {
+    async fn serve_datagrams(self: &Rc<Self>, socket: &Rc<UdpSocket>) {
         let mut request = vec![0; QUERY];
         let mut out = Vec::new();
         loop {
@@ -83,7 +132,12 @@ impl Server {
 
     /// Answers what has arrived. What the socket does not take at once is dropped: clients of DNS
     /// over UDP ask again.
-    fn answer_batch(&self, socket: &UdpSocket, request: &mut [u8], out: &mut Vec<u8>) {
+    fn answer_batch(
+        self: &Rc<Self>,
+        socket: &Rc<UdpSocket>,
+        request: &mut [u8],
+        out: &mut Vec<u8>,
+    ) {
         for _ in 0..BATCH {
             let (length, client) = match socket.try_recv_from(request) {
                 Ok(received) => received,
@@ -92,10 +146,28 @@ impl Server {
                 Err(_) => continue,
             };
             let request = request.get(..length).unwrap_or_default();
-            if self.answer(request, Transport::Udp, out) {
-                let _ = socket.try_send_to(out, client);
+            match self.answer(request, Transport::Udp, out) {
+                Next::Nothing => {}
+                Next::Send => drop(socket.try_send_to(out, client)),
+                Next::Wait(waiting) => self.forward_datagram(socket.clone(), waiting, client),
             }
         }
+    }
+
+    fn forward_datagram(
+        self: &Rc<Self>,
+        socket: Rc<UdpSocket>,
+        waiting: Waiting,
+        client: SocketAddr,
+    ) {
+        let (server, guard) = (self.clone(), self.local.drain.guard());
+        spawn_local("dns forward", async move {
+            let mut out = Vec::new();
+            if server.forward(waiting, client.ip(), &mut out).await {
+                let _ = socket.try_send_to(&out, client);
+            }
+            drop(guard);
+        });
     }
 
     async fn accept(self: &Rc<Self>, listener: &TcpListener) {
@@ -106,7 +178,7 @@ impl Server {
                     let Some(slot) = Slot::take(self, client) else { continue };
                     let server = self.clone();
                     spawn_local("dns connection", async move {
-                        connection::serve(&server, stream).await;
+                        connection::serve(server, stream, client.ip()).await;
                         drop(slot);
                     });
                 }
@@ -117,6 +189,23 @@ impl Server {
             }
         }
     }
+}
+
+/// What becomes of a query.
+pub(super) enum Next {
+    /// It is no query.
+    Nothing,
+    /// The answer is written.
+    Send,
+    /// Upstreams have to be asked: [`Server::forward`].
+    Wait(Waiting),
+}
+
+/// A query that waits for upstreams.
+pub(super) struct Waiting {
+    pending: Box<Pending>,
+    transport: Transport,
+    started: Instant,
 }
 
 /// The place of one connection among those allowed; given back when it is dropped.

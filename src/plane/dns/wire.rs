@@ -69,7 +69,7 @@ impl Writer<'_> {
     }
 }
 
-fn name(text: &str) -> Result<Name, ProtoError> {
+pub(super) fn name(text: &str) -> Result<Name, ProtoError> {
     Name::from_labels(text.split('.').map(str::as_bytes))
 }
 

@@ -49,6 +49,8 @@ pub struct Setup {
     pub http: l7::Limits,
     /// Limits of DNS.
     pub names: dns::Limits,
+    /// By which DNS knows itself, should an upstream lead back to it.
+    pub identity: dns::Identity,
     /// Ends them.
     pub drain: Drain,
 }
@@ -83,6 +85,7 @@ impl Workers {
                 dns: dns.next(),
                 http: setup.http.clone(),
                 names: setup.names.clone(),
+                identity: setup.identity.clone(),
                 sessions: sessions.clone(),
                 affinity: affinity.clone(),
                 inbox,

@@ -45,6 +45,7 @@ pub(super) struct Seed {
     pub(super) dns: Option<(UdpSocket, TcpListener)>,
     pub(super) http: l7::Limits,
     pub(super) names: dns::Limits,
+    pub(super) identity: dns::Identity,
     pub(super) sessions: Sessions,
     pub(super) affinity: Arc<Affinity>,
     pub(super) inbox: mpsc::UnboundedReceiver<Work>,
@@ -76,7 +77,7 @@ impl Seed {
             drain: self.drain.clone(),
         });
         if let Some((udp, tcp)) = self.dns {
-            let dns = dns::Server::new(local.clone(), self.names);
+            let dns = dns::Server::new(local.clone(), self.names, self.identity);
             spawn_local("dns", dns.run(udp, tcp));
         }
         let worker = Rc::new(Worker {

@@ -30,6 +30,8 @@ pub enum Decision {
     PodName,
     /// An address of a Service or endpoint, backwards.
     Reverse,
+    /// An address of this cluster, backwards, that no Service or endpoint has.
+    NoSuchAddress,
     /// The namespace does not exist.
     NoSuchNamespace,
     /// The namespace has no such Service.
@@ -66,6 +68,7 @@ impl fmt::Display for Decision {
             Self::ExternalName => "an ExternalName Service: an alias",
             Self::PodName => "a Pod, by its address",
             Self::Reverse => "an address of a Service or endpoint",
+            Self::NoSuchAddress => "no Service or endpoint has this address of the cluster",
             Self::NoSuchNamespace => "the namespace does not exist",
             Self::NoSuchService => "the namespace has no such Service",
             Self::NoReadyEndpoint => "a headless Service without a ready endpoint",

@@ -1,12 +1,16 @@
 //! The lookup: from a name and a type to records, row by row of the specification.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::snapshot::Transport;
 
+use written::{reversed, undashed};
+
 use super::{Decision, Lookup, Outcome, Query, Record, RecordData, Zone, ZonePort, ZoneService};
+
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +48,8 @@ impl Zone {
 
     fn negative(&self, decision: Decision, outcome: Outcome, name: &Arc<str>) -> Lookup {
         // of a reverse zone we know single names only: each is a zone of its own
-        let apex = if decision == Decision::Reverse { name } else { &self.domain };
+        let is_reverse = matches!(decision, Decision::Reverse | Decision::NoSuchAddress);
+        let apex = if is_reverse { name } else { &self.domain };
         let authority = Some(self.record(apex, self.start_of_authority()));
         Lookup { decision, outcome, authority, additional: Vec::new() }
     }
@@ -229,8 +234,13 @@ impl Zone {
     }
 
     fn reverse(&self, name: &str, query: Query) -> Found {
-        let Some(names) = reversed(name).and_then(|ip| self.reverse.get(&ip)) else {
-            return Found::Outside;
+        let Some(ip) = reversed(name) else { return Found::Outside };
+        let Some(names) = self.reverse.get(&ip) else {
+            // with upstreams it falls through to them, as by the Corefile of kubeadm
+            let is_ours = self.reverse_zones.iter().any(|net| net.contains(&ip));
+            let is_known_here_only = is_ours && self.forward.route(name).is_none();
+            let missing = Found::Missing(Decision::NoSuchAddress);
+            return if is_known_here_only { missing } else { Found::Outside };
         };
         let names = names.iter().filter(|_| query == Query::Ptr);
         Found::here(Decision::Reverse, names.cloned().map(RecordData::Ptr).collect())
@@ -367,26 +377,6 @@ fn address(ip: IpAddr) -> RecordData {
 
 fn only(is_wanted: bool, data: RecordData) -> Vec<RecordData> {
     if is_wanted { vec![data] } else { Vec::new() }
-}
-
-/// `1-2-3-4` and `fd00--1` as addresses.
-fn undashed(label: &str) -> Option<IpAddr> {
-    let v4 = label.replace('-', ".").parse::<Ipv4Addr>();
-    v4.map(IpAddr::V4).or_else(|_| label.replace('-', ":").parse().map(IpAddr::V6)).ok()
-}
-
-/// The address of `4.3.2.1.in-addr.arpa` (RFC 1035) or of 32 digits in `ip6.arpa` (RFC 3596).
-fn reversed(name: &str) -> Option<IpAddr> {
-    if let Some(octets) = name.strip_suffix(".in-addr.arpa") {
-        let forwards: Vec<&str> = octets.rsplit('.').collect();
-        return forwards.join(".").parse().map(IpAddr::V4).ok();
-    }
-    let digits = name.strip_suffix(".ip6.arpa")?;
-    let digits: Vec<&str> = digits.rsplit('.').collect();
-    if digits.len() != 32 || digits.iter().any(|digit| digit.len() != 1) {
-        return None;
-    }
-    u128::from_str_radix(&digits.concat(), 16).map(|bits| Ipv6Addr::from_bits(bits).into()).ok()
 }
 
 /// Of the specification that the names follow.

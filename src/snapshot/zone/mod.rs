@@ -4,10 +4,11 @@
 //! `explain` prints.
 //!
 //! Invariant: a lookup is pure; it knows no wire format, clock or socket.
-//! Deliberately absent: other zones, wildcards (`*.svc.…`; dropped by CoreDNS 1.9.0), names of the
+//! Deliberately absent: the answers of other zones (only who is asked for them is here), wildcards (`*.svc.…`; dropped by CoreDNS 1.9.0), names of the
 //! endpoints of Services that have virtual addresses (not in the specification).
 
 mod decision;
+mod forward;
 mod lookup;
 mod record;
 
@@ -16,7 +17,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use decision::Decision;
+pub use forward::{Forward, ForwardPolicy, ForwardRoute};
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
+
+use ipnet::IpNet;
 
 use super::Transport;
 use crate::manifest::Origin;
@@ -36,6 +40,10 @@ pub struct Zone {
     pub origins: BTreeMap<(Arc<str>, Arc<str>), Origin>,
     /// Names by address, fully qualified without the trailing dot, each list in order of service.
     pub reverse: BTreeMap<IpAddr, Vec<Arc<str>>>,
+    /// Addresses of which nobody else can know names.
+    pub reverse_zones: Vec<IpNet>,
+    /// Who is asked about the names of others.
+    pub forward: Arc<Forward>,
 }
 
 impl Zone {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{bytes, parse, query, snapshot};
 use crate::observe::QueryType;
-use crate::plane::dns::{Answered, answer};
+use crate::plane::dns::{Answered, Said, answer};
 use crate::snapshot::{Snapshot, Transport};
 
 /// The answer and its length.
@@ -13,6 +13,13 @@ fn ask(request: &Message, transport: Transport) -> (Message, usize) {
     let mut out = Vec::new();
     answer(&bytes(request), &snapshot(), transport, 0, &mut out).expect("it must be answered");
     (parse(&out), out.len())
+}
+
+fn answered(said: Option<Said>) -> Option<Answered> {
+    match said? {
+        Said::Answered(answered) => Some(answered),
+        Said::Pending(pending) => panic!("without upstreams nothing is pending: {pending:?}"),
+    }
 }
 
 fn ask_udp(request: &Message) -> Message {
@@ -118,9 +125,9 @@ fn malformed_queries_are_form_errors_with_their_id() {
     let none = Message::new(4242, MessageType::Query, OpCode::Query);
     let mut out = Vec::new();
     for request in [whole[..20].to_vec(), whole[..12].to_vec(), bytes(&two), bytes(&none)] {
-        let answered = answer(&request, &snapshot(), Transport::Udp, 0, &mut out);
+        let said = answer(&request, &snapshot(), Transport::Udp, 0, &mut out);
         let expected = Answered { query_type: QueryType::Other, rcode: "FORMERR" };
-        assert_eq!(answered, Some(expected));
+        assert_eq!(answered(said), Some(expected));
         assert_eq!(parse(&out).metadata.id, 4242);
     }
 }
@@ -131,7 +138,7 @@ fn what_is_no_query_is_not_answered() {
     response.metadata.message_type = MessageType::Response;
     let whole = bytes(&query("web.shop", RecordType::A));
     for request in [&bytes(&response), &whole[..11], &[]] {
-        assert_eq!(answer(request, &snapshot(), Transport::Udp, 0, &mut Vec::new()), None);
+        assert!(answer(request, &snapshot(), Transport::Udp, 0, &mut Vec::new()).is_none());
     }
 }
 
@@ -140,8 +147,9 @@ fn before_the_first_sync_nothing_is_said_about_names() {
     let empty = Snapshot::default();
     let mut out = Vec::new();
     let request = bytes(&query("web.shop", RecordType::A));
-    let answered = answer(&request, &empty, Transport::Udp, 0, &mut out).expect("an answer");
-    assert_eq!(answered, Answered { query_type: QueryType::A, rcode: "SERVFAIL" });
+    let said = answer(&request, &empty, Transport::Udp, 0, &mut out);
+    let expected = Answered { query_type: QueryType::A, rcode: "SERVFAIL" };
+    assert_eq!(answered(said), Some(expected));
     let response = parse(&out);
     assert!(!response.metadata.authoritative && response.authorities.is_empty());
 }

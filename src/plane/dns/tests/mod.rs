@@ -1,7 +1,9 @@
 //! Bytes in, bytes out; and the same over sockets.
 
+mod forwarding;
 mod messages;
 mod sockets;
+mod upstream;
 
 use std::net::IpAddr;
 use std::sync::Arc;

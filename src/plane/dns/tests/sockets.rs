@@ -16,13 +16,14 @@ use crate::life::{self, DrainSignal};
 use crate::net::{ReusePort, bind_udp, listen_tcp};
 use crate::observe::Observer;
 use crate::plane::Local;
-use crate::plane::dns::{Limits, Server};
+use crate::plane::dns::{Identity, Limits, Server};
+use crate::snapshot::Snapshot;
 use crate::snapshot::cell::{self, Publisher};
 
 /// A server on loopback.
-struct Site {
-    udp: SocketAddr,
-    tcp: SocketAddr,
+pub(super) struct Site {
+    pub(super) udp: SocketAddr,
+    pub(super) tcp: SocketAddr,
     signal: DrainSignal,
     running: JoinHandle<()>,
     publisher: Publisher,
@@ -30,13 +31,17 @@ struct Site {
 
 impl Site {
     fn start(limits: Limits) -> Self {
+        Self::serve(limits, snapshot())
+    }
+
+    pub(super) fn serve(limits: Limits, snapshot: Snapshot) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let udp = bind_udp(any, ReusePort::No).expect("port 0 must be free");
         let tcp = listen_tcp(any, ReusePort::No).expect("port 0 must be free");
         let udp_addr = udp.local_addr().expect("a bound socket must have an address");
         let tcp_addr = tcp.local_addr().expect("a bound socket must have an address");
         let (mut publisher, reader) = cell::new();
-        publisher.publish(snapshot());
+        publisher.publish(snapshot);
         let (signal, drain) = life::drain();
         let local = Rc::new(Local {
             worker: 0,
@@ -49,22 +54,23 @@ impl Site {
             observer: Rc::new(Observer::default()),
             drain,
         });
-        let running = life::spawn_local("dns", Server::new(local, limits).run(udp, tcp));
+        let running =
+            life::spawn_local("dns", Server::new(local, limits, Identity::random()).run(udp, tcp));
         Self { udp: udp_addr, tcp: tcp_addr, signal, running, publisher }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.tcp).await.expect("the server must accept")
     }
 }
 
-fn framed(message: &Message) -> Vec<u8> {
+pub(super) fn framed(message: &Message) -> Vec<u8> {
     let message = bytes(message);
     let length = u16::try_from(message.len()).expect("a query must be short");
     [length.to_be_bytes().as_slice(), &message].concat()
 }
 
-async fn receive(stream: &mut TcpStream) -> io::Result<Message> {
+pub(super) async fn receive(stream: &mut TcpStream) -> io::Result<Message> {
     let length = stream.read_u16().await?;
     let mut message = vec![0; usize::from(length)];
     stream.read_exact(&mut message).await?;
@@ -93,7 +99,7 @@ async fn datagrams_are_answered_by_what_is_published_now() {
             client.send(&bytes(&numbered(1))).await.expect("a datagram must be sent");
             let length = client.recv(&mut buffer).await.expect("an answer");
             assert_eq!(parse(&buffer[..length]).answers.len(), expected);
-            site.publisher.publish(crate::snapshot::Snapshot::default());
+            site.publisher.publish(Snapshot::default());
         }
     };
     LocalSet::new().run_until(steps).await;

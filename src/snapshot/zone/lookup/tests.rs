@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::{
-    Decision, Lookup, Outcome, Query, RecordData, Zone, ZoneEndpoint, ZonePort, ZoneService,
+    Decision, Forward, Lookup, Outcome, Query, RecordData, Zone, ZoneEndpoint, ZonePort,
+    ZoneService,
 };
 use crate::snapshot::Transport;
 
@@ -70,6 +71,8 @@ fn zone() -> Zone {
         ]
         .into(),
         reverse: reverse.map(|(address, names)| (ip(address), names)).into(),
+        reverse_zones: vec!["10.96.0.0/16".parse().expect("a CIDR")],
+        forward: Default::default(),
     }
 }
 
@@ -280,6 +283,16 @@ fn names_of_others_are_outside() {
         assert_eq!(outcome(&lookup), ["OUTSIDE"], "{name}");
         assert_eq!((lookup.authority, lookup.additional), (None, vec![]), "{name}");
     }
+}
+
+#[test]
+fn an_unknown_address_of_the_cluster_falls_through_or_does_not_exist() {
+    check("9.9.96.10.in-addr.arpa", Query::Ptr, Decision::NoSuchAddress, &["NXDOMAIN"]);
+    let forward = Forward { upstreams: vec![([10, 0, 0, 1], 53).into()], ..Forward::default() };
+    let zone = Zone { forward: forward.into(), ..zone() };
+    let ptr = |name: &str| zone.lookup(name, Query::Ptr).decision;
+    assert_eq!(ptr("9.9.96.10.in-addr.arpa"), Decision::OutOfZone);
+    assert_eq!(ptr("1.0.96.10.in-addr.arpa"), Decision::Reverse);
 }
 
 #[test]

@@ -1,0 +1,210 @@
+//! Who is asked about names of others: `--dns-upstream`, `--dns-stub`, `--dns-policy`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::layers::Layers;
+use super::{DnsListen, parse};
+use crate::compile::{Forward, ForwardPolicy, Settings};
+
+/// Reads the three options. Upstreams of resolv.conf that are this process itself are left out, as
+/// where rutter is the resolver of its machine; one that was typed is a problem.
+pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Settings) -> Forward {
+    let given = layers.many("dns-upstream", vec![Upstreams::ResolvConf], upstreams);
+    let stubs = layers.many("dns-stub", Vec::new(), stub);
+    let policy = layers.one("dns-policy", ForwardPolicy::default(), policy);
+    let is_own = |addr: &SocketAddr| is_own(*addr, listen, &settings.node_ips);
+    let domain = &settings.cluster_domain;
+    let mut forward = Forward { policy, ..Forward::default() };
+    for upstreams in given {
+        match upstreams {
+            Upstreams::Off => {}
+            // without a DNS listener nobody asks, and the file is of no interest
+            Upstreams::ResolvConf if listen == DnsListen::Off => {}
+            Upstreams::ResolvConf => forward
+                .upstreams
+                .extend(nameservers(&resolv_conf()).into_iter().filter(|addr| !is_own(addr))),
+            Upstreams::At(addr) if is_own(&addr) => {
+                layers.conflict("dns-upstream", &format!("{addr} is this rutter itself"));
+            }
+            Upstreams::At(addr) => forward.upstreams.push(addr),
+        }
+    }
+    for (stub, addrs) in stubs {
+        if let Some(addr) = addrs.iter().find(|addr| is_own(addr)) {
+            layers.conflict("dns-stub", &format!("{addr} of {stub} is this rutter itself"));
+        }
+        if stub == *domain || stub.ends_with(&format!(".{domain}")) {
+            layers.conflict("dns-stub", &format!("{stub} is in the cluster domain {domain}"));
+        }
+        forward.stubs.entry(stub).or_default().extend(addrs);
+    }
+    forward.upstreams = unique(forward.upstreams);
+    forward.stubs =
+        forward.stubs.into_iter().map(|(stub, it)| (stub, unique(it))).collect::<BTreeMap<_, _>>();
+    forward
+}
+
+/// One value of `--dns-upstream`.
+enum Upstreams {
+    Off,
+    ResolvConf,
+    At(SocketAddr),
+}
+
+fn upstreams(text: &str) -> Result<Upstreams, String> {
+    match text {
+        "off" => Ok(Upstreams::Off),
+        "resolv.conf" => Ok(Upstreams::ResolvConf),
+        _ => upstream(text).map(Upstreams::At),
+    }
+}
+
+/// An address, with port 53 if it has none.
+fn upstream(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>();
+    let addr = with_port.or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    let addr = addr.ok().filter(|addr| addr.port() != 0 && !addr.ip().is_unspecified());
+    addr.ok_or_else(|| {
+        format!("{text:?} is not an address of a server, such as 10.0.0.1 or [fd00::1]:5353")
+    })
+}
+
+/// `corp.example=10.0.0.1,10.0.0.2`.
+fn stub(text: &str) -> Result<(Arc<str>, Vec<SocketAddr>), String> {
+    let wrong = || format!("{text:?} is not DOMAIN=ADDRESS,…");
+    let (domain, addrs) = text.split_once('=').ok_or_else(wrong)?;
+    let addrs = addrs.split(',').map(|addr| upstream(addr.trim())).collect::<Result<_, _>>()?;
+    Ok((parse::domain(domain.trim())?, addrs))
+}
+
+fn policy(text: &str) -> Result<ForwardPolicy, String> {
+    match text {
+        "sequential" => Ok(ForwardPolicy::Sequential),
+        "round-robin" => Ok(ForwardPolicy::RoundRobin),
+        "random" => Ok(ForwardPolicy::Random),
+        _ => Err(format!("{text:?} is not sequential, round-robin or random")),
+    }
+}
+
+/// A machine without the file has no nameservers.
+fn resolv_conf() -> String {
+    std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+}
+
+/// The `nameserver` lines (resolv.conf(5)). Those with a zone, as in `fe80::1%eth0`, are left out.
+fn nameservers(text: &str) -> Vec<SocketAddr> {
+    let address = |line: &str| {
+        let mut words = line.split_whitespace();
+        if words.next()? != "nameserver" {
+            return None;
+        }
+        upstream(words.next()?).ok().filter(|addr| addr.port() == 53)
+    };
+    text.lines().filter_map(address).collect()
+}
+
+/// Whether asking there is asking this process: it listens there, or on every address and this is
+/// one of the machine.
+fn is_own(addr: SocketAddr, listen: DnsListen, node_ips: &[IpAddr]) -> bool {
+    let listen = match listen {
+        DnsListen::Off => return false,
+        DnsListen::At(listen) | DnsListen::Auto(listen) => listen,
+    };
+    let ip = addr.ip().to_canonical();
+    let is_local = ip.is_loopback() || node_ips.contains(&ip);
+    addr.port() == listen.port()
+        && (ip == listen.ip().to_canonical() || listen.ip().is_unspecified() && is_local)
+}
+
+/// Without repetitions, in the order of the first ones.
+fn unique(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique = Vec::new();
+    for addr in addrs {
+        if !unique.contains(&addr) {
+            unique.push(addr);
+        }
+    }
+    unique
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Args, Config};
+    use super::*;
+
+    fn config(upstreams: &[&str], stubs: &[&str]) -> Result<Arc<Forward>, Vec<String>> {
+        let args = Args {
+            dns_listen: Some("127.0.0.1:53".into()),
+            dns_upstream: upstreams.iter().map(|text| (*text).into()).collect(),
+            dns_stub: stubs.iter().map(|text| (*text).into()).collect(),
+            ..Args::default()
+        };
+        let config = Config::new(&args).map_err(|error| error.problems)?;
+        Ok(config.settings.dns_forward)
+    }
+
+    #[test]
+    fn upstreams_have_port_53_unless_they_say_another() {
+        let forward = config(
+            &["10.0.0.1", "[fd00::1]:5353", "fd00::2", "10.0.0.1:53"],
+            &["Corp.Example.=10.1.0.1,10.1.0.2:54", "corp.example=10.1.0.3"],
+        );
+        let forward = forward.expect("the options must be good");
+        let texts =
+            |addrs: &[SocketAddr]| addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(&forward.upstreams), ["10.0.0.1:53", "[fd00::1]:5353", "[fd00::2]:53"]);
+        let stub = forward.stubs.get("corp.example").expect("the stub domain must be there");
+        assert_eq!(texts(stub), ["10.1.0.1:53", "10.1.0.2:54", "10.1.0.3:53"]);
+        assert_eq!(config(&["off"], &[]), Ok(Arc::default()));
+    }
+
+    #[test]
+    fn upstreams_that_cannot_be_are_problems() {
+        let told = config(
+            &["dns.example", "0.0.0.0", "127.0.0.1"],
+            &["corp=", "10.0.0.1", "x.cluster.local=10.0.0.1", "lab=127.0.0.1"],
+        );
+        assert_eq!(
+            told.expect_err("they must be refused"),
+            [
+                "--dns-upstream: \"dns.example\" is not an address of a server, such as 10.0.0.1 or \
+                 [fd00::1]:5353",
+                "--dns-upstream: \"0.0.0.0\" is not an address of a server, such as 10.0.0.1 or \
+                 [fd00::1]:5353",
+                "--dns-stub: \"\" is not an address of a server, such as 10.0.0.1 or [fd00::1]:5353",
+                "--dns-stub: \"10.0.0.1\" is not DOMAIN=ADDRESS,…",
+                "--dns-upstream: 127.0.0.1:53 is this rutter itself",
+                "--dns-stub: x.cluster.local is in the cluster domain cluster.local",
+                "--dns-stub: 127.0.0.1:53 of lab is this rutter itself",
+            ]
+        );
+    }
+
+    #[test]
+    fn resolv_conf_is_read_as_resolvers_do() {
+        let text = "# a comment\nnameserver 10.0.0.1\nsearch example.org\n\tnameserver\tfd00::1 \n\
+                    nameserver fe80::1%eth0\nnameserver\noptions ndots:5\nnameserver 10.0.0.2 x\n";
+        let found: Vec<String> = nameservers(text).iter().map(SocketAddr::to_string).collect();
+        assert_eq!(found, ["10.0.0.1:53", "[fd00::1]:53", "10.0.0.2:53"]);
+    }
+
+    #[test]
+    fn a_wildcard_listener_is_on_every_address_of_the_machine() {
+        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let node = [IpAddr::from([10, 1, 2, 3])];
+        let rows = [
+            ("127.0.0.53:53", "0.0.0.0:53", true),
+            ("10.1.2.3:53", "[::]:53", true),
+            ("10.1.2.4:53", "0.0.0.0:53", false),
+            ("10.1.2.3:54", "0.0.0.0:53", false),
+            ("127.0.0.53:53", "127.0.0.1:53", false),
+            ("[::ffff:127.0.0.1]:53", "127.0.0.1:53", true),
+        ];
+        for (upstream, listen, expected) in rows {
+            let is_own = is_own(addr(upstream), DnsListen::At(addr(listen)), &node);
+            assert_eq!(is_own, expected, "{upstream} {listen}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A question that somebody else has to answer, at least in part.
+
+use std::sync::Arc;
+
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::rdata::TXT;
+use hickory_proto::rr::{Name, RData, Record};
+
+use super::answer::{Answered, rotate_addresses, send};
+use super::forward::{Answer, Asked, ClientSide, Failure, render};
+use super::wire;
+use crate::snapshot::zone::Forward;
+
+/// A question with our half of the answer.
+#[derive(Debug)]
+pub struct Pending {
+    /// What there is to say already: nothing, or the aliases that lead out of the zone.
+    pub(super) response: Message,
+    pub(super) question: Query,
+    /// What is forwarded.
+    pub(super) asked: Asked,
+    /// Its name as text: lower-case, without the trailing dot.
+    pub(super) name: String,
+    /// Who may be asked, as published when the question came.
+    pub(super) forward: Arc<Forward>,
+    pub(super) client: ClientSide,
+}
+
+impl Pending {
+    /// Writes the answer into `out`, whose content it replaces. Without one the client is told that
+    /// it failed, also if there are aliases: nobody could tell them from a name without addresses.
+    pub(super) fn finish(
+        mut self,
+        outcome: &Result<Answer, Failure>,
+        out: &mut Vec<u8>,
+    ) -> Option<Answered> {
+        let code = match outcome {
+            Ok(answer) if self.response.answers.is_empty() => {
+                render(answer, &self.asked, self.client, out);
+                return Some(self.answered(wire::rcode(ResponseCode::from(0, answer.rcode()))));
+            }
+            Ok(answer) => self.add(answer),
+            Err(Failure::Refused) => ResponseCode::Refused,
+            Err(Failure::Unreachable) => ResponseCode::ServFail,
+        };
+        self.fail_with(code);
+        send(&self.response, Some(self.question.query_type), self.client.largest, out)
+    }
+
+    /// Answers that the question has come back to where it was asked.
+    pub(super) fn tell(mut self, text: String, out: &mut Vec<u8>) -> Option<Answered> {
+        let data = RData::TXT(TXT::new(vec![text]));
+        self.response.answers = vec![Record::from_rdata(self.question.name.clone(), 0, data)];
+        send(&self.response, Some(self.question.query_type), self.client.largest, out)
+    }
+
+    /// Adds what the last alias leads to. That there is nothing leaves the aliases alone, as with
+    /// CoreDNS; they themselves exist.
+    fn add(&mut self, answer: &Answer) -> ResponseCode {
+        let code = ResponseCode::from(0, answer.rcode());
+        if code == ResponseCode::NXDomain {
+            return ResponseCode::NoError;
+        }
+        if code != ResponseCode::NoError {
+            return ResponseCode::ServFail;
+        }
+        let Ok(message) = Message::from_vec(answer.message()) else {
+            return ResponseCode::ServFail;
+        };
+        let target = self.response.answers.last().and_then(|alias| {
+            let RData::CNAME(target) = &alias.data else { return None };
+            Some(target.0.clone())
+        });
+        let owner = |name: Name| match &target {
+            Some(target) if *target == name => target.clone(),
+            _ => name,
+        };
+        self.response.answers.extend(message.answers.into_iter().map(|mut record| {
+            record.ttl = answer.left(record.ttl);
+            record.name = owner(record.name);
+            record
+        }));
+        rotate_addresses(&mut self.response.answers, self.client.rotate);
+        ResponseCode::NoError
+    }
+
+    fn fail_with(&mut self, code: ResponseCode) {
+        self.response.metadata.response_code = code;
+        if code != ResponseCode::NoError {
+            self.response.answers.clear();
+            self.response.metadata.authoritative = false;
+        }
+    }
+
+    fn answered(&self, rcode: &'static str) -> Answered {
+        Answered { query_type: wire::query_type(self.question.query_type), rcode }
+    }
+}
