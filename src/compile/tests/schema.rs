@@ -103,6 +103,12 @@ fn parents_rules_and_matches_that_a_cluster_refuses_are_told_at_their_field() {
         (rule(json!({"retry": {"attempts": 0}})), "spec.rules[0].retry.attempts"),
     ];
     check("HTTPRoute", &rows);
+}
+
+#[test]
+fn methods_hosts_and_backends_that_a_cluster_refuses_are_told_at_their_field() {
+    let backends = json!([{"name": "web", "port": 80}]);
+    let rules = |rules: Value| json!({"parentRefs": [{"name": "edge"}], "rules": rules});
     let method = |method: Value| {
         json!({"parentRefs": [{"name": "edge"}],
             "rules": [{"matches": [{"method": method}], "backendRefs": backends}]})
@@ -191,7 +197,7 @@ fn sessions_that_cannot_be_kept_are_told_and_their_names_are_tokens() {
 }
 
 #[test]
-fn gateways_grants_and_policies_that_a_cluster_refuses_are_told_at_their_field() {
+fn gateways_and_classes_that_a_cluster_refuses_are_told_at_their_field() {
     let gateway = |name: &str, value: Value| {
         let mut spec = listener(json!({}));
         spec[name] = value;
@@ -238,6 +244,10 @@ fn gateways_grants_and_policies_that_a_cluster_refuses_are_told_at_their_field()
     ];
     check("Gateway", &rows);
     check("GatewayClass", &[(json!({"controllerName": "foo"}), "spec.controllerName")]);
+}
+
+#[test]
+fn grants_and_policies_that_a_cluster_refuses_are_told_at_their_field() {
     let grant = json!([{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}]);
     let to = json!([{"group": "", "kind": "Service"}]);
     let rows = [

@@ -47,7 +47,8 @@ async fn server(message: Vec<u8>, status: Option<&'static str>) -> (H2Origin, Ca
     let origin = H2Origin::new(move |(request, mut to)| {
         let (kept, message) = (kept.clone(), message.clone());
         async move {
-            kept.borrow_mut().push(call(request).await);
+            let call = call(request).await;
+            kept.borrow_mut().push(call);
             let length = u8::try_from(message.len()).expect("a short message");
             let framed = [&[0, 0, 0, 0, length], message.as_slice()].concat();
             let mut body = to.send_response(Response::new(()), false).expect("it must be open");
