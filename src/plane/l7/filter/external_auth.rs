@@ -1,6 +1,6 @@
 //! External authorization (GEP-1494): another server is asked whether a request may go on.
 //!
-//! A pure protocol in both directions: [`write`] makes the question out of the request, as the
+//! A pure protocol in both directions: [`write()`] makes the question out of the request, as the
 //! client sent it, and [`verdict`] reads the answer. The exchange asks it before the request goes
 //! to its endpoint or to a mirror. Preflights are answered before.
 //!
