@@ -4,11 +4,15 @@
 //! be served by every worker with 1,000 and with 20,000 objects (median and p99 of 100 edits),
 //! and the memory of each. A saved change counts as served when every worker has applied the
 //! generation that holds it. The same for what must be effective at once: a grant that is revoked, a
-//! certificate and an authority that are replaced; half of these must be served within 200 ms.
+//! certificate and an authority that are replaced; half of these must be served within 200 ms. The
+//! idle demo must take at most 20 MiB.
 //! `--quick` makes a tenth of everything, for the tests.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rutter::app::{App, Handle, Objects};
@@ -25,6 +29,7 @@ fn main() {
     for (what, first, second) in [grants(), certificates(), authorities()] {
         takes_effect(what, &first, &second, 1_000 / scale, 100 / scale);
     }
+    idle_demo();
 }
 
 /// Time from the start until `services` virtual addresses accept connections.
@@ -37,7 +42,8 @@ fn listeners(services: usize) {
     let running = Running::start(dir.path());
     let took = running.started.elapsed();
     let open = running.handle.snapshot().load().listeners.len();
-    println!("{open} listeners open after {:.2} s, {} MiB", took.as_secs_f64(), rss_mib());
+    let memory = rss_mib("self");
+    println!("{open} listeners open after {:.2} s, {memory} MiB", took.as_secs_f64());
     running.stop();
 }
 
@@ -61,7 +67,7 @@ fn edits(objects: usize, count: usize) {
     let (median, p99) = quantiles(&mut latencies);
     println!(
         "{objects} objects: saved → served {median} ms median, {p99} ms p99, {} MiB",
-        rss_mib()
+        rss_mib("self")
     );
     running.stop();
 }
@@ -250,10 +256,50 @@ fn write(dir: &Path, place: usize, text: &str) {
     fs::rename(draft, dir.join(format!("{place}.yaml"))).expect("a file in place");
 }
 
-/// Resident memory of this process, in MiB.
-fn rss_mib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("procfs");
+/// Memory of the demo, once it serves.
+fn idle_demo() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [http, https, dns, admin] = free_ports().map(|port| port.to_string());
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_rutter"))
+        .args(["demo", "--dir"])
+        .arg(dir.path())
+        .args(["--http-port", &http, "--https-port", &https, "--dns-port", &dns])
+        .args(["--admin-port", &admin])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the demo");
+    let is_ready = (0..400).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(25));
+        ready(&admin).is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    });
+    let memory = rss_mib(&demo.id().to_string());
+    demo.kill().and_then(|()| demo.wait()).expect("the demo must end");
+    assert!(is_ready, "the demo does not serve");
+    println!("the idle demo takes {memory} MiB");
+    assert!(memory <= 20, "{memory} MiB");
+}
+
+/// What the admin API says of readiness.
+fn ready(admin: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{admin}")).ok()?;
+    let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// Different ports, as free as they can be before somebody binds them.
+fn free_ports() -> [u16; 4] {
+    let sockets: [_; 4] =
+        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    sockets.map(|socket| socket.local_addr().expect("an address").port())
+}
+
+/// Resident memory of a process, in MiB, rounded up.
+fn rss_mib(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("procfs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     let kib: u64 = line.split_whitespace().next().and_then(|text| text.parse().ok()).expect("KiB");
-    kib / 1024
+    kib.div_ceil(1024)
 }
