@@ -25,10 +25,11 @@ const IMPORTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Where a crate may be named: folders or files.
-const FENCES: [(&str, &[&str]); 9] = [
+const FENCES: [(&str, &[&str]); 10] = [
     ("serde_saphyr", &["src/manifest/"]),
     ("arc_swap", &["src/snapshot/cell.rs"]),
     ("hickory_proto", &["src/plane/dns/"]),
+    ("nix::", &["src/net/"]),
     ("notify::", &["src/source/directory/"]),
     ("prometheus_client", &["src/observe/"]),
     ("prost::", &["src/plane/l7/filter/external_auth/"]),

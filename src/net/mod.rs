@@ -5,6 +5,7 @@
 
 mod bind;
 mod copy;
+mod datagrams;
 mod descriptors;
 mod stream;
 
@@ -13,5 +14,6 @@ mod tests;
 
 pub use bind::{ReusePort, bind_udp, listen_tcp};
 pub use copy::{Copied, CopyError, SharedBuffer, copy_both};
+pub use datagrams::{Inbox, Outbox};
 pub use descriptors::{listening_budget, raise_limit};
 pub use stream::{ConnectError, connect, reset_on_drop, set_options};

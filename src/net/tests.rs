@@ -82,3 +82,60 @@ async fn bulk_passes_a_slow_reader_unchanged() {
     assert!(ended);
     assert_eq!(copied.forth, 8_000_000);
 }
+
+#[tokio::test]
+async fn datagrams_come_and_go_many_at_a_time() {
+    for ip in ["127.0.0.1", "::1"] {
+        let addr: std::net::SocketAddr =
+            (ip.parse::<std::net::IpAddr>().expect("an address"), 0).into();
+        let server = bind_udp(addr, ReusePort::No).expect("a socket");
+        let client = bind_udp(addr, ReusePort::No).expect("a socket");
+        let to = server.local_addr().expect("an address");
+        let mut outbox = Outbox::new();
+        for number in 0..100u8 {
+            if outbox.is_full() {
+                assert_eq!(outbox.send(&client), 0);
+            }
+            let message = outbox.next().expect("room");
+            message.clear();
+            message.extend(vec![number; usize::from(number)]);
+            outbox.push(to);
+        }
+        assert_eq!(outbox.send(&client), 0);
+        // loopback delivers at once: all of them wait by now
+        let mut inbox = Inbox::new(64, 50);
+        let mut received = Vec::new();
+        for is_all in [false, true] {
+            assert_eq!(inbox.receive(&server).expect("datagrams"), is_all);
+            assert_eq!(inbox.get(inbox.senders().len()), None);
+            for place in 0..inbox.senders().len() {
+                let (datagram, from) = inbox.get(place).expect("a datagram");
+                assert_eq!(from, client.local_addr().expect("an address"));
+                received.push(datagram.to_vec());
+            }
+            inbox.clear();
+        }
+        // what is longer than its slot is cut off
+        let sent: Vec<Vec<u8>> = (0..100u8).map(|n| vec![n; usize::from(n).min(50)]).collect();
+        assert_eq!(received, sent);
+        let nothing = inbox.receive(&server).expect_err("nothing is left");
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+}
+
+#[tokio::test]
+async fn a_datagram_that_cannot_be_sent_does_not_hold_up_the_others() {
+    let local = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let server = bind_udp(local(0), ReusePort::No).expect("a socket");
+    let client = bind_udp(local(0), ReusePort::No).expect("a socket");
+    let to = server.local_addr().expect("an address");
+    let mut outbox = Outbox::new();
+    for addr in [to, local(0), "[::1]:9".parse().expect("an address"), to] {
+        outbox.next().expect("room").push(1);
+        outbox.push(addr);
+    }
+    assert_eq!(outbox.send(&client), 2);
+    let mut inbox = Inbox::new(64, 50);
+    assert!(inbox.receive(&server).expect("datagrams"));
+    assert_eq!(inbox.senders().len(), 2);
+}

@@ -16,6 +16,8 @@ pub(super) struct Shard {
     pub(super) connections: HashMap<ConnectionLabels, ConnectionCounts, RandomState>,
     pub(super) queries: HashMap<QueryLabels, u64, RandomState>,
     pub(super) query_time: Histogram,
+    /// Queries that were too many to be answered.
+    pub(super) dropped_queries: u64,
     /// Access lines that could not be written.
     pub(super) lost_lines: u64,
 }
@@ -134,6 +136,7 @@ impl Shard {
             *self.queries.entry(*labels).or_default() += more;
         }
         self.query_time.add(&other.query_time);
+        self.dropped_queries += other.dropped_queries;
         self.lost_lines += other.lost_lines;
     }
 }

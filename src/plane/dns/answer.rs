@@ -9,6 +9,7 @@ use super::encode::encode;
 use super::forward::{Asked, ClientSide};
 use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER};
 use super::pending::Pending;
+use super::plain;
 use super::wire::{self, Writer};
 use crate::observe::QueryType;
 use crate::snapshot::zone::{Outcome, RecordData};
@@ -37,6 +38,20 @@ pub enum Said {
 ///
 /// `rotate` turns the order of addresses. Over UDP the answer has at most 1232 bytes.
 pub fn answer(
+    request: &[u8],
+    snapshot: &Snapshot,
+    transport: Transport,
+    rotate: u64,
+    out: &mut Vec<u8>,
+) -> Option<Said> {
+    if let Some(answered) = plain::answer(request, snapshot, transport, rotate, out) {
+        return Some(Said::Answered(answered));
+    }
+    answer_any(request, snapshot, transport, rotate, out)
+}
+
+/// As [`answer`], whatever is asked.
+pub(super) fn answer_any(
     request: &[u8],
     snapshot: &Snapshot,
     transport: Transport,

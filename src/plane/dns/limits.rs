@@ -49,8 +49,9 @@ pub(super) const UDP_ANSWER: u16 = 1232;
 /// The largest answer over UDP without EDNS, in bytes (RFC 1035 section 2.3.4).
 pub(super) const PLAIN_UDP_ANSWER: u16 = 512;
 
-/// The largest query, in bytes. A question with a full name has 271; the rest is room for options.
+/// The largest query over TCP, in bytes. A question with a full name has 271; the rest is room for
+/// options.
 pub(super) const QUERY: usize = 4096;
 
-/// How many datagrams are answered before other tasks of the worker have their turn.
-pub(super) const BATCH: usize = 64;
+/// The largest query over UDP, in bytes: what we say that we take (RFC 6891 section 6.2.3).
+pub(super) const UDP_QUERY: usize = UDP_ANSWER as usize;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use tokio::time::Instant;
 
 use super::answer::{Answered, Said, answer};
 use super::connection;
+use super::datagrams;
 use super::forward::{Forwarder, Identity};
-use super::limits::{BATCH, Limits, QUERY};
+use super::limits::Limits;
 use super::pending::Pending;
 use crate::life::spawn_local;
 use crate::observe::DnsRecord;
@@ -49,7 +49,7 @@ impl Server {
         tokio::select! {
             biased;
             () = self.local.drain.started() => {}
-            () = self.serve_datagrams(&udp) => {}
+            () = datagrams::serve(&self, &udp) => {}
             () = self.accept(&tcp) => {}
         }
     }
@@ -117,57 +117,11 @@ impl Server {
         });
     }
 
-    async fn serve_datagrams(self: &Rc<Self>, socket: &Rc<UdpSocket>) {
-        let mut request = vec![0; QUERY];
-        let mut out = Vec::new();
-        loop {
-            if let Err(error) = socket.readable().await {
-                tracing::warn!(%error, "cannot read DNS queries");
-                tokio::time::sleep(BACK_OFF).await;
-            }
-            self.answer_batch(socket, &mut request, &mut out);
-            tokio::task::yield_now().await;
+    /// Counts queries that were dropped unread, for there were too many.
+    pub(super) fn count_dropped(&self, queries: usize) {
+        if queries > 0 {
+            self.local.observer.drop_queries(queries as u64);
         }
-    }
-
-    /// Answers what has arrived. What the socket does not take at once is dropped: clients of DNS
-    /// over UDP ask again.
-    fn answer_batch(
-        self: &Rc<Self>,
-        socket: &Rc<UdpSocket>,
-        request: &mut [u8],
-        out: &mut Vec<u8>,
-    ) {
-        for _ in 0..BATCH {
-            let (length, client) = match socket.try_recv_from(request) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // of an earlier answer that did not arrive
-                Err(_) => continue,
-            };
-            let request = request.get(..length).unwrap_or_default();
-            match self.answer(request, Transport::Udp, out) {
-                Next::Nothing => {}
-                Next::Send => drop(socket.try_send_to(out, client)),
-                Next::Wait(waiting) => self.forward_datagram(socket.clone(), waiting, client),
-            }
-        }
-    }
-
-    fn forward_datagram(
-        self: &Rc<Self>,
-        socket: Rc<UdpSocket>,
-        waiting: Waiting,
-        client: SocketAddr,
-    ) {
-        let (server, guard) = (self.clone(), self.local.drain.guard());
-        spawn_local("dns forward", async move {
-            let mut out = Vec::new();
-            if server.forward(waiting, client.ip(), &mut out).await {
-                let _ = socket.try_send_to(&out, client);
-            }
-            drop(guard);
-        });
     }
 
     async fn accept(self: &Rc<Self>, listener: &TcpListener) {
@@ -239,4 +193,4 @@ impl Drop for Slot {
 }
 
 /// How long to wait after an error that only time and others can mend.
-const BACK_OFF: Duration = Duration::from_millis(100);
+pub(super) const BACK_OFF: Duration = Duration::from_millis(100);

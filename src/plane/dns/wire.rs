@@ -115,6 +115,6 @@ const CODES: [(ResponseCode, &str); 7] = [
 ];
 
 /// Of the SOA, in seconds; as CoreDNS. Nobody transfers the zone, so nobody acts on them.
-const REFRESH: i32 = 7200;
-const RETRY: i32 = 1800;
-const EXPIRE: i32 = 86_400;
+pub(super) const REFRESH: i32 = 7200;
+pub(super) const RETRY: i32 = 1800;
+pub(super) const EXPIRE: i32 = 86_400;

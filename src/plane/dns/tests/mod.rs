@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod messages;
+mod plain;
 mod sockets;
 mod upstream;
 
