@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::forward::ForwardCounts;
 use super::histogram::Histogram;
 use super::record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};
 use crate::snapshot::{BackendId, Exposure, Reason, Transport};
@@ -16,6 +17,7 @@ pub(super) struct Shard {
     pub(super) connections: HashMap<ConnectionLabels, ConnectionCounts, RandomState>,
     pub(super) queries: HashMap<QueryLabels, u64, RandomState>,
     pub(super) query_time: Histogram,
+    pub(super) forward: ForwardCounts,
     /// Access lines that could not be written.
     pub(super) lost_lines: u64,
 }
@@ -107,12 +109,14 @@ impl Shard {
         &mut self,
         has_route: impl Fn(&str) -> bool,
         has_backend: impl Fn(&BackendId) -> bool,
+        has_upstream: impl Fn(&str) -> bool,
     ) {
         self.requests.retain(|labels, _| {
             (labels.route.is_empty() || has_route(&labels.route))
                 && labels.service.as_ref().is_none_or(&has_backend)
         });
         self.connections.retain(|labels, _| labels.backend.as_ref().is_none_or(&has_backend));
+        self.forward.upstreams.retain(|upstream, _| has_upstream(upstream));
     }
 
     /// Adds what another worker has counted.
@@ -134,6 +138,7 @@ impl Shard {
             *self.queries.entry(*labels).or_default() += more;
         }
         self.query_time.add(&other.query_time);
+        self.forward.add(&other.forward);
         self.lost_lines += other.lost_lines;
     }
 }

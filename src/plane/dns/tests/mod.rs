@@ -1,8 +1,10 @@
 //! Bytes in, bytes out; and the same over sockets.
 
+mod failover;
 mod forwarding;
 mod messages;
 mod sockets;
+mod streams;
 mod upstream;
 
 use std::net::IpAddr;
