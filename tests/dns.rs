@@ -191,3 +191,56 @@ fn a_dead_upstream_does_not_delay_names_of_the_cluster() {
     assert_eq!(dig(&site, &["example.org"]).0, "SERVFAIL");
     assert_eq!(dig(&site, &["web.shop.svc.cluster.local"]).0, "NOERROR");
 }
+
+#[test]
+fn names_of_others_come_over_tcp_from_upstreams_that_are_asked_so() {
+    let upstream = upstream();
+    let site = Site::start_with(MANIFESTS, |args| {
+        args.dns_upstream = vec![format!("tcp://{}", upstream.dns())];
+    });
+    for last in ["web", "db"] {
+        let name = format!("{last}.shop.svc.example.org");
+        assert_eq!(dig(&site, &[&name]).0, "NOERROR");
+    }
+}
+
+#[test]
+fn names_of_a_hosts_file_are_answered_first_and_follow_the_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hosts");
+    std::fs::write(&path, "192.0.2.1 printer.lan web.shop.svc.cluster.local\n").expect("a file");
+    let site = Site::start_with(MANIFESTS, |args| {
+        args.dns_hosts = vec![path.display().to_string()];
+    });
+    let web = "web.shop.svc.cluster.local";
+    let rows = [
+        (["printer.lan", "A"], vec!["printer.lan. 3600 IN A 192.0.2.1".to_owned()]),
+        (["printer.lan", "AAAA"], vec![]),
+        ([web, "A"], vec![format!("{web}. 3600 IN A 192.0.2.1")]),
+        (
+            ["1.2.0.192.in-addr.arpa", "PTR"],
+            vec![
+                "1.2.0.192.in-addr.arpa. 3600 IN PTR printer.lan.".to_owned(),
+                format!("1.2.0.192.in-addr.arpa. 3600 IN PTR {web}."),
+            ],
+        ),
+        (
+            ["db-1.db.shop.svc.cluster.local", "A"],
+            vec![format!("db-1.db.shop.svc.cluster.local. 5 IN A {}.131", site.block.prefix())],
+        ),
+    ];
+    for (question, records) in rows {
+        assert_eq!(dig(&site, &question), ("NOERROR".to_owned(), records), "{question:?}");
+    }
+    let draft = dir.path().join("draft");
+    std::fs::write(&draft, "192.0.2.2 printer.lan\n300.0.0.1 wrong\n").expect("a file");
+    let generation = site.status().generation;
+    std::fs::rename(&draft, &path).expect("a file in place");
+    site.wait("the hosts file", |status| status.generation > generation);
+    assert_eq!(dig(&site, &["printer.lan"]).1, ["printer.lan. 3600 IN A 192.0.2.2"]);
+    let expected = format!("{web}. 5 IN A {}.20", site.block.prefix());
+    assert_eq!(dig(&site, &[web]).1, [expected]);
+    let findings: Vec<_> = site.status().report.findings.iter().map(ToString::to_string).collect();
+    let wrong = format!("{}:2:1: RT007 \"300.0.0.1\" is not an IP address", path.display());
+    assert!(findings.iter().any(|finding| finding.starts_with(&wrong)), "{findings:?}");
+}

@@ -15,6 +15,7 @@ mod allocate;
 mod backends;
 mod endpoints;
 mod gateway;
+mod hosts;
 mod ingress;
 mod listeners;
 mod order;
@@ -26,6 +27,7 @@ pub mod status;
 mod this_node;
 mod tls;
 mod topology;
+mod upstream;
 mod zone;
 
 #[cfg(test)]
@@ -38,13 +40,19 @@ use crate::snapshot::{RouteTable, Snapshot};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
+pub use hosts::{HostsFiles, parse_hosts};
 pub use report::{InfrastructureService, Report};
 pub use settings::{
     AddressRange, GATEWAY_CONTROLLER, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses,
     Settings,
 };
 
-pub use crate::snapshot::{Forward, ForwardPolicy};
+pub use tls::parse_authorities;
+pub use upstream::parse_upstream;
+
+pub use crate::snapshot::{
+    Authorities, Forward, ForwardPolicy, Hosts, Upstream, UpstreamTransport,
+};
 
 use backends::Backends;
 use endpoints::Sources;
@@ -109,6 +117,7 @@ pub fn compile(
         sockets,
         &mut findings,
     );
+    settings.dns_hosts.findings.iter().for_each(|it| findings.push(it.clone()));
     let zone = zone::build(objects, &services, &backends, &allocations, settings);
     Compiled {
         snapshot: Snapshot {

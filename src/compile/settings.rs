@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::HostsFiles;
 use crate::snapshot::Forward;
 
 /// What `compile` must know besides the objects.
@@ -42,6 +43,8 @@ pub struct Settings {
     pub dns_ttl: u32,
     /// Who is asked about the names of others.
     pub dns_forward: Arc<Forward>,
+    /// Names that are written in files.
+    pub dns_hosts: HostsFiles,
 }
 
 /// First and last address, inclusive, of one family.
@@ -93,6 +96,7 @@ impl Default for Settings {
             external_ips: true,
             dns_ttl: 5,
             dns_forward: Arc::default(),
+            dns_hosts: HostsFiles::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ use super::ingress::{self, OwnIngress};
 use super::references::References;
 use super::report::{Findings, named};
 
+pub use authorities::parse_authorities;
 pub(super) use authorities::{authorities, joined};
 pub(super) use certificate::{Reading, covers};
 

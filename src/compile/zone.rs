@@ -30,6 +30,7 @@ pub(super) fn build(
         origins: BTreeMap::new(),
         reverse: BTreeMap::new(),
         reverse_zones: [&settings.service_cidrs[..], &settings.pod_cidrs].concat(),
+        hosts: settings.dns_hosts.hosts.clone(),
         forward: settings.dns_forward.clone(),
     };
     for (place, service) in services.iter().enumerate() {

@@ -78,17 +78,31 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS")]
     pub dns_ttl: Option<String>,
 
-    /// Who is asked about other names: addresses, or those of /etc/resolv.conf [default: resolv.conf]
-    #[arg(long, value_name = "ADDR[:PORT]|resolv.conf|off", value_delimiter = ',')]
+    /// Who is asked about other names: addresses, or those of /etc/resolv.conf; over UDP, or
+    /// tcp://ADDR or tls://ADDR[#NAME], where NAME is that of the certificate [default: resolv.conf]
+    #[arg(
+        long,
+        value_name = "[tcp://|tls://]ADDR[:PORT][#NAME]|resolv.conf|off",
+        value_delimiter = ','
+    )]
     pub dns_upstream: Vec<String>,
 
     /// Who is asked about the names of a domain; may repeat
-    #[arg(long, value_name = "DOMAIN=ADDR[:PORT],…")]
+    #[arg(long, value_name = "DOMAIN=UPSTREAM,…")]
     pub dns_stub: Vec<String>,
 
     /// Which of several upstreams is asked first [default: sequential]
     #[arg(long, value_name = "sequential|round-robin|random")]
     pub dns_policy: Option<String>,
+
+    /// PEM file of who may sign for tls:// upstreams, read once [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub dns_upstream_ca: Option<String>,
+
+    /// File of names and addresses, as hosts(5), that are answered before all others and read again
+    /// when it changes; may repeat
+    #[arg(long, value_name = "FILE")]
+    pub dns_hosts: Vec<String>,
 
     /// Where the admin API listens [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR:PORT|off")]
@@ -140,6 +154,8 @@ impl Args {
             ("dns-upstream", self.dns_upstream.clone()),
             ("dns-stub", self.dns_stub.clone()),
             ("dns-policy", one(&self.dns_policy)),
+            ("dns-upstream-ca", one(&self.dns_upstream_ca)),
+            ("dns-hosts", self.dns_hosts.clone()),
             ("admin", one(&self.admin)),
             ("workers", one(&self.workers)),
             ("access-log", one(&self.access_log)),
@@ -151,4 +167,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 26;
+const OPTIONS: usize = 28;

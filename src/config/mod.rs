@@ -10,6 +10,7 @@
 
 mod args;
 mod conflicts;
+mod hosts;
 mod layers;
 mod parse;
 mod upstreams;
@@ -87,8 +88,8 @@ pub struct ConfigError {
 }
 
 impl Config {
-    /// Checks the options. Reads the file of `--config`, and /etc/resolv.conf where the options do
-    /// not say who is asked about other names.
+    /// Checks the options. Reads the files that they name, and /etc/resolv.conf where the options
+    /// do not say who is asked about other names.
     pub fn new(args: &Args) -> Result<Self, ConfigError> {
         Self::check(Layers::read(args))
     }
@@ -149,6 +150,7 @@ fn settings(layers: &mut Layers) -> Settings {
         external_ips: layers.one("external-ips", default.external_ips, parse::on_or_off),
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
         dns_forward: default.dns_forward,
+        dns_hosts: hosts::hosts(layers),
         node_ips,
     }
 }

@@ -1,4 +1,5 @@
-//! Who is asked about names of others: `--dns-upstream`, `--dns-stub`, `--dns-policy`.
+//! Who is asked about names of others: `--dns-upstream`, `--dns-stub`, `--dns-policy`,
+//! `--dns-upstream-ca`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,17 +7,20 @@ use std::sync::Arc;
 
 use super::layers::Layers;
 use super::{DnsListen, parse};
-use crate::compile::{Forward, ForwardPolicy, Settings};
+use crate::compile::{
+    Authorities, Forward, ForwardPolicy, Settings, Upstream, parse_authorities, parse_upstream,
+};
 
-/// Reads the three options. Upstreams of resolv.conf that are this process itself are left out, as
+/// Reads the options. Upstreams of resolv.conf that are this process itself are left out, as
 /// where rutter is the resolver of its machine; one that was typed is a problem.
 pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Settings) -> Forward {
     let given = layers.many("dns-upstream", vec![Upstreams::ResolvConf], upstreams);
     let stubs = layers.many("dns-stub", Vec::new(), stub);
     let policy = layers.one("dns-policy", ForwardPolicy::default(), policy);
-    let is_own = |addr: &SocketAddr| is_own(*addr, listen, &settings.node_ips);
+    let authorities = layers.one("dns-upstream-ca", Authorities::System, authorities);
+    let is_own = |upstream: &Upstream| is_own(upstream.addr, listen, &settings.node_ips);
     let domain = &settings.cluster_domain;
-    let mut forward = Forward { policy, ..Forward::default() };
+    let mut forward = Forward { policy, authorities, ..Forward::default() };
     for upstreams in given {
         match upstreams {
             Upstreams::Off => {}
@@ -24,21 +28,21 @@ pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Setting
             Upstreams::ResolvConf if listen == DnsListen::Off => {}
             Upstreams::ResolvConf => forward
                 .upstreams
-                .extend(nameservers(&resolv_conf()).into_iter().filter(|addr| !is_own(addr))),
-            Upstreams::At(addr) if is_own(&addr) => {
-                layers.conflict("dns-upstream", &format!("{addr} is this rutter itself"));
+                .extend(nameservers(&resolv_conf()).into_iter().filter(|it| !is_own(it))),
+            Upstreams::At(upstream) if is_own(&upstream) => {
+                layers.conflict("dns-upstream", &format!("{upstream} is this rutter itself"));
             }
-            Upstreams::At(addr) => forward.upstreams.push(addr),
+            Upstreams::At(upstream) => forward.upstreams.push(upstream),
         }
     }
-    for (stub, addrs) in stubs {
-        if let Some(addr) = addrs.iter().find(|addr| is_own(addr)) {
-            layers.conflict("dns-stub", &format!("{addr} of {stub} is this rutter itself"));
+    for (stub, upstreams) in stubs {
+        if let Some(upstream) = upstreams.iter().find(|it| is_own(it)) {
+            layers.conflict("dns-stub", &format!("{upstream} of {stub} is this rutter itself"));
         }
         if stub == *domain || stub.ends_with(&format!(".{domain}")) {
             layers.conflict("dns-stub", &format!("{stub} is in the cluster domain {domain}"));
         }
-        forward.stubs.entry(stub).or_default().extend(addrs);
+        forward.stubs.entry(stub).or_default().extend(upstreams);
     }
     forward.upstreams = unique(forward.upstreams);
     forward.stubs =
@@ -50,33 +54,29 @@ pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Setting
 enum Upstreams {
     Off,
     ResolvConf,
-    At(SocketAddr),
+    At(Upstream),
 }
 
 fn upstreams(text: &str) -> Result<Upstreams, String> {
     match text {
         "off" => Ok(Upstreams::Off),
         "resolv.conf" => Ok(Upstreams::ResolvConf),
-        _ => upstream(text).map(Upstreams::At),
+        _ => parse_upstream(text).map(Upstreams::At),
     }
 }
 
-/// An address, with port 53 if it has none.
-fn upstream(text: &str) -> Result<SocketAddr, String> {
-    let with_port = text.parse::<SocketAddr>();
-    let addr = with_port.or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
-    let addr = addr.ok().filter(|addr| addr.port() != 0 && !addr.ip().is_unspecified());
-    addr.ok_or_else(|| {
-        format!("{text:?} is not an address of a server, such as 10.0.0.1 or [fd00::1]:5353")
-    })
+/// `corp.example=10.0.0.1,tls://10.0.0.2`.
+fn stub(text: &str) -> Result<(Arc<str>, Vec<Upstream>), String> {
+    let wrong = || format!("{text:?} is not DOMAIN=ADDRESS,…");
+    let (domain, upstreams) = text.split_once('=').ok_or_else(wrong)?;
+    let upstreams = upstreams.split(',').map(|upstream| parse_upstream(upstream.trim()));
+    Ok((parse::domain(domain.trim())?, upstreams.collect::<Result<_, _>>()?))
 }
 
-/// `corp.example=10.0.0.1,10.0.0.2`.
-fn stub(text: &str) -> Result<(Arc<str>, Vec<SocketAddr>), String> {
-    let wrong = || format!("{text:?} is not DOMAIN=ADDRESS,…");
-    let (domain, addrs) = text.split_once('=').ok_or_else(wrong)?;
-    let addrs = addrs.split(',').map(|addr| upstream(addr.trim())).collect::<Result<_, _>>()?;
-    Ok((parse::domain(domain.trim())?, addrs))
+/// Who is trusted by a PEM bundle, which is read once.
+fn authorities(path: &str) -> Result<Authorities, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    parse_authorities(path, &pem).map(|bundle| Authorities::Bundle(bundle.into()))
 }
 
 fn policy(text: &str) -> Result<ForwardPolicy, String> {
@@ -94,15 +94,16 @@ fn resolv_conf() -> String {
 }
 
 /// The `nameserver` lines (resolv.conf(5)). Those with a zone, as in `fe80::1%eth0`, are left out.
-fn nameservers(text: &str) -> Vec<SocketAddr> {
-    let address = |line: &str| {
+fn nameservers(text: &str) -> Vec<Upstream> {
+    let nameserver = |line: &str| {
         let mut words = line.split_whitespace();
         if words.next()? != "nameserver" {
             return None;
         }
-        upstream(words.next()?).ok().filter(|addr| addr.port() == 53)
+        let ip: IpAddr = words.next()?.parse().ok()?;
+        (!ip.is_unspecified()).then(|| SocketAddr::new(ip, 53).into())
     };
-    text.lines().filter_map(address).collect()
+    text.lines().filter_map(nameserver).collect()
 }
 
 /// Whether asking there is asking this process: it listens there, or on every address and this is
@@ -119,11 +120,11 @@ fn is_own(addr: SocketAddr, listen: DnsListen, node_ips: &[IpAddr]) -> bool {
 }
 
 /// Without repetitions, in the order of the first ones.
-fn unique(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn unique(upstreams: Vec<Upstream>) -> Vec<Upstream> {
     let mut unique = Vec::new();
-    for addr in addrs {
-        if !unique.contains(&addr) {
-            unique.push(addr);
+    for upstream in upstreams {
+        if !unique.contains(&upstream) {
+            unique.push(upstream);
         }
     }
     unique
@@ -148,15 +149,18 @@ mod tests {
     #[test]
     fn upstreams_have_port_53_unless_they_say_another() {
         let forward = config(
-            &["10.0.0.1", "[fd00::1]:5353", "fd00::2", "10.0.0.1:53"],
-            &["Corp.Example.=10.1.0.1,10.1.0.2:54", "corp.example=10.1.0.3"],
+            &["10.0.0.1", "[fd00::1]:5353", "fd00::2", "10.0.0.1:53", "tcp://10.0.0.1"],
+            &["Corp.Example.=10.1.0.1,10.1.0.2:54", "corp.example=tls://10.1.0.3#dns.example"],
         );
         let forward = forward.expect("the options must be good");
         let texts =
-            |addrs: &[SocketAddr]| addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(&forward.upstreams), ["10.0.0.1:53", "[fd00::1]:5353", "[fd00::2]:53"]);
+            |upstreams: &[Upstream]| upstreams.iter().map(Upstream::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            texts(&forward.upstreams),
+            ["10.0.0.1:53", "[fd00::1]:5353", "[fd00::2]:53", "tcp://10.0.0.1:53"]
+        );
         let stub = forward.stubs.get("corp.example").expect("the stub domain must be there");
-        assert_eq!(texts(stub), ["10.1.0.1:53", "10.1.0.2:54", "10.1.0.3:53"]);
+        assert_eq!(texts(stub), ["10.1.0.1:53", "10.1.0.2:54", "tls://10.1.0.3:853#dns.example"]);
         assert_eq!(config(&["off"], &[]), Ok(Arc::default()));
     }
 
@@ -169,11 +173,13 @@ mod tests {
         assert_eq!(
             told.expect_err("they must be refused"),
             [
-                "--dns-upstream: \"dns.example\" is not an address of a server, such as 10.0.0.1 or \
-                 [fd00::1]:5353",
-                "--dns-upstream: \"0.0.0.0\" is not an address of a server, such as 10.0.0.1 or \
-                 [fd00::1]:5353",
-                "--dns-stub: \"\" is not an address of a server, such as 10.0.0.1 or [fd00::1]:5353",
+                "--dns-upstream: \"dns.example\" names a server that would have to be looked up; give \
+                 its address, such as 10.0.0.1, and over TLS its name behind it, as in \
+                 tls://10.0.0.1#dns.example",
+                "--dns-upstream: \"0.0.0.0\" is not an address of a server, such as 10.0.0.1, \
+                 [fd00::1]:5353, tcp://10.0.0.1 or tls://10.0.0.1#dns.example",
+                "--dns-stub: \"\" is not an address of a server, such as 10.0.0.1, [fd00::1]:5353, \
+                 tcp://10.0.0.1 or tls://10.0.0.1#dns.example",
                 "--dns-stub: \"10.0.0.1\" is not DOMAIN=ADDRESS,…",
                 "--dns-upstream: 127.0.0.1:53 is this rutter itself",
                 "--dns-stub: x.cluster.local is in the cluster domain cluster.local",
@@ -186,8 +192,45 @@ mod tests {
     fn resolv_conf_is_read_as_resolvers_do() {
         let text = "# a comment\nnameserver 10.0.0.1\nsearch example.org\n\tnameserver\tfd00::1 \n\
                     nameserver fe80::1%eth0\nnameserver\noptions ndots:5\nnameserver 10.0.0.2 x\n";
-        let found: Vec<String> = nameservers(text).iter().map(SocketAddr::to_string).collect();
+        let found: Vec<String> = nameservers(text).iter().map(Upstream::to_string).collect();
         assert_eq!(found, ["10.0.0.1:53", "[fd00::1]:53", "10.0.0.2:53"]);
+    }
+
+    #[test]
+    fn authorities_of_upstreams_are_a_pem_file_or_one_problem() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            path.display().to_string()
+        };
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate =
+            rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
+        let good = write("good.pem", &certificate.pem());
+        let forward = |file: &str| {
+            let args = Args {
+                dns_upstream: vec!["off".into()],
+                dns_upstream_ca: Some(file.into()),
+                ..Args::default()
+            };
+            Config::new(&args).map(|config| config.settings.dns_forward).map_err(|it| it.problems)
+        };
+        let told = forward(&good).expect("the bundle must be good");
+        let Authorities::Bundle(bundle) = &told.authorities else { panic!("{told:?}") };
+        assert_eq!(bundle.certificates, [certificate.der().to_vec()]);
+        let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let rows = [
+            (write("empty.pem", ""), "holds no certificate"),
+            (write("broken.pem", text), "is not X.509"),
+            (dir.path().join("none.pem").display().to_string(), "cannot read"),
+        ];
+        for (file, expected) in rows {
+            let told = forward(&file).expect_err("it must be refused");
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with("--dns-upstream-ca: "), "{told:?}");
+            assert!(told[0].contains(expected) && told[0].contains(&file), "{told:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The way of a name: search list, zone, answer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::question::type_name;
 use super::{Candidate, Explanation, NameQuestion, Place};
 use crate::snapshot::zone::{Decision, Outcome, Query, Record, RecordData};
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::{Snapshot, Upstream, Zone};
 
 pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation: &mut Explanation) {
     let zone = &snapshot.zone;
@@ -66,7 +66,7 @@ fn outside(zone: &Zone, name: &str, decision: Decision) -> String {
 /// Who is asked about a name.
 fn upstreams(zone: &Zone, name: &str) -> Option<String> {
     let route = zone.forward.route(&name.to_ascii_lowercase())?;
-    let addrs: Vec<String> = route.upstreams.iter().map(SocketAddr::to_string).collect();
+    let addrs: Vec<String> = route.upstreams.iter().map(Upstream::to_string).collect();
     let addrs = addrs.join(", ");
     Some(match route.domain {
         "" => addrs,

@@ -4,7 +4,10 @@ mod tls;
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::compile::{Allocations, Forward, Settings, compile};
+use crate::compile::{
+    Allocations, Forward, Hosts, HostsFiles, Settings, Upstream, compile, parse_hosts,
+    parse_upstream,
+};
 use crate::manifest::yaml::decode;
 use crate::source::Sourced;
 use crate::store::Objects;
@@ -52,15 +55,16 @@ fn ask_of(manifests: &str, words: &[&str], from: Option<&str>) -> String {
 }
 
 fn ask_with(manifests: &str, words: &[&str], from: Option<&str>, forward: Forward) -> String {
+    let settings = Settings { dns_forward: forward.into(), ..Settings::default() };
+    ask_under(manifests, words, from, settings)
+}
+
+fn ask_under(manifests: &str, words: &[&str], from: Option<&str>, settings: Settings) -> String {
     let mut objects = Objects::default();
     for (object, origin) in decode("shop.yaml", manifests).objects {
         objects.apply(&Sourced { object, origin, stale: false });
     }
-    let settings = Settings {
-        ingress_addresses: vec![[127, 0, 0, 1].into()],
-        dns_forward: forward.into(),
-        ..Settings::default()
-    };
+    let settings = Settings { ingress_addresses: vec![[127, 0, 0, 1].into()], ..settings };
     let compiled = compile(&objects, &settings, &Allocations::default(), UNIX_EPOCH);
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let question = Question::parse(&words, &[], from).expect("a question");
@@ -151,19 +155,44 @@ fn names_are_followed_through_the_search_list() {
     assert!(told.ends_with("the name exists and has no such record\n"), "{told}");
 }
 
+fn upstream(text: &str) -> Upstream {
+    parse_upstream(text).expect("an upstream")
+}
+
+#[test]
+fn names_of_hosts_files_tell_where_they_are_written() {
+    let mut hosts = Hosts::default();
+    let text = "# ours\n192.0.2.7 web.shop.svc.cluster.local printer\n";
+    assert_eq!(parse_hosts(&"lan.hosts".into(), 1, text, &mut hosts), []);
+    let settings = Settings {
+        dns_hosts: HostsFiles { hosts: hosts.into(), ..HostsFiles::default() },
+        ..Settings::default()
+    };
+    let ask = |words: &[&str]| ask_under(MANIFESTS, words, None, settings.clone());
+    let told = ask(&["dns", "web.shop"]);
+    let taken = "+ web.shop.svc.cluster.local: a name of the hosts file (lan.hosts:2)";
+    assert!(told.contains(taken), "{told}");
+    assert!(told.contains("web.shop.svc.cluster.local 3600 A 192.0.2.7"), "{told}");
+    let told = ask(&["dns", "192.0.2.7", "PTR"]);
+    assert!(told.contains("an address of the hosts file"), "{told}");
+    let told = ask(&["dns", "printer.", "AAAA"]);
+    assert!(told.contains("NOERROR without records: a name of the hosts file"), "{told}");
+}
+
 #[test]
 fn names_of_others_tell_who_is_asked() {
     let told = ask(&["dns", "example.org."], None);
     assert!(told.contains("- example.org: REFUSED: not in the zone"), "{told}");
     assert!(told.ends_with("the name does not resolve in the zone\n"), "{told}");
     let forward = Forward {
-        upstreams: vec![([10, 0, 0, 1], 53).into(), ([10, 0, 0, 2], 53).into()],
-        stubs: [("corp.example".into(), vec![([10, 1, 0, 1], 5353).into()])].into(),
+        upstreams: ["10.0.0.1", "tls://10.0.0.2#dns.example"].map(upstream).to_vec(),
+        stubs: [("corp.example".into(), vec![upstream("10.1.0.1:5353")])].into(),
         ..Forward::default()
     };
     let ask = |words: &[&str]| ask_with(MANIFESTS, words, None, forward.clone());
     let told = ask(&["dns", "example.org"]);
-    let taken = "+ example.org: forwarded to 10.0.0.1:53, 10.0.0.2:53: not in the zone";
+    let taken = "+ example.org: forwarded to 10.0.0.1:53, tls://10.0.0.2:853#dns.example: not in \
+                 the zone";
     assert!(told.contains(taken), "{told}");
     assert!(told.contains("lookup: example.org after 4 of the search list"), "{told}");
     assert!(told.ends_with("the upstreams know: the answer is theirs\n"), "{told}");

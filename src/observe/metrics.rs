@@ -1,6 +1,6 @@
 //! Everything that is counted, as Prometheus text. Names follow `rutter_*`, base units, `_total`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,9 @@ use super::observer::WorkerShard;
 use super::process::Process;
 use super::shard::Shard;
 use crate::config::AccessLog;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Upstream};
+
+mod forward;
 
 /// The metrics of the process.
 #[derive(Debug, Default)]
@@ -73,13 +75,14 @@ impl Metrics {
     }
 
     fn merged(&self, snapshot: &Snapshot) -> Shard {
-        let routes = routes(snapshot);
+        let (routes, upstreams) = (routes(snapshot), upstreams(snapshot));
         let mut merged = Shard::default();
         for shard in self.shards.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.retain(
                 |route| routes.contains_key(route),
                 |id| snapshot.backends.contains_key(id),
+                |upstream| upstreams.contains(upstream),
             );
             merged.add(&shard);
         }
@@ -90,6 +93,11 @@ impl Metrics {
 fn routes(snapshot: &Snapshot) -> BTreeMap<&str, ()> {
     let http = snapshot.listeners.values().filter_map(|listener| listener.serve.http());
     http.flat_map(|http| http.rules()).map(|rule| (&*rule.label, ())).collect()
+}
+
+fn upstreams(snapshot: &Snapshot) -> BTreeSet<String> {
+    let routes = snapshot.zone.forward.routes();
+    routes.flat_map(|route| route.upstreams).map(Upstream::to_string).collect()
 }
 
 fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
@@ -112,6 +120,7 @@ impl Collector for Scrape {
         self.encode_requests(&mut encoder)?;
         self.encode_connections(&mut encoder)?;
         self.encode_queries(&mut encoder)?;
+        forward::encode(&self.counted.forward, &mut encoder)?;
         self.encode_configuration(&mut encoder)?;
         self.encode_process(&mut encoder)
     }

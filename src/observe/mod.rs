@@ -9,6 +9,7 @@
 //! the hot path is shared between workers.
 
 mod access;
+mod forward;
 mod histogram;
 pub mod log;
 mod metrics;
@@ -22,6 +23,9 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use forward::{
+    ByKind, CacheCounts, ForwardCounts, UpstreamCounts, UpstreamFailure, UpstreamRecord,
+};
 pub use metrics::{Gauges, Metrics};
 pub use observer::{Observer, WorkerShard};
 pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::access::AccessWriter;
+use super::forward::ForwardCounts;
 use super::record::{ConnectionRecord, DnsRecord, RequestRecord};
 use super::shard::Shard;
 
@@ -69,6 +70,11 @@ impl Observer {
     pub(super) fn record_query(&self, record: &DnsRecord) {
         let time = Instant::now().saturating_duration_since(record.started);
         self.counted().count_query(record, time);
+    }
+
+    /// Counts what becomes of a name that is forwarded.
+    pub fn count_forward(&self, count: impl FnOnce(&mut ForwardCounts)) {
+        count(&mut self.counted().forward);
     }
 
     /// A panic elsewhere while counting leaves numbers, not broken data.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::forward::ForwardCounts;
 use super::histogram::Histogram;
 use super::record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};
 use crate::snapshot::{BackendId, Exposure, Reason, Transport};
@@ -18,6 +19,7 @@ pub(super) struct Shard {
     pub(super) query_time: Histogram,
     /// Queries that were too many to be answered.
     pub(super) dropped_queries: u64,
+    pub(super) forward: ForwardCounts,
     /// Access lines that could not be written.
     pub(super) lost_lines: u64,
 }
@@ -109,12 +111,14 @@ impl Shard {
         &mut self,
         has_route: impl Fn(&str) -> bool,
         has_backend: impl Fn(&BackendId) -> bool,
+        has_upstream: impl Fn(&str) -> bool,
     ) {
         self.requests.retain(|labels, _| {
             (labels.route.is_empty() || has_route(&labels.route))
                 && labels.service.as_ref().is_none_or(&has_backend)
         });
         self.connections.retain(|labels, _| labels.backend.as_ref().is_none_or(&has_backend));
+        self.forward.upstreams.retain(|upstream, _| has_upstream(upstream));
     }
 
     /// Adds what another worker has counted.
@@ -137,6 +141,7 @@ impl Shard {
         }
         self.query_time.add(&other.query_time);
         self.dropped_queries += other.dropped_queries;
+        self.forward.add(&other.forward);
         self.lost_lines += other.lost_lines;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: connections and datagrams, and the snapshot. Out: traffic at endpoints, answers, records.
 //! `worker` owns the threads and calls `l4`, `l7` and `dns`; `listeners` keeps the sockets as the
-//! snapshot wants them; `tls` is what `l4` and `l7` share.
+//! snapshot wants them; `tls` is what they share.
 //!
 //! Invariant: planes import `snapshot`, `balance`, `net`, `observe` and `life`, never `manifest`
 //! beyond names, `store`, `compile` or `source`; `l4`, `l7` and `dns` never import each other.

@@ -47,7 +47,10 @@ pub use tls::{
     Authorities, CaBundle, Certificate, CertificateId, ClientAuth, ClientAuthMode, SubjectName,
     TlsEntry, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, UpstreamTls,
 };
-pub use zone::{Forward, ForwardPolicy, Zone, ZoneEndpoint, ZonePort, ZoneService};
+pub use zone::{
+    CachePolicy, Forward, ForwardPolicy, Hosts, Upstream, UpstreamTransport, Zone, ZoneEndpoint,
+    ZonePort, ZoneService,
+};
 
 /// Counts published snapshots, from 1; 0 is the empty one before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

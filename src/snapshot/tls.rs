@@ -162,9 +162,10 @@ pub struct UpstreamTls {
 }
 
 /// Who is trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authorities {
     /// Those of the operating system (`wellKnownCACertificates: System`).
+    #[default]
     System,
     /// These only.
     Bundle(Arc<CaBundle>),

@@ -1,6 +1,6 @@
 //! Where objects come from.
 //!
-//! In: a directory of manifests (or, later, an API server). Out: [`Batch`]es of [`Event`]s on a
+//! In: a directory of manifests (or, later, an API server), and [texts](text_file) beside it. Out: [`Batch`]es of [`Event`]s on a
 //! channel, read by `store`'s driver. A batch is applied as a whole: no snapshot is ever compiled
 //! from half a scan.
 //!
@@ -8,6 +8,7 @@
 //! a finding, and what it could read before stays.
 
 pub mod directory;
+pub mod text_file;
 
 use std::sync::Arc;
 

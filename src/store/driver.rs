@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
-use super::{Inbox, Objects};
-use crate::compile::{Allocations, Compiled, Report, Settings, compile};
-use crate::life::Drain;
+use super::{Inbox, Objects, hosts};
+use crate::compile::{Allocations, Compiled, HostsFiles, Report, Settings, compile};
+use crate::life::{Drain, spawn_local};
 use crate::manifest::{Code, Finding, ObjectRef, Severity, finding};
 use crate::snapshot::cell::Publisher;
 use crate::snapshot::{BackendId, EndpointId, Generation, Snapshot};
@@ -41,9 +41,15 @@ pub async fn run(
     status: watch::Sender<Status>,
     drain: Drain,
 ) {
+    let (hosts, read) = watch::channel(settings.dns_hosts.clone());
+    if !settings.dns_hosts.paths.is_empty() {
+        spawn_local("hosts", hosts::follow(hosts, drain.clone()));
+    }
     let driver = Driver {
         batches,
-        compile: move |objects: &Objects, held: &Allocations| {
+        hosts: read,
+        compile: move |objects: &Objects, hosts: HostsFiles, held: &Allocations| {
+            let settings = Settings { dns_hosts: hosts, ..settings.clone() };
             compile(objects, &settings, held, now())
         },
         inbox: Inbox::default(),
@@ -56,6 +62,8 @@ pub async fn run(
 
 struct Driver<C> {
     batches: mpsc::Receiver<Batch>,
+    /// Hosts files as they are; without a sender they stay so.
+    hosts: watch::Receiver<HostsFiles>,
     /// [`compile`], or what a test puts in its place.
     compile: C,
     inbox: Inbox,
@@ -64,7 +72,7 @@ struct Driver<C> {
     status: watch::Sender<Status>,
 }
 
-impl<C: Fn(&Objects, &Allocations) -> Compiled> Driver<C> {
+impl<C: Fn(&Objects, HostsFiles, &Allocations) -> Compiled> Driver<C> {
     async fn run(mut self, drain: Drain) {
         let mut again = interval_at(Instant::now() + RECOMPILE, RECOMPILE);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -76,6 +84,7 @@ impl<C: Fn(&Objects, &Allocations) -> Compiled> Driver<C> {
                     Some(batch) => self.collect(batch).await,
                     None => return,
                 },
+                Ok(()) = self.hosts.changed() => {}
                 _ = again.tick() => {}
             }
             if self.inbox.is_synced {
@@ -97,8 +106,9 @@ impl<C: Fn(&Objects, &Allocations) -> Compiled> Driver<C> {
 
     async fn update(&mut self) {
         let start = Instant::now();
+        let hosts = self.hosts.borrow_and_update().clone();
         let Compiled { mut snapshot, mut report, allocations } =
-            (self.compile)(&self.inbox.objects, &self.allocations);
+            (self.compile)(&self.inbox.objects, hosts, &self.allocations);
         self.allocations = allocations;
         let compile_time = start.elapsed();
         let before = self.publisher.current();

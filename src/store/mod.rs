@@ -1,6 +1,6 @@
 //! One owner of all objects.
 //!
-//! In: [`Batch`](crate::source::Batch)es from the sources. Out: [`Objects`], which [`driver`] gives to `compile`, and
+//! In: [`Batch`](crate::source::Batch)es from the sources, and hosts files. Out: [`Objects`], which [`driver`] gives to `compile`, and
 //! the published snapshot and [`Status`]. Called by `app`, which spawns the driver on the control
 //! thread.
 //!
@@ -8,6 +8,7 @@
 //! [`Publisher`](crate::snapshot::cell::Publisher).
 
 pub mod driver;
+mod hosts;
 mod inbox;
 mod objects;
 

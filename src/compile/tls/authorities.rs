@@ -23,14 +23,18 @@ pub(in crate::compile) fn authorities(source: AuthoritySource<'_>) -> Result<CaB
             (format!("Secret {key}"), text.map_err(|why| format!("{why} ({key})"))?)
         }
     };
-    let read = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let read = read.map_err(|error| format!("{CA} of {who} is not PEM: {error}"))?;
+    parse_authorities(&format!("{CA} of {who}"), &pem)
+}
+
+/// The certificates of a PEM text. The error says what is wrong with it, which is called `what`.
+pub fn parse_authorities(what: &str, pem: &[u8]) -> Result<CaBundle, String> {
+    let read = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let read = read.map_err(|error| format!("{what} is not PEM: {error}"))?;
     if read.is_empty() {
-        return Err(format!("{CA} of {who} holds no certificate"));
+        return Err(format!("{what} holds no certificate"));
     }
     for der in &read {
-        X509Certificate::from_der(der)
-            .map_err(|error| format!("{CA} of {who} is not X.509: {error}"))?;
+        X509Certificate::from_der(der).map_err(|error| format!("{what} is not X.509: {error}"))?;
     }
     let certificates: Vec<Vec<u8>> = read.into_iter().map(|it| it.to_vec()).collect();
     Ok(CaBundle { id: identity(&certificates, &[]), certificates })

@@ -16,12 +16,14 @@ pub struct Limits {
     pub idle: Duration,
     /// How long the client may take to accept an answer.
     pub write: Duration,
-    /// Questions that wait for the upstreams of one domain, and queries to upstreams, at a time.
+    /// Questions that wait for the upstreams of one domain, at a time.
     pub forwarded: usize,
-    /// Bytes of answers of upstreams that are remembered.
-    pub cache: usize,
+    /// Queries that wait at one upstream, at a time; a slow one fills this, and the next is asked.
+    pub at_upstream: usize,
     /// How long an upstream may take.
     pub attempt: Duration,
+    /// How long a connection to an upstream is kept without a query.
+    pub upstream_idle: Duration,
     /// How long a client waits where there is an answer that is out of date (RFC 8767 section 5).
     pub stale_after: Duration,
 }
@@ -35,8 +37,9 @@ impl Default for Limits {
             idle: Duration::from_secs(5),
             write: Duration::from_secs(5),
             forwarded: 1_000,
-            cache: 8 << 20,
+            at_upstream: 500,
             attempt: Duration::from_millis(1_500),
+            upstream_idle: Duration::from_secs(10),
             stale_after: Duration::from_millis(1_800),
         }
     }

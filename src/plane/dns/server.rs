@@ -33,7 +33,7 @@ pub struct Server {
 impl Server {
     /// Makes a server without sockets. All servers of a process have one identity.
     pub fn new(local: Rc<Local>, limits: Limits, identity: Identity) -> Rc<Self> {
-        let forwarder = Forwarder::new(limits.clone(), identity);
+        let forwarder = Forwarder::new(limits.clone(), identity, local.observer.clone());
         Rc::new(Self { local, limits, connections: RefCell::default(), forwarder })
     }
 
@@ -83,10 +83,7 @@ impl Server {
             return Ok(pending.tell(identity.text(), out));
         }
         let forward = pending.forward.clone();
-        let route = forward.route(&pending.name);
-        let cached =
-            route.and_then(|route| self.forwarder.cached(route, forward.policy, &pending.asked));
-        match cached {
+        match self.forwarder.cached(&forward, &pending.name, &pending.asked) {
             Some(answer) => Ok(pending.finish(&Ok(answer), out)),
             None => Err(pending),
         }

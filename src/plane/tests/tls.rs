@@ -13,7 +13,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::manifest::ObjectKey;
 use crate::snapshot::{
-    CaBundle, Certificate, CertificateId, ClientAuth, ClientAuthMode, HostMatch, TlsEntry, TlsTable,
+    Authorities, CaBundle, Certificate, CertificateId, ClientAuth, ClientAuthMode, HostMatch,
+    TlsEntry, TlsTable,
 };
 
 /// A certificate for a name.
@@ -67,6 +68,27 @@ impl Authority {
         let mut client = Certificate::clone(&certificate(0, "client"));
         (client.chain, client.key) = (vec![made.der().to_vec()], key.serialize_der());
         client
+    }
+
+    /// A certificate for servers of these names and addresses, valid until `end`.
+    pub(in crate::plane) fn server(
+        &self,
+        names: &[&str],
+        end: Option<time::OffsetDateTime>,
+    ) -> Certificate {
+        let key = rcgen::KeyPair::generate().expect("a key must be made");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = rcgen::CertificateParams::new(names).expect("names must be names");
+        params.not_after = end.unwrap_or(params.not_after);
+        let made = params.signed_by(&key, &self.issuer).expect("a certificate must be made");
+        let mut server = Certificate::clone(&certificate(0, "server"));
+        (server.chain, server.key) = (vec![made.der().to_vec()], key.serialize_der());
+        server
+    }
+
+    /// Who trusts it.
+    pub(in crate::plane) fn trusted(&self) -> Authorities {
+        Authorities::Bundle(self.bundle.clone())
     }
 
     /// What a listener asks for.

@@ -1,4 +1,5 @@
-//! TLS towards endpoints (BackendTLSPolicy, GEP-1897; own certificate, GEP-3155).
+//! TLS towards endpoints (BackendTLSPolicy, GEP-1897; own certificate, GEP-3155) and upstreams of
+//! DNS (RFC 7858).
 //!
 //! An identity is what a policy asks for and the protocol within: it has one rustls configuration
 //! with its own sessions, so that nothing that was agreed under one policy is taken up under

@@ -8,6 +8,10 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
+    /// A name in a hosts file.
+    HostsName,
+    /// An address in a hosts file, backwards.
+    HostsAddress,
     /// The name of the zone itself.
     Apex,
     /// `dns-version.<zone>`.
@@ -57,6 +61,8 @@ pub enum Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::HostsName => "a name of the hosts file",
+            Self::HostsAddress => "an address of the hosts file",
             Self::Apex => "the name of the zone itself",
             Self::DnsVersion => "the version of the DNS specification",
             Self::NameServer => "the name server of the zone",

@@ -1,22 +1,29 @@
 //! Who is asked about the names of others.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use super::Upstream;
+use crate::snapshot::Authorities;
 
 /// The servers that are asked about names that are not ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forward {
     /// For every name without a stub domain; empty: such names are refused.
-    pub upstreams: Vec<SocketAddr>,
+    pub upstreams: Vec<Upstream>,
     /// For a domain and everything below it. Domains are lower-case, without the trailing dot; no
     /// list is empty.
-    pub stubs: BTreeMap<Arc<str>, Vec<SocketAddr>>,
+    pub stubs: BTreeMap<Arc<str>, Vec<Upstream>>,
     /// In which order those of one list are asked.
     pub policy: ForwardPolicy,
+    /// Who must have signed the certificates of those that are asked over TLS.
+    pub authorities: Authorities,
+    /// How long answers are remembered.
+    pub cache: CachePolicy,
 }
 
-/// In which order upstreams are asked. Those that do not answer come last in each.
+/// In which order upstreams are asked. One that does not answer is asked only if none does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardPolicy {
     /// As they are listed, as the resolver of a C library does.
@@ -28,13 +35,43 @@ pub enum ForwardPolicy {
     Random,
 }
 
+/// How long the answers of upstreams are remembered. Names of the cluster are never cached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// Seconds for which an answer is remembered at most, whatever it says; clients are shown no
+    /// longer time to live. 0: not at all.
+    pub positive_max: u32,
+    /// The same for that a name, or a record of the type, does not exist.
+    pub negative_max: u32,
+    /// How many times an answer must have been asked for to be asked for anew in the last tenth of
+    /// its time; `None`: never.
+    pub prefetch: Option<u32>,
+    /// How long an answer is kept after its time, for when no upstream answers (RFC 8767). Zero: it
+    /// is not.
+    pub serve_stale: Duration,
+    /// Bytes that all answers may take, on each worker. 0: no cache.
+    pub size: usize,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            positive_max: 3600,
+            negative_max: 1800,
+            prefetch: Some(3),
+            serve_stale: Duration::from_secs(3600),
+            size: 8 << 20,
+        }
+    }
+}
+
 /// The upstreams of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardRoute<'f> {
     /// The stub domain; empty for all other names.
     pub domain: &'f str,
     /// Never empty.
-    pub upstreams: &'f [SocketAddr],
+    pub upstreams: &'f [Upstream],
 }
 
 impl Forward {
@@ -56,30 +93,45 @@ impl Forward {
         let upstreams = self.upstreams.as_slice();
         (!upstreams.is_empty()).then_some(ForwardRoute { domain: "", upstreams })
     }
+
+    /// Every list of upstreams with its domain, which is empty for that of all other names.
+    pub fn routes(&self) -> impl Iterator<Item = ForwardRoute<'_>> {
+        let stubs = self.stubs.iter();
+        let stubs = stubs.map(|(domain, upstreams)| ForwardRoute { domain, upstreams });
+        let others = ForwardRoute { domain: "", upstreams: &self.upstreams };
+        stubs.chain((!self.upstreams.is_empty()).then_some(others))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
     fn the_longest_stub_domain_decides() {
-        let addr = |last: u8| SocketAddr::from(([10, 0, 0, last], 53));
+        let at = |last: u8| Upstream::from(SocketAddr::from(([10, 0, 0, last], 53)));
         let stubs = [("corp", 1), ("lab.corp", 2)];
         let mut forward = Forward {
-            upstreams: vec![addr(9)],
-            stubs: stubs.map(|(domain, last)| (domain.into(), vec![addr(last)])).into(),
+            upstreams: vec![at(9)],
+            stubs: stubs.map(|(domain, last)| (domain.into(), vec![at(last)])).into(),
             ..Forward::default()
         };
         let rows = [("corp", 1), ("a.corp", 1), ("lab.corp", 2), ("a.b.lab.corp", 2)];
         let others = [("xcorp", 9), ("corp.org", 9), ("", 9)];
         for (name, last) in rows.into_iter().chain(others) {
             let upstreams = forward.route(name).map(|route| route.upstreams);
-            assert_eq!(upstreams, Some(&[addr(last)][..]), "{name}");
+            assert_eq!(upstreams, Some(&[at(last)][..]), "{name}");
         }
+        let domains = |forward: &Forward| -> Vec<String> {
+            forward.routes().map(|route| route.domain.to_owned()).collect()
+        };
+        assert_eq!(domains(&forward), ["corp", "lab.corp", ""]);
         forward.upstreams.clear();
         assert!(forward.is_on());
         assert_eq!(forward.route("example.org"), None);
         assert_eq!(forward.route("a.corp").map(|route| route.domain), Some("corp"));
+        assert_eq!(domains(&forward), ["corp", "lab.corp"]);
     }
 }

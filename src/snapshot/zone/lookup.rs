@@ -10,6 +10,7 @@ use written::{reversed, undashed};
 
 use super::{Decision, Lookup, Outcome, Query, Record, RecordData, Zone, ZonePort, ZoneService};
 
+mod hosts;
 mod written;
 
 #[cfg(test)]
@@ -50,7 +51,9 @@ impl Zone {
         // of a reverse zone we know single names only: each is a zone of its own
         let is_reverse = matches!(decision, Decision::Reverse | Decision::NoSuchAddress);
         let apex = if is_reverse { name } else { &self.domain };
-        let authority = Some(self.record(apex, self.start_of_authority()));
+        // a hosts file is no zone, so nothing is said of how long to remember what it has not
+        let has_zone = !matches!(decision, Decision::HostsName | Decision::HostsAddress);
+        let authority = has_zone.then(|| self.record(apex, self.start_of_authority()));
         Lookup { decision, outcome, authority, additional: Vec::new() }
     }
 
@@ -72,6 +75,9 @@ impl Zone {
     }
 
     fn find(&self, name: &str, query: Query) -> Found {
+        if let Some(found) = self.in_hosts(name, query) {
+            return found;
+        }
         if name.ends_with(".arpa") {
             return self.reverse(name, query);
         }
@@ -273,7 +279,7 @@ impl Zone {
     }
 
     fn records(&self, name: &Arc<str>, decision: Decision, data: Vec<RecordData>) -> Vec<Record> {
-        let ttl = if decision == Decision::DnsVersion { VERSION_TTL } else { self.ttl };
+        let ttl = self.ttl_of(decision);
         data.into_iter().map(|data| Record { name: name.clone(), ttl, data }).collect()
     }
 

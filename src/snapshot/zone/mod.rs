@@ -9,16 +9,20 @@
 
 mod decision;
 mod forward;
+mod hosts;
 mod lookup;
 mod record;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use decision::Decision;
-pub use forward::{Forward, ForwardPolicy, ForwardRoute};
+pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute};
+pub use hosts::{Hosts, HostsEntry};
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
+pub use upstream::{Upstream, UpstreamTransport};
 
 use ipnet::IpNet;
 
@@ -42,13 +46,18 @@ pub struct Zone {
     pub reverse: BTreeMap<IpAddr, Vec<Arc<str>>>,
     /// Addresses of which nobody else can know names.
     pub reverse_zones: Vec<IpNet>,
+    /// Names that somebody wrote down; they win over all others.
+    pub hosts: Arc<Hosts>,
     /// Who is asked about the names of others.
     pub forward: Arc<Forward>,
 }
 
 impl Zone {
-    /// Where the Service is written that a name is or is below of.
+    /// Where the line of the hosts file is, or else the Service, that a name is or is below of.
     pub fn origin(&self, name: &str) -> Option<&Origin> {
+        if let Some(entry) = self.hosts.name(name) {
+            return Some(&entry.origin);
+        }
         let mut labels = self.inner(name)?.rsplit('.');
         let (kind, namespace, service) = (labels.next()?, labels.next()?, labels.next()?);
         let key = (Arc::from(namespace), Arc::from(service));

@@ -274,6 +274,11 @@ fn read(path: &Path) -> Result<String, ReadProblem> {
     read_text(fs::File::open(path).map_err(unreadable)?)
 }
 
+/// The text of a file that is no manifest, or what is wrong with it.
+pub(in crate::source) fn read_file(path: &Path) -> Result<String, String> {
+    read(path).map_err(|problem| problem.message)
+}
+
 /// Reads a text of at most [`MAX_FILE_BYTES`].
 fn read_text(reader: impl Read) -> Result<String, ReadProblem> {
     let mut bytes = Vec::new();

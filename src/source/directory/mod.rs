@@ -30,7 +30,10 @@ use crate::manifest::{Finding, Origin};
 use file::File;
 use merge::View;
 
+pub(super) use file::read_file;
 pub use locate::{Texts, locate};
+pub(super) use walk::Fingerprint;
+pub(super) use watch::SETTLE;
 pub use watch::{DEFAULT_POLL, Watch, watch};
 
 /// Why a source cannot be opened.

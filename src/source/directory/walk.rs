@@ -35,7 +35,7 @@ pub(super) struct Found {
 
 /// Differs whenever the content does; see [`Fingerprint::is_settled`] for the exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub(in crate::source) struct Fingerprint {
     identity: Identity,
     pub(super) size: u64,
     modified: (i64, i64),
@@ -53,7 +53,7 @@ impl Identity {
 }
 
 impl Fingerprint {
-    fn of(metadata: &Metadata) -> Self {
+    pub(in crate::source) fn of(metadata: &Metadata) -> Self {
         Self {
             identity: Identity::of(metadata),
             size: metadata.len(),
@@ -65,7 +65,7 @@ impl Fingerprint {
     /// Whether the file has been left alone for a moment. Before, it may still be written, and
     /// may change again without a trace: file times tick every few milliseconds only (git calls
     /// such entries racy).
-    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+    pub(in crate::source) fn is_settled(&self, now: SystemTime) -> bool {
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i128::try_from(since_epoch.as_millis()).unwrap_or(i128::MAX);
         let changed_ms = i128::from(self.changed.0) * 1000 + i128::from(self.changed.1) / 1_000_000;

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The next scan after one that saw a text that may not be whole.
-const SETTLE: Duration = Duration::from_millis(SETTLE_MS as u64 + 10);
+pub(in crate::source) const SETTLE: Duration = Duration::from_millis(SETTLE_MS as u64 + 10);
 
 /// Scans the directory on a thread of its own until the handle is dropped or nobody receives.
 ///

@@ -40,7 +40,8 @@ async fn with_driver<F: Future<Output = ()>>(test: impl FnOnce(Fixture) -> F) {
     let counted = compiles.clone();
     let driver = Driver {
         batches,
-        compile: move |objects: &Objects, held: &Allocations| {
+        hosts: watch::channel(HostsFiles::default()).1,
+        compile: move |objects: &Objects, _: HostsFiles, held: &Allocations| {
             counted.set(counted.get() + 1);
             compile_names(objects, held)
         },

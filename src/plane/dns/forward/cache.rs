@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use super::forwarder::{Age, Answer};
 use super::reply::Reply;
+use crate::observe::ByKind;
+use crate::snapshot::CachePolicy;
 
 #[cfg(test)]
 mod tests;
@@ -16,16 +18,18 @@ mod tests;
 /// flood of names that are asked for once does not drive out those that are asked for again.
 #[derive(Debug)]
 pub(super) struct Cache {
+    policy: CachePolicy,
     young: Generation,
     old: Generation,
-    /// Bytes of both.
-    limit: usize,
+    /// Forgotten for lack of room, since [`Cache::usage`] last told.
+    evicted: ByKind,
 }
 
 #[derive(Debug, Default)]
 struct Generation {
     entries: HashMap<Box<[u8]>, Entry>,
     bytes: usize,
+    count: ByKind,
 }
 
 #[derive(Debug)]
@@ -33,6 +37,15 @@ struct Entry {
     reply: Rc<Reply>,
     stored: Instant,
     hits: u32,
+}
+
+/// What a cache takes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) entries: ByKind,
+    pub(super) bytes: u64,
+    /// Since this was last told.
+    pub(super) evicted: ByKind,
 }
 
 /// What the cache has.
@@ -47,9 +60,34 @@ pub(super) enum Found {
 }
 
 impl Cache {
-    /// Makes an empty one that takes at most so many bytes.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { young: Generation::default(), old: Generation::default(), limit }
+    /// Makes an empty one.
+    pub(super) fn new(policy: &CachePolicy) -> Self {
+        Self {
+            policy: policy.clone(),
+            young: Generation::default(),
+            old: Generation::default(),
+            evicted: ByKind::default(),
+        }
+    }
+
+    /// Goes by another policy from now on. What is there was stored by the old one.
+    pub(super) fn adopt(&mut self, policy: &CachePolicy) {
+        if policy.size < self.policy.size {
+            self.clear();
+        }
+        self.policy = policy.clone();
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        (self.young, self.old) = Default::default();
+    }
+
+    pub(super) fn usage(&mut self) -> Usage {
+        let mut entries = self.young.count;
+        entries.add(self.old.count);
+        let bytes = self.young.bytes + self.old.bytes;
+        Usage { entries, bytes: bytes as u64, evicted: std::mem::take(&mut self.evicted) }
     }
 
     pub(super) fn get(&mut self, key: &[u8], now: Instant) -> Found {
@@ -63,11 +101,12 @@ impl Cache {
         let reply = entry.reply.clone();
         if age < ttl {
             entry.hits = entry.hits.saturating_add(1);
-            let is_due = entry.hits >= POPULAR && age >= ttl - ttl / 10;
+            let is_popular = self.policy.prefetch.is_some_and(|least| entry.hits >= least);
+            let is_due = is_popular && age >= ttl - ttl / 10;
             let age = Age::Seconds(u32::try_from(age).unwrap_or(u32::MAX));
             return Found::Fresh { answer: Answer { reply, age }, is_due };
         }
-        if !reply.is_failure() && age < ttl + STALE {
+        if !reply.is_failure() && age < ttl + self.policy.serve_stale.as_secs() {
             return Found::Stale(Answer { reply, age: Age::Stale });
         }
         self.young.take(key);
@@ -88,14 +127,16 @@ impl Cache {
     }
 
     fn keep(&mut self, key: Box<[u8]>, entry: Entry) {
-        let size = size(&key, &entry);
-        if size > self.limit / 2 {
+        let (size, half) = (size(&key, &entry), self.policy.size / 2);
+        if size > half {
             return;
         }
-        if self.young.bytes + size > self.limit / 2 {
+        if self.young.bytes + size > half {
+            self.evicted.add(self.old.count);
             self.old = std::mem::take(&mut self.young);
         }
         self.young.bytes += size;
+        *self.young.count.of(entry.reply.is_positive) += 1;
         self.young.entries.insert(key, entry);
     }
 }
@@ -104,6 +145,7 @@ impl Generation {
     fn take(&mut self, key: &[u8]) -> Option<(Box<[u8]>, Entry)> {
         let (key, entry) = self.entries.remove_entry(key)?;
         self.bytes -= size(&key, &entry);
+        *self.count.of(entry.reply.is_positive) -= 1;
         Some((key, entry))
     }
 }
@@ -118,9 +160,3 @@ fn size(key: &[u8], entry: &Entry) -> usize {
 }
 
 const OVERHEAD: usize = 256;
-
-/// How many times an answer must have been asked for to be asked for ahead of time.
-const POPULAR: u32 = 3;
-
-/// Seconds for which an answer is kept after its time, as by CoreDNS.
-const STALE: u64 = 3600;

@@ -2,23 +2,29 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
 
+use hickory_proto::op::ResponseCode;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::cache::{Cache, Found};
-use super::exchange::exchange;
+use super::connections::Connections;
+use super::exchange::ExchangeError;
 use super::identity::Identity;
 use super::query::{Asked, draw};
 use super::reply::Reply;
 use super::shares::Shares;
 use super::upstream::Upstream;
 use crate::life::spawn_local;
+use crate::observe::{CacheCounts, Observer, UpstreamRecord};
 use crate::plane::dns::limits::Limits;
-use crate::snapshot::zone::{Forward, ForwardPolicy, ForwardRoute};
+use crate::plane::dns::wire;
+use crate::plane::tls::Clients;
+use crate::snapshot::zone::{CachePolicy, Forward, ForwardPolicy, ForwardRoute};
+use crate::snapshot::{self, UpstreamTls, UpstreamTransport};
 
 /// An answer of an upstream.
 #[derive(Clone, Debug)]
@@ -58,7 +64,7 @@ impl Answer {
 
     /// What is left of a time to live that stands in the message.
     pub(in crate::plane::dns) fn left(&self, ttl: u32) -> u32 {
-        self.age.left(ttl)
+        self.age.left(ttl.min(self.reply.longest))
     }
 }
 
@@ -72,34 +78,49 @@ pub(in crate::plane::dns) enum Failure {
 }
 
 type Outcome = Result<Rc<Reply>, Failure>;
-type Upstreams = HashMap<(Box<str>, SocketAddr), Rc<Upstream>>;
+type Upstreams = HashMap<(Box<str>, snapshot::Upstream), Rc<Upstream>>;
 type Flight = watch::Receiver<Option<Outcome>>;
 
 /// Asks upstreams for one worker.
 #[derive(Debug)]
 pub(in crate::plane::dns) struct Forwarder {
-    limits: Limits,
-    identity: Identity,
+    pub(super) limits: Limits,
+    pub(super) identity: Identity,
+    pub(super) observer: Rc<Observer>,
     cache: RefCell<Cache>,
-    /// By stub domain, or the empty one, and address.
+    /// By stub domain, or the empty one, and place.
     upstreams: RefCell<Upstreams>,
+    /// TLS to upstreams. Not that of endpoints, which forgets whom no listener leads to.
+    clients: Clients,
     /// By stub domain, so that a slow one does not keep the others waiting.
     shares: RefCell<HashMap<Box<str>, Rc<Shares>>>,
     /// What is being asked for, by the key of the cache: equal questions wait for one answer.
     flights: RefCell<HashMap<Box<[u8]>, Flight>>,
     turn: Cell<usize>,
+    /// The configuration that all this is of.
+    followed: RefCell<Arc<Forward>>,
+    /// Counts when answers of before are no longer those of now.
+    epoch: Cell<u64>,
 }
 
 impl Forwarder {
-    pub(in crate::plane::dns) fn new(limits: Limits, identity: Identity) -> Rc<Self> {
+    pub(in crate::plane::dns) fn new(
+        limits: Limits,
+        identity: Identity,
+        observer: Rc<Observer>,
+    ) -> Rc<Self> {
         Rc::new(Self {
-            cache: RefCell::new(Cache::new(limits.cache)),
+            cache: RefCell::new(Cache::new(&CachePolicy::default())),
             limits,
             identity,
+            observer,
             upstreams: RefCell::default(),
+            clients: Clients::default(),
             shares: RefCell::default(),
             flights: RefCell::default(),
             turn: Cell::new(0),
+            followed: RefCell::default(),
+            epoch: Cell::new(0),
         })
     }
 
@@ -107,20 +128,27 @@ impl Forwarder {
         &self.identity
     }
 
-    /// The answer that needs no waiting.
+    /// The answer that needs no waiting. `forward` is that of the newest snapshot.
     pub(in crate::plane::dns) fn cached(
         self: &Rc<Self>,
-        route: ForwardRoute<'_>,
-        policy: ForwardPolicy,
+        forward: &Arc<Forward>,
+        name: &str,
         asked: &Asked,
     ) -> Option<Answer> {
+        self.follow(forward);
+        let route = forward.route(name)?;
         let key = asked.key();
         let found = self.cache.borrow_mut().get(&key, Instant::now());
         let Found::Fresh { answer, is_due } = found else { return None };
-        if is_due {
-            // nobody waits for it, so that it does not matter if there is no room
-            let _ = self.join(route, policy, asked, key);
+        // nobody waits for it, so that it does not matter if there is no room
+        let is_asked = is_due && !self.flights.borrow().contains_key(&key);
+        if is_asked {
+            let _ = self.join(route, forward, asked, key);
         }
+        self.count_cache(|cache| {
+            *cache.hits.of(answer.reply.is_positive) += 1;
+            cache.prefetches += u64::from(is_asked);
+        });
         Some(answer)
     }
 
@@ -133,19 +161,29 @@ impl Forwarder {
         asked: &Asked,
     ) -> Result<Answer, Failure> {
         let route = forward.route(name).ok_or(Failure::Refused)?;
-        let _share = self.shares(route.domain).take(client).ok_or(Failure::Refused)?;
+        let Some(_share) = self.shares(route.domain).take(client) else {
+            self.observer.count_forward(|counts| counts.refused_client += 1);
+            return Err(Failure::Refused);
+        };
         let key = asked.key();
         let found = self.cache.borrow_mut().get(&key, Instant::now());
         let stale = match found {
-            Found::Fresh { answer, .. } => return Ok(answer),
+            Found::Fresh { answer, .. } => {
+                self.count_cache(|cache| *cache.hits.of(answer.reply.is_positive) += 1);
+                return Ok(answer);
+            }
             Found::Stale(answer) => Some(answer),
             Found::Missing => None,
         };
-        let flight = self.join(route, forward.policy, asked, key);
+        self.count_cache(|cache| cache.misses += 1);
+        let flight = self.join(route, forward, asked, key);
         let Some(stale) = stale else { return land(flight).await };
         match timeout(self.limits.stale_after, land(flight)).await {
             Ok(Ok(answer)) if !answer.reply.is_failure() => Ok(answer),
-            Ok(Ok(_) | Err(_)) | Err(_) => Ok(stale),
+            Ok(Ok(_) | Err(_)) | Err(_) => {
+                self.count_cache(|cache| cache.stale += 1);
+                Ok(stale)
+            }
         }
     }
 
@@ -153,61 +191,95 @@ impl Forwarder {
     fn join(
         self: &Rc<Self>,
         route: ForwardRoute<'_>,
-        policy: ForwardPolicy,
+        forward: &Forward,
         asked: &Asked,
         key: Box<[u8]>,
-    ) -> Result<Flight, Failure> {
+    ) -> Flight {
         if let Some(flight) = self.flights.borrow().get(&key) {
-            return Ok(flight.clone());
+            return flight.clone();
         }
-        if self.flights.borrow().len() >= self.limits.forwarded {
-            return Err(Failure::Refused);
-        }
-        let order = self.order(route, policy);
+        let order = self.order(route, forward);
         let (sender, flight) = watch::channel(None);
         self.flights.borrow_mut().insert(key.clone(), flight.clone());
-        let landing = Landing { forwarder: self.clone(), key: key.clone() };
-        let asked = asked.clone();
+        let landing = Landing { forwarder: self.clone(), epoch: self.epoch.get(), key };
+        let (asked, policy) = (asked.clone(), forward.cache.clone());
         spawn_local("dns upstream", async move {
-            let forwarder = landing.forwarder.clone();
-            let outcome = forwarder.ask(&order, &asked).await;
+            let outcome = landing.forwarder.ask(&order, &asked, &policy).await;
             if let Ok(reply) = &outcome {
-                forwarder.cache.borrow_mut().insert(key, reply.clone(), Instant::now());
+                landing.remember(reply);
             }
             drop(landing);
             sender.send_replace(Some(outcome));
         });
-        Ok(flight)
+        flight
     }
 
-    /// Asks one after the other. What fails at one may succeed at the next; if none does better,
-    /// the answer is the last failure that was answered.
-    async fn ask(self: &Rc<Self>, order: &[Rc<Upstream>], asked: &Asked) -> Outcome {
-        let mut outcome =
-            Err(if order.is_empty() { Failure::Refused } else { Failure::Unreachable });
-        let attempts = if order.len() == 1 { 2 } else { order.len().min(ATTEMPTS) };
-        for upstream in order.iter().cycle().take(attempts) {
-            match timeout(self.limits.attempt, exchange(upstream.addr, asked)).await {
-                Ok(Ok(reply)) => {
-                    upstream.note_answer();
-                    let (is_failure, reply) = (reply.is_failure(), Rc::new(reply));
-                    outcome = Ok(reply);
+    /// Asks one after the other. What fails at one may succeed at the next, and one that is full is
+    /// left out; if none does better, the answer is the last failure that was answered.
+    async fn ask(
+        self: &Rc<Self>,
+        order: &[Rc<Upstream>],
+        asked: &Asked,
+        policy: &CachePolicy,
+    ) -> Outcome {
+        let mut outcome = Err(Failure::Refused);
+        let mut attempts = 0;
+        // a datagram may be lost: the only one is asked again, unless it is known not to answer
+        let is_only = order.len() == 1 && order.iter().all(|upstream| !upstream.is_down());
+        let times = if is_only { 2 } else { order.len() };
+        for upstream in order.iter().cycle().take(times) {
+            let Some(_place) = upstream.take_place(self.limits.at_upstream) else { continue };
+            attempts += 1;
+            match self.attempt(upstream, asked).await {
+                Ok(mut reply) => {
+                    reply.shorten(policy);
+                    let is_failure = reply.is_failure();
+                    outcome = Ok(Rc::new(reply));
                     if !is_failure || order.len() == 1 {
                         break;
                     }
                 }
-                Ok(Err(_)) | Err(_) => self.note_failure(upstream),
+                Err(_) => outcome = outcome.or(Err(Failure::Unreachable)),
             }
+            if attempts == ATTEMPTS {
+                break;
+            }
+        }
+        if attempts == 0 && !order.is_empty() {
+            self.observer.count_forward(|counts| counts.refused_upstream += 1);
         }
         outcome
     }
 
-    /// The upstreams of a route as the policy has it, those that are down at the end, and none that
-    /// leads back here.
-    fn order(self: &Rc<Self>, route: ForwardRoute<'_>, policy: ForwardPolicy) -> Vec<Rc<Upstream>> {
-        let upstreams = route.upstreams.iter().map(|addr| self.upstream(route.domain, *addr));
+    /// Asks one, and notes how it does.
+    async fn attempt(
+        self: &Rc<Self>,
+        upstream: &Rc<Upstream>,
+        asked: &Asked,
+    ) -> Result<Reply, ExchangeError> {
+        let mut record = UpstreamRecord::new(&self.observer, &upstream.label);
+        let told = self.exchange(upstream, asked).await;
+        match &told {
+            Ok(reply) => {
+                let rcode = ResponseCode::from(0, reply.rcode);
+                record.outcome = Some(Ok(wire::rcode(rcode)));
+                upstream.note_answer();
+            }
+            Err(error) => {
+                record.outcome = Some(Err(error.failure()));
+                self.note_failure(upstream, error);
+            }
+        }
+        told
+    }
+
+    /// The upstreams of a route as the policy has it: those that answer, or if none does, all, as
+    /// by CoreDNS. None that leads back here.
+    fn order(self: &Rc<Self>, route: ForwardRoute<'_>, forward: &Forward) -> Vec<Rc<Upstream>> {
+        let upstreams = route.upstreams.iter();
+        let upstreams = upstreams.map(|at| self.upstream(route.domain, at, forward));
         let mut order: Vec<_> = upstreams.collect();
-        let turn = match policy {
+        let turn = match forward.policy {
             ForwardPolicy::Sequential => 0,
             ForwardPolicy::RoundRobin => self.turn.replace(self.turn.get().wrapping_add(1)),
             ForwardPolicy::Random => usize::from(u16::from_be_bytes(draw())),
@@ -215,19 +287,45 @@ impl Forwarder {
         let first = turn.checked_rem(order.len()).unwrap_or_default();
         order.rotate_left(first);
         order.retain(|upstream| !upstream.is_loop());
-        order.sort_by_key(|upstream| upstream.is_down());
+        if order.iter().any(|upstream| !upstream.is_down()) {
+            order.retain(|upstream| !upstream.is_down());
+        } else if !order.is_empty() {
+            self.observer.count_forward(|counts| counts.all_down += 1);
+        }
         order
     }
 
-    fn upstream(self: &Rc<Self>, domain: &str, addr: SocketAddr) -> Rc<Upstream> {
-        let key = (Box::from(domain), addr);
+    fn upstream(
+        self: &Rc<Self>,
+        domain: &str,
+        at: &snapshot::Upstream,
+        forward: &Forward,
+    ) -> Rc<Upstream> {
+        let key = (Box::from(domain), at.clone());
         if let Some(upstream) = self.upstreams.borrow().get(&key) {
             return upstream.clone();
         }
-        let upstream = Rc::new(Upstream::new(addr, domain));
+        let upstream = Rc::new(Upstream::new(at, domain, self.connections(at, forward)));
         self.upstreams.borrow_mut().insert(key, upstream.clone());
         spawn_local("dns loop", self.clone().watch_for_loop(upstream.clone()));
         upstream
+    }
+
+    fn connections(&self, at: &snapshot::Upstream, forward: &Forward) -> Connections {
+        let tls = match &at.transport {
+            UpstreamTransport::Udp | UpstreamTransport::Tcp => None,
+            UpstreamTransport::Tls { server_name } => {
+                let tls = UpstreamTls {
+                    server_name: server_name.clone(),
+                    authorities: forward.authorities.clone(),
+                    names: Vec::new(),
+                    client: None,
+                };
+                Some(self.clients.of(&Arc::new(tls), None))
+            }
+        };
+        let label = at.to_string().into();
+        Connections::new(at.addr, tls, self.limits.upstream_idle, self.observer.clone(), label)
     }
 
     fn shares(&self, domain: &str) -> Rc<Shares> {
@@ -239,53 +337,49 @@ impl Forwarder {
         shares
     }
 
-    fn note_failure(self: &Rc<Self>, upstream: &Rc<Upstream>) {
-        if upstream.note_failure() {
-            tracing::warn!(upstream = %upstream.addr, "a DNS upstream does not answer");
-            spawn_local("dns probe", self.clone().probe(upstream.clone()));
+    /// Forgets what is of another configuration: upstreams that are gone, and if any are, what they
+    /// and others have said.
+    fn follow(&self, forward: &Arc<Forward>) {
+        let before = self.followed.borrow().clone();
+        if Arc::ptr_eq(&before, forward) {
+            return;
         }
+        self.followed.replace(forward.clone());
+        self.cache.borrow_mut().adopt(&forward.cache);
+        let is_signed_alike = before.authorities == forward.authorities;
+        let is_asked_alike = before.upstreams == forward.upstreams && before.stubs == forward.stubs;
+        if is_signed_alike && is_asked_alike {
+            return;
+        }
+        let is_configured = |domain: &str, at: &snapshot::Upstream| {
+            let mut routes = forward.routes();
+            routes.any(|route| route.domain == domain && route.upstreams.contains(at))
+        };
+        self.upstreams.borrow_mut().retain(|(domain, at), upstream| {
+            let stays = is_signed_alike && is_configured(domain, at);
+            if !stays {
+                upstream.retire();
+            }
+            stays
+        });
+        self.epoch.set(self.epoch.get().wrapping_add(1));
+        self.flights.borrow_mut().clear();
+        self.cache.borrow_mut().clear();
     }
 
-    /// Asks an upstream that is down until it answers; then it may be another one that leads back.
-    async fn probe(self: Rc<Self>, upstream: Rc<Upstream>) {
-        let root =
-            Asked { name: vec![0], query_type: NS, dnssec_ok: false, checking_disabled: false };
-        let mut pause = FIRST_PAUSE;
-        while upstream.is_down() {
-            sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
-            if let Ok(Ok(_)) = timeout(self.limits.attempt, exchange(upstream.addr, &root)).await {
-                upstream.note_answer();
-            }
-        }
-        tracing::info!(upstream = %upstream.addr, "a DNS upstream answers again");
-        self.watch_for_loop(upstream).await;
-    }
-
-    /// Finds out whether an upstream leads back here, and if so, when it no longer does.
-    async fn watch_for_loop(self: Rc<Self>, upstream: Rc<Upstream>) {
-        loop {
-            let question = self.identity.question(&upstream.domain);
-            let asked = timeout(self.limits.attempt, exchange(upstream.addr, &question)).await;
-            let is_loop = matches!(asked, Ok(Ok(reply)) if self.identity.has_answered(&reply));
-            if upstream.note_loop(is_loop) {
-                let addr = upstream.addr;
-                if is_loop {
-                    tracing::warn!(upstream = %addr, "a DNS upstream asks this rutter: not used");
-                } else {
-                    tracing::info!(upstream = %addr, "a DNS upstream no longer asks this rutter");
-                }
-            }
-            if !is_loop {
-                return;
-            }
-            sleep(LOOP_PAUSE).await;
-        }
+    fn count_cache(&self, count: impl FnOnce(&mut CacheCounts)) {
+        let usage = self.cache.borrow_mut().usage();
+        self.observer.count_forward(|counts| {
+            let cache = &mut counts.cache;
+            cache.entries = usage.entries;
+            cache.bytes = usage.bytes;
+            cache.evictions.add(usage.evicted);
+            count(cache);
+        });
     }
 }
 
-async fn land(flight: Result<Flight, Failure>) -> Result<Answer, Failure> {
-    let mut flight = flight?;
+async fn land(mut flight: Flight) -> Result<Answer, Failure> {
     // without a sender its task has panicked
     let landed = flight.wait_for(Option::is_some).await.map_err(|_| Failure::Unreachable)?;
     let reply = landed.clone().unwrap_or(Err(Failure::Unreachable))?;
@@ -296,22 +390,32 @@ async fn land(flight: Result<Flight, Failure>) -> Result<Answer, Failure> {
 #[derive(Debug)]
 struct Landing {
     forwarder: Rc<Forwarder>,
+    epoch: u64,
     key: Box<[u8]>,
+}
+
+impl Landing {
+    /// Whether what it brings is still of the upstreams of now.
+    fn is_current(&self) -> bool {
+        self.forwarder.epoch.get() == self.epoch
+    }
+
+    fn remember(&self, reply: &Rc<Reply>) {
+        if self.is_current() {
+            let mut cache = self.forwarder.cache.borrow_mut();
+            cache.insert(self.key.clone(), reply.clone(), Instant::now());
+        }
+        self.forwarder.count_cache(|_| ());
+    }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.forwarder.flights.borrow_mut().remove(&self.key);
+        if self.is_current() {
+            self.forwarder.flights.borrow_mut().remove(&self.key);
+        }
     }
 }
 
 /// How many upstreams are asked one question; clients wait for 5 s.
 const ATTEMPTS: usize = 3;
-
-/// Between probes of an upstream that is down; each twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LAST_PAUSE: Duration = Duration::from_secs(8);
-/// Between looks at an upstream that leads back.
-const LOOP_PAUSE: Duration = Duration::from_secs(30);
-
-const NS: u16 = 2;

@@ -7,14 +7,23 @@
 //! The messages of upstreams stay bytes: `reply` checks one and finds what changes in it from
 //! client to client; the rest, of whatever type, goes on as it came.
 //!
-//! Invariant: what waits is bounded, and nobody's share of it keeps others out ([`shares`]).
+//! An upstream is asked over UDP from a socket of its own, or on a connection that is kept
+//! ([`connections`]), within TLS or not. One that does not answer is asked by [`health`] only, until
+//! it does.
+//!
+//! Invariant: what waits is bounded, for a client, a domain and an upstream, and nobody's share of it
+//! keeps others out ([`shares`]).
+//! Invariant: TLS without a verified certificate is no TLS; there is no switch for it.
 //! Invariant: an answer of an upstream is taken only if it repeats the question letter by letter,
 //! comes to the port and with the id that were drawn for it, and speaks of no other name (D7).
 //! Deliberately absent: recursion, DNSSEC validation, names of the cluster.
 
 mod cache;
+mod connection;
+mod connections;
 mod exchange;
 mod forwarder;
+mod health;
 mod identity;
 mod query;
 mod reader;

@@ -30,7 +30,7 @@ pub(in crate::plane::dns) fn render(
     for at in &reply.ttls {
         let at = usize::from(*at);
         let Some(field) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) else { continue };
-        *field = answer.age.left(u32::from_be_bytes(*field)).to_be_bytes();
+        *field = answer.left(u32::from_be_bytes(*field)).to_be_bytes();
     }
     spell(out, HEADER, &asked.name);
     for at in &reply.owners {

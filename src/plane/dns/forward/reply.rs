@@ -2,6 +2,7 @@
 
 use super::query::{HEADER, OPT, Query};
 use super::reader::{Reader, is_at_or_below};
+use crate::snapshot::CachePolicy;
 
 /// A good answer of an upstream: header, question, answers and authorities. Additional records are
 /// left out: nobody vouches for them, and who needs them asks.
@@ -20,8 +21,12 @@ pub(super) struct Reply {
     pub(super) address: usize,
     /// The response code, without extension.
     pub(super) rcode: u8,
+    /// Whether something of the type that was asked for is there.
+    pub(super) is_positive: bool,
     /// How long it is good for, in seconds; 0: not to be remembered.
     pub(super) ttl: u32,
+    /// Clients are shown no longer time to live, in seconds.
+    pub(super) longest: u32,
 }
 
 /// Why a message is no answer.
@@ -63,6 +68,7 @@ impl Reply {
         let is_address = |record: &&Record| is_wanted(record) && record.length == address;
         let addresses = body.answers.iter().filter(is_address).map(|record| record.data);
         let records = body.answers.iter().chain(&body.authorities);
+        let is_positive = rcode == NO_ERROR && body.answers.iter().any(|it| is_wanted(&it));
         let repeats = |record: &&Record| record.owner == asked;
         let owners = body.answers.iter().filter(repeats).map(|record| record.at);
         Ok(Self {
@@ -73,8 +79,22 @@ impl Reply {
             addresses: addresses.collect(),
             address: usize::from(address),
             rcode,
-            ttl: body.ttl(rcode, body.answers.iter().any(|record| is_wanted(&record))),
+            is_positive,
+            ttl: body.ttl(rcode, is_positive),
+            longest: u32::MAX,
         })
+    }
+
+    /// Shortens the time that it is good for. A failure has a time of its own.
+    pub(super) fn shorten(&mut self, policy: &CachePolicy) {
+        if self.is_failure() {
+            return;
+        }
+        let most = if self.is_positive { policy.positive_max } else { policy.negative_max };
+        self.ttl = self.ttl.min(most);
+        if most > 0 {
+            self.longest = most;
+        }
     }
 }
 
@@ -182,10 +202,10 @@ impl Body {
         let is_soa = |record: &&Record| record.record_type == SOA;
         let of_nothing = || {
             let soa = self.authorities.iter().find(is_soa)?;
-            Some(soa.ttl.min(soa.minimum).min(of_answers.unwrap_or(u32::MAX)).min(LONGEST_NEGATIVE))
+            Some(soa.ttl.min(soa.minimum).min(of_answers.unwrap_or(u32::MAX)))
         };
         match rcode {
-            NO_ERROR if is_found => of_answers.unwrap_or_default().min(LONGEST_POSITIVE),
+            NO_ERROR if is_found => of_answers.unwrap_or_default(),
             NO_ERROR | NX_DOMAIN => of_nothing().unwrap_or_default(),
             _ => FAILED,
         }
@@ -238,8 +258,5 @@ const RRSIG: u16 = 46;
 /// How many aliases of an upstream are followed; more are a lie.
 const LONGEST_CHAIN: usize = 16;
 
-/// Seconds, whatever an upstream says.
-const LONGEST_POSITIVE: u32 = 3600;
-const LONGEST_NEGATIVE: u32 = 1800;
-/// A failure is remembered too, so that clients who ask again at once do no harm (RFC 9520).
+/// Seconds. A failure is remembered too, so that clients who ask again at once do no harm (RFC 9520).
 const FAILED: u32 = 1;

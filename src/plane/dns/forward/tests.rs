@@ -12,6 +12,7 @@ use super::identity::Identity;
 use super::query::{Asked, HEADER, Query};
 use super::render::{ClientSide, render};
 use super::reply::{Rejected, Reply};
+use crate::snapshot::CachePolicy;
 
 fn name(text: &str) -> Name {
     Name::from_ascii(text).expect("a name")
@@ -79,7 +80,9 @@ fn read(query: &Query, answers: Vec<Record>, authorities: Vec<Record>) -> Result
 fn ttl(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> u32 {
     let query = query("www.example.org.");
     let message = response(&query.bytes, code, answers, authorities);
-    Reply::read(&to_bytes(&message), &query, false).expect("a good answer").ttl
+    let mut reply = Reply::read(&to_bytes(&message), &query, false).expect("a good answer");
+    reply.shorten(&CachePolicy::default());
+    reply.ttl
 }
 
 #[test]
@@ -100,6 +103,29 @@ fn answers_are_good_for_as_long_as_they_say() {
     assert_eq!(ttl(NXDomain, dangling.clone(), vec![soa("example.", 30, 30)]), 20);
     assert_eq!(ttl(NoError, dangling, vec![]), 0);
     assert_eq!(ttl(ServFail, vec![], vec![]), 1);
+}
+
+#[test]
+fn a_policy_shortens_what_is_remembered_and_what_clients_are_shown() {
+    let www = "www.example.org.";
+    let policy = CachePolicy { positive_max: 30, negative_max: 0, ..CachePolicy::default() };
+    let shortened = |answers: Vec<Record>| {
+        let reply = read(&query(www), answers, vec![soa("example.org.", 300, 300)]);
+        let mut reply = reply.expect("a good answer");
+        reply.shorten(&policy);
+        reply
+    };
+    let positive = shortened(vec![a(www, 1, 60), a(www, 2, 20)]);
+    assert_eq!((positive.is_positive, positive.ttl), (true, 20));
+    let mut out = Vec::new();
+    let answer = answer(positive, Age::Seconds(5));
+    render(&answer, &asked(www), side(1232), &mut out);
+    let told = Message::from_vec(&out).expect("it must be readable");
+    let ttls: Vec<_> = told.answers.iter().map(|record| record.ttl).collect();
+    assert_eq!(ttls, [25, 15]);
+    // one that is not remembered is shown as it is
+    let negative = shortened(vec![]);
+    assert_eq!((negative.is_positive, negative.ttl, negative.longest), (false, 0, u32::MAX));
 }
 
 #[test]

@@ -16,14 +16,15 @@ use super::{bytes, parse, query, snapshot};
 use crate::plane::dns::Limits;
 use crate::snapshot::{Forward, ForwardPolicy, Snapshot, Transport};
 
-fn with(forward: Forward) -> Snapshot {
+pub(super) fn with(forward: Forward) -> Snapshot {
     let mut snapshot = snapshot();
     Arc::make_mut(&mut snapshot.zone).forward = Arc::new(forward);
     snapshot
 }
 
-fn to(upstreams: &[SocketAddr]) -> Snapshot {
-    with(Forward { upstreams: upstreams.to_vec(), ..Forward::default() })
+pub(super) fn to(upstreams: &[SocketAddr]) -> Snapshot {
+    let upstreams = upstreams.iter().map(|addr| (*addr).into()).collect();
+    with(Forward { upstreams, ..Forward::default() })
 }
 
 fn site(upstreams: &[&Upstream]) -> Site {
@@ -32,19 +33,19 @@ fn site(upstreams: &[&Upstream]) -> Site {
 }
 
 /// Limits of a server that does not wait long.
-fn hasty() -> Limits {
+pub(super) fn hasty() -> Limits {
     let attempt = Duration::from_millis(100);
     Limits { attempt, stale_after: Duration::from_millis(50), ..Limits::default() }
 }
 
-fn outside(name: &str) -> Message {
+pub(super) fn outside(name: &str) -> Message {
     let mut message = Message::new(4242, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(Name::from_ascii(name).expect("a name"), RecordType::A));
     message
 }
 
-async fn ask(site: &Site, message: &Message) -> Message {
+pub(super) async fn ask(site: &Site, message: &Message) -> Message {
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     client.send_to(&bytes(message), site.udp).await.expect("it must be sent");
     let mut buffer = vec![0; 2048];
@@ -58,26 +59,26 @@ async fn ask_tcp(site: &Site, message: &Message) -> Message {
     receive(&mut stream).await.expect("an answer")
 }
 
-fn code(message: &Message) -> ResponseCode {
+pub(super) fn code(message: &Message) -> ResponseCode {
     message.metadata.response_code
 }
 
 /// The data of the answers, one text.
-fn data(message: &Message) -> String {
+pub(super) fn data(message: &Message) -> String {
     let texts: Vec<_> = message.answers.iter().map(|record| record.data.to_string()).collect();
     texts.join(" ")
 }
 
-async fn good() -> Upstream {
+pub(super) async fn good() -> Upstream {
     Upstream::start(|query, _| vec![address(query, 1, 60)]).await
 }
 
-async fn silent() -> Upstream {
+pub(super) async fn silent() -> Upstream {
     Upstream::start(|_, _| vec![]).await
 }
 
 /// Where nobody listens.
-async fn dead() -> SocketAddr {
+pub(super) async fn dead() -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     socket.local_addr().expect("a bound socket must have an address")
 }
@@ -230,7 +231,7 @@ async fn policies_decide_who_is_asked_first() {
         let rows = [ForwardPolicy::Sequential, ForwardPolicy::RoundRobin, ForwardPolicy::Random];
         for policy in rows {
             let (one, other) = (good().await, good().await);
-            let upstreams = vec![one.addr, other.addr];
+            let upstreams = vec![one.addr.into(), other.addr.into()];
             let forward = Forward { upstreams, policy, ..Forward::default() };
             let site = Site::serve(Limits::default(), with(forward));
             for number in 0..40 {
@@ -253,8 +254,8 @@ async fn a_stub_domain_has_upstreams_of_its_own() {
     let steps = async {
         let (corp, other) = (good().await, good().await);
         let forward = Forward {
-            upstreams: vec![other.addr],
-            stubs: [("corp.example".into(), vec![corp.addr])].into(),
+            upstreams: vec![other.addr.into()],
+            stubs: [("corp.example".into(), vec![corp.addr.into()])].into(),
             ..Forward::default()
         };
         let site = Site::serve(Limits::default(), with(forward));

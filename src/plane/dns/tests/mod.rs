@@ -1,9 +1,11 @@
 //! Bytes in, bytes out; and the same over sockets.
 
+mod failover;
 mod forwarding;
 mod messages;
 mod plain;
 mod sockets;
+mod streams;
 mod upstream;
 
 use std::net::IpAddr;

@@ -12,9 +12,10 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use super::{bytes, parse, query, snapshot};
 use crate::balance::{Loads, Rng};
+use crate::config::AccessLog;
 use crate::life::{self, DrainSignal};
 use crate::net::{ReusePort, bind_udp, listen_tcp};
-use crate::observe::Observer;
+use crate::observe::{Gauges, Metrics};
 use crate::plane::Local;
 use crate::plane::dns::{Identity, Limits, Server};
 use crate::snapshot::Snapshot;
@@ -27,6 +28,7 @@ pub(super) struct Site {
     signal: DrainSignal,
     running: JoinHandle<()>,
     publisher: Publisher,
+    metrics: Metrics,
 }
 
 impl Site {
@@ -43,6 +45,9 @@ impl Site {
         let (mut publisher, reader) = cell::new();
         publisher.publish(snapshot);
         let (signal, drain) = life::drain();
+        let metrics = Metrics::default();
+        let mut shards = metrics.shards(1, &AccessLog::Off).expect("no log to fail");
+        let observer = shards.pop().expect("one worker").observer();
         let local = Rc::new(Local {
             worker: 0,
             snapshot: reader.cached(),
@@ -51,12 +56,22 @@ impl Site {
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
             clients: Default::default(),
-            observer: Rc::new(Observer::default()),
+            observer: Rc::new(observer),
             drain,
         });
         let running =
             life::spawn_local("dns", Server::new(local, limits, Identity::random()).run(udp, tcp));
-        Self { udp: udp_addr, tcp: tcp_addr, signal, running, publisher }
+        Self { udp: udp_addr, tcp: tcp_addr, signal, running, publisher, metrics }
+    }
+
+    /// The lines of the metrics that begin so.
+    pub(super) fn metrics(&self, snapshot: &Snapshot, prefix: &str) -> Vec<String> {
+        let text = self.metrics.encode(snapshot, &Gauges::default());
+        text.lines().filter(|line| line.starts_with(prefix)).map(str::to_owned).collect()
+    }
+
+    pub(super) fn publish(&mut self, snapshot: Snapshot) {
+        self.publisher.publish(snapshot);
     }
 
     pub(super) async fn connect(&self) -> TcpStream {

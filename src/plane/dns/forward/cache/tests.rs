@@ -14,8 +14,14 @@ fn reply(ttl: u32, rcode: u8, length: usize) -> Rc<Reply> {
         addresses: Box::default(),
         address: 0,
         rcode,
+        is_positive: rcode == 0,
         ttl,
+        longest: u32::MAX,
     })
+}
+
+fn of_size(size: usize) -> Cache {
+    Cache::new(&CachePolicy { size, ..CachePolicy::default() })
 }
 
 fn key(number: u8) -> Box<[u8]> {
@@ -79,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Takes the same steps in both; `is_exact`: the cache must not have forgotten anything.
 fn run(steps: Vec<Step>, limit: usize, is_exact: bool) -> Result<(), TestCaseError> {
     let start = Instant::now();
-    let (mut cache, mut model, mut seconds) = (Cache::new(limit), Model::default(), 0);
+    let (mut cache, mut model, mut seconds) = (of_size(limit), Model::default(), 0);
     for (number, passed, stored) in steps {
         seconds += passed;
         let now = start + Duration::from_secs(seconds);
@@ -102,7 +108,12 @@ fn run(steps: Vec<Step>, limit: usize, is_exact: bool) -> Result<(), TestCaseErr
         };
         prop_assert_eq!(of_generation(&cache.young), cache.young.bytes);
         prop_assert_eq!(of_generation(&cache.old), cache.old.bytes);
-        prop_assert!(cache.young.bytes + cache.old.bytes <= limit);
+        let usage = cache.usage();
+        prop_assert!(usage.bytes <= limit as u64);
+        let entries = cache.young.entries.values().chain(cache.old.entries.values());
+        let (success, denial): (Vec<_>, Vec<_>) = entries.partition(|it| it.reply.is_positive);
+        let counted = ByKind { success: success.len() as u64, denial: denial.len() as u64 };
+        prop_assert_eq!(usage.entries, counted);
     }
     Ok(())
 }
@@ -125,7 +136,7 @@ proptest! {
 #[test]
 fn what_is_asked_for_survives_a_flood_of_names_that_are_asked_for_once() {
     let now = Instant::now();
-    let mut cache = Cache::new(64 * 1024);
+    let mut cache = of_size(64 * 1024);
     cache.insert(key(0), reply(3600, 0, 100), now);
     for flood in 0..10_000u32 {
         cache.insert(flood.to_be_bytes().repeat(2).into(), reply(3600, 3, 100), now);
@@ -136,9 +147,48 @@ fn what_is_asked_for_survives_a_flood_of_names_that_are_asked_for_once() {
 }
 
 #[test]
+fn what_is_forgotten_for_lack_of_room_is_counted() {
+    let now = Instant::now();
+    let mut cache = of_size(16 * 1024);
+    let mut evicted = ByKind::default();
+    for number in 0..1_000u32 {
+        let rcode = if number % 2 == 0 { 0 } else { 3 };
+        cache.insert(number.to_be_bytes().into(), reply(3600, rcode, 100), now);
+        evicted.add(cache.usage().evicted);
+    }
+    let entries = cache.usage().entries;
+    assert!(entries.success > 0 && evicted.success > 0);
+    assert_eq!(entries.success + evicted.success, 500);
+    assert_eq!(entries.denial + evicted.denial, 500);
+}
+
+#[test]
+fn a_policy_may_switch_off_what_the_cache_does() {
+    let start = Instant::now();
+    let later = |seconds| start + Duration::from_secs(seconds);
+    let mut cache = Cache::new(&CachePolicy {
+        prefetch: None,
+        serve_stale: Duration::ZERO,
+        ..CachePolicy::default()
+    });
+    cache.insert(key(1), reply(100, 0, 50), start);
+    for second in [1, 2, 3, 99] {
+        let found = cache.get(&key(1), later(second));
+        assert!(matches!(found, Found::Fresh { is_due: false, .. }), "{found:?}");
+    }
+    assert!(matches!(cache.get(&key(1), later(100)), Found::Missing));
+    // a smaller one has no room for what was there
+    cache.insert(key(1), reply(100, 0, 50), start);
+    cache.adopt(&CachePolicy { size: 0, ..CachePolicy::default() });
+    assert!(matches!(cache.get(&key(1), start), Found::Missing));
+    cache.insert(key(1), reply(100, 0, 50), start);
+    assert!(matches!(cache.get(&key(1), start), Found::Missing));
+}
+
+#[test]
 fn popular_answers_are_due_before_they_end() {
     let start = Instant::now();
-    let mut cache = Cache::new(1 << 20);
+    let mut cache = of_size(1 << 20);
     cache.insert(key(1), reply(100, 0, 50), start);
     cache.insert(key(2), reply(100, 0, 50), start);
     let mut is_due = |number, second| {
