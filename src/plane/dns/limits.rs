@@ -90,7 +90,7 @@ impl Limits {
             IpAddr::V6(strange) if !self.is_inside(strange.into()) => {
                 Ipv6Addr::from_bits(strange.to_bits() >> 64 << 64).into()
             }
-            known => known,
+            known @ (IpAddr::V4(_) | IpAddr::V6(_)) => known,
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn shake_hands(
     };
     let handshake = async {
         let start = LazyConfigAcceptor::new(Default::default(), stream).await?;
-        tls::accept(&server.tls, key, &table, content, start).await
+        Box::pin(tls::accept(&server.tls, key, &table, content, start)).await
     };
     // boxed, so that it leaves no room behind in a connection that is idle
     let session = timeout(server.limits.handshake, Box::pin(handshake)).await;

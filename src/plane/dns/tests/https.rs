@@ -52,7 +52,7 @@ impl Client {
         let stream = connect(site, version).await;
         let io = TokioIo::new(stream);
         if version == Version::HTTP_2 {
-            let (sender, connection) = http2::handshake(Tasks, io).await.expect("HTTP/2");
+            let (sender, connection) = Box::pin(http2::handshake(Tasks, io)).await.expect("HTTP/2");
             let connection = async move { drop(connection.await) };
             let connection = spawn_local("client", connection);
             return Self { sender: Sender::Http2(sender), connection };
