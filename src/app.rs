@@ -4,8 +4,10 @@
 //! In: a [`Config`] and where the objects come from. Out: a running rutter. Called by `cli` and by
 //! tests, which run the whole program in process.
 
+mod sockets;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,15 +15,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::admin::Admin;
-use crate::config::{Config, DnsListen};
+use crate::config::Config;
 use crate::life::{Drain, DrainSignal, Phase, Signal, Signals, drain, spawn_local};
-use crate::net::{ReusePort, bind_udp, listen_tcp, listening_budget, raise_limit};
+use crate::net::{listening_budget, raise_limit};
 use crate::observe::Metrics;
-use crate::plane::listeners::{Reconciler, Unbound, remedy, tell_if_shared};
+use crate::plane::listeners::{Reconciler, Unbound, remedy};
 use crate::plane::worker::{Setup, Workers};
 use crate::plane::{dns, l7};
+use crate::snapshot::Generation;
 use crate::snapshot::cell::{self, Publisher, Reader};
-use crate::snapshot::{Generation, SocketKey, Transport};
 use crate::source::directory::{Directory, OpenError, Watch, watch};
 use crate::source::{Batch, Event, Sourced};
 use crate::store::{self, Status};
@@ -88,6 +90,8 @@ pub struct Handle {
     unbound: watch::Receiver<Arc<[Unbound]>>,
     terminate: watch::Sender<u32>,
     dns: Option<SocketAddr>,
+    dns_tls: Option<SocketAddr>,
+    dns_https: Option<SocketAddr>,
     admin: Option<SocketAddr>,
 }
 
@@ -140,8 +144,8 @@ impl App {
         let limit = raise_limit();
         let (publisher, snapshot) = cell::new();
         let (signal, drain) = drain();
-        let admin = bind_admin(&config)?;
-        let (dns_addr, dns) = bind_dns(&config)?;
+        let admin = sockets::admin(&config)?;
+        let (dns_addr, dns) = sockets::dns(&config)?;
         let metrics = Arc::new(Metrics::default());
         let shards =
             metrics.shards(config.workers, &config.access_log).map_err(AppError::AccessLog)?;
@@ -151,7 +155,7 @@ impl App {
             dns,
             budget: listening_budget(limit),
             http: l7::Limits::default(),
-            names: dns::Limits::default(),
+            names: dns_limits(&config),
             identity: dns::Identity::random(),
             drain: drain.clone(),
         };
@@ -167,6 +171,8 @@ impl App {
             unbound: workers.unbound(),
             terminate: terminate.clone(),
             dns: dns_addr,
+            dns_tls: config.dns_tls,
+            dns_https: config.dns_https,
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
         let admin = admin.zip(handle.admin).map(|(listener, addr)| {
@@ -353,47 +359,20 @@ async fn phases(phase: watch::Sender<Phase>, handle: Handle, drain: Drain) {
         unbound,
         admin = handle.admin.map(tracing::field::display),
         dns = handle.dns.map(tracing::field::display),
+        dns_tls = handle.dns_tls.map(tracing::field::display),
+        dns_https = handle.dns_https.map(tracing::field::display),
         "serving"
     );
 }
 
-/// The admin API's default address may be taken by another rutter: then this one does without.
-fn bind_admin(config: &Config) -> Result<Option<TcpListener>, AppError> {
-    let Some(addr) = config.admin else { return Ok(None) };
-    match listen_tcp(addr, ReusePort::No) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if config.admin_is_default => {
-            let remedy = remedy(addr, "--admin", &error);
-            tracing::warn!("no admin API: cannot listen on {addr} (--admin): {remedy}");
-            Ok(None)
-        }
-        Err(error) => {
-            Err(AppError::Listen { what: "the admin API", option: "--admin", addr, error })
-        }
-    }
-}
-
-type DnsSockets = Vec<(UdpSocket, TcpListener)>;
-
-/// One pair of sockets a worker. `auto` goes on without where the port is not permitted.
-fn bind_dns(config: &Config) -> Result<(Option<SocketAddr>, DnsSockets), AppError> {
-    let (addr, is_auto) = match config.dns {
-        DnsListen::Off => return Ok((None, Vec::new())),
-        DnsListen::At(addr) => (addr, false),
-        DnsListen::Auto(addr) => (addr, true),
-    };
-    tell_if_shared(SocketKey { transport: Transport::Udp, addr });
-    let pair = |_| {
-        let udp = bind_udp(addr, ReusePort::Yes)?;
-        Ok((udp, listen_tcp(addr, ReusePort::Yes)?))
-    };
-    match (0..config.workers).map(pair).collect::<io::Result<DnsSockets>>() {
-        Ok(sockets) => Ok((Some(addr), sockets)),
-        Err(error) if is_auto => {
-            let remedy = remedy(addr, "--dns-listen", &error);
-            tracing::warn!("no DNS: cannot listen on {addr} (--dns-listen): {remedy}");
-            Ok((None, Vec::new()))
-        }
-        Err(error) => Err(AppError::Listen { what: "DNS", option: "--dns-listen", addr, error }),
-    }
+fn dns_limits(config: &Config) -> dns::Limits {
+    let settings = &config.settings;
+    let rate = config.dns_rate_limit.map(|limit| dns::RateLimits {
+        client: limit.client,
+        prefix: limit.prefix,
+        everybody: limit.everybody,
+        workers: config.workers,
+    });
+    let ours = [&settings.service_cidrs[..], &settings.pod_cidrs].concat();
+    dns::Limits { rate, ..dns::Limits::default() }.with_inside(ours)
 }

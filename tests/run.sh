@@ -66,10 +66,10 @@ install() {
     DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -yq "$1" >/dev/null
 }
 
-# of Debian's Python, which may not be the first in the path
+# of Debian's Python, which may not be the first in the path; the package may have another name
 need_module() {
     need_package /usr/bin/python3 python3
-    /usr/bin/python3 -c "import $1" 2>/dev/null || install "python3-${1//_/-}"
+    /usr/bin/python3 -c "import $1" 2>/dev/null || install "python3-${2:-${1//_/-}}"
 }
 
 # Into target/tools/gomod, where tests/gateway looks for it. The checksum is ours to compare, so
@@ -91,8 +91,14 @@ need_component clippy clippy
 need_package cc gcc
 need_package curl curl
 need_package dig dnsutils
+need_package kdig knot-dnsutils
+need_package chromium chromium
+need_package certutil libnss3-tools
 need_package ip iproute2
 need_module prometheus_client
+need_module dns dnspython
+need_module httpx
+need_module h2
 # thousands of connections are held open at once
 ulimit -n "$(ulimit -Hn)"
 

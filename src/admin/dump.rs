@@ -15,6 +15,7 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
         "listeners": snapshot.listeners.values().map(|it| listener(it)).collect::<Vec<_>>(),
         "backends": snapshot.backends.values().map(|it| backend(it)).collect::<Vec<_>>(),
         "zone": zone(&snapshot.zone),
+        "dns_certificates": certificates(&snapshot.dns_tls),
     })
 }
 

@@ -13,6 +13,7 @@
 mod address;
 mod allocate;
 mod backends;
+mod dns_tls;
 mod endpoints;
 mod gateway;
 mod hosts;
@@ -95,6 +96,7 @@ pub fn compile(
     let rules = ingress::rules(&ingresses, &references, &mut findings);
     let mut certificates = Certificates::new(&held.certificates, now);
     let tls = tls::entries(&ingresses, &references, &mut certificates, &mut findings);
+    let dns_tls = dns_tls::table(settings, &references, &mut certificates, &mut findings);
 
     let rules = (!ingresses.is_empty()).then(|| Arc::new(RouteTable::new(rules)));
     let gateway::Served { sockets, addresses: gateways } = gateway::compile(
@@ -124,6 +126,7 @@ pub fn compile(
             backends: listeners::reached(&listeners),
             listeners,
             zone: Arc::new(zone),
+            dns_tls: Arc::new(dns_tls),
             ..Snapshot::default()
         },
         report: findings.into_report(objects),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::manifest::core::Secret;
 use crate::manifest::ingress::{IngressBackend, IngressClass, IngressServiceBackend};
-use crate::manifest::{Code, Finding, Kind, ObjectKey};
+use crate::manifest::{Code, Finding, Kind, ObjectKey, Origin};
 use crate::snapshot::{Backend, Failure, Reason, Transport};
 use crate::store::{Objects, Stored};
 
@@ -75,6 +75,13 @@ impl Unresolved {
     pub(super) fn finding(&self, subject: Subject<'_>, field: &str) -> Finding {
         let mut finding =
             subject.error(self.code, &format!("{field}{}", self.field), self.message.as_str());
+        finding.help = self.help.clone();
+        finding
+    }
+
+    /// As a finding about a reference that stands in no object.
+    pub(super) fn finding_at(&self, origin: &Origin) -> Finding {
+        let mut finding = Finding::error(self.code, origin, self.message.as_str());
         finding.help = self.help.clone();
         finding
     }

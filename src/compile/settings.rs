@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::HostsFiles;
+use crate::manifest::ObjectKey;
 use crate::snapshot::Forward;
 
 /// What `compile` must know besides the objects.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub dns_forward: Arc<Forward>,
     /// Names that are written in files.
     pub dns_hosts: HostsFiles,
+    /// The Secret with the certificate of DNS over TLS and HTTPS.
+    pub dns_certificate: Option<ObjectKey>,
 }
 
 /// First and last address, inclusive, of one family.
@@ -97,6 +100,7 @@ impl Default for Settings {
             dns_ttl: 5,
             dns_forward: Arc::default(),
             dns_hosts: HostsFiles::default(),
+            dns_certificate: None,
         }
     }
 }

@@ -74,6 +74,24 @@ pub struct Args {
     #[arg(long, value_name = "ADDR:PORT|auto|off")]
     pub dns_listen: Option<String>,
 
+    /// Where DNS over TLS listens, with --dns-certificate; port 853 is usual [default: off]
+    #[arg(long, value_name = "ADDR:PORT|off")]
+    pub dns_tls_listen: Option<String>,
+
+    /// Where DNS over HTTPS listens (path /dns-query), with --dns-certificate [default: off]
+    #[arg(long, value_name = "ADDR:PORT|off")]
+    pub dns_https_listen: Option<String>,
+
+    /// Secret of type kubernetes.io/tls for DNS over TLS and HTTPS
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub dns_certificate: Option<String>,
+
+    /// Answers a second over UDP for a client (IPv6: /64), and for its /24 (IPv6: /56), of all workers
+    /// together. Beyond it one half is told to come by TCP, the other half gets nothing. Given, it is
+    /// for every client [default: 100,500 for clients of public addresses]
+    #[arg(long, value_name = "CLIENT[,PREFIX]|off")]
+    pub dns_rate_limit: Option<String>,
+
     /// Time to live of DNS answers, in seconds [default: 5]
     #[arg(long, value_name = "SECONDS")]
     pub dns_ttl: Option<String>,
@@ -150,6 +168,10 @@ impl Args {
             ("nodeport-addresses", self.nodeport_addresses.clone()),
             ("external-ips", one(&self.external_ips)),
             ("dns-listen", one(&self.dns_listen)),
+            ("dns-tls-listen", one(&self.dns_tls_listen)),
+            ("dns-https-listen", one(&self.dns_https_listen)),
+            ("dns-certificate", one(&self.dns_certificate)),
+            ("dns-rate-limit", one(&self.dns_rate_limit)),
             ("dns-ttl", one(&self.dns_ttl)),
             ("dns-upstream", self.dns_upstream.clone()),
             ("dns-stub", self.dns_stub.clone()),
@@ -167,4 +189,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 28;
+const OPTIONS: usize = 32;

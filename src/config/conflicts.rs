@@ -9,6 +9,7 @@ use super::{Config, DnsListen};
 /// Every conflict, with the option to change.
 pub(super) fn find(config: &Config) -> Vec<(&'static str, String)> {
     let mut conflicts = ports(config);
+    conflicts.extend(dns_certificate(config));
     conflicts.extend(cidrs(&config.settings.service_cidrs, &config.settings.pod_cidrs));
     conflicts
 }
@@ -29,6 +30,8 @@ fn ports(config: &Config) -> Vec<(&'static str, String)> {
         ("http-port", ingress(settings.http_port)),
         ("https-port", ingress(settings.https_port)),
         ("dns-listen", Vec::from_iter(dns)),
+        ("dns-tls-listen", Vec::from_iter(config.dns_tls)),
+        ("dns-https-listen", Vec::from_iter(config.dns_https)),
         ("admin", Vec::from_iter(config.admin)),
     ];
     let mut conflicts = Vec::new();
@@ -41,6 +44,18 @@ fn ports(config: &Config) -> Vec<(&'static str, String)> {
         }
     }
     conflicts
+}
+
+/// A certificate that nobody shows, and listeners that have none.
+fn dns_certificate(config: &Config) -> Vec<(&'static str, String)> {
+    let listeners = [("dns-tls-listen", config.dns_tls), ("dns-https-listen", config.dns_https)];
+    let open = listeners.iter().filter(|(_, addr)| addr.is_some()).map(|(option, _)| *option);
+    if config.settings.dns_certificate.is_none() {
+        let missing = "needs --dns-certificate NAMESPACE/NAME, a Secret among the manifests";
+        return open.map(|option| (option, missing.to_owned())).collect();
+    }
+    let unused = "nobody shows it: add --dns-tls-listen or --dns-https-listen";
+    if open.count() == 0 { vec![("dns-certificate", unused.to_owned())] } else { Vec::new() }
 }
 
 /// Whether only one of both can be bound. A wildcard address has the port on all of its family.

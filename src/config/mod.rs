@@ -28,6 +28,7 @@ use crate::compile::{NodePortAddresses, Settings};
 
 pub use args::Args;
 use layers::Layers;
+use upstreams::DnsListeners;
 
 /// The checked options of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,12 @@ pub struct Config {
     pub settings: Settings,
     /// Where DNS listens.
     pub dns: DnsListen,
+    /// Where DNS over TLS listens; `None` = off.
+    pub dns_tls: Option<SocketAddr>,
+    /// Where DNS over HTTPS listens; `None` = off.
+    pub dns_https: Option<SocketAddr>,
+    /// How many answers over UDP a client gets; `None` = as many as it asks for.
+    pub dns_rate_limit: Option<DnsRateLimit>,
     /// Where the admin API listens; `None` = off.
     pub admin: Option<SocketAddr>,
     /// Whether the admin address is the default, so that it may be given up when it is taken.
@@ -64,6 +71,24 @@ pub enum DnsListen {
     /// On the tenth address of the service CIDR, as clusters do; if that is not permitted, rutter
     /// warns and goes on.
     Auto(SocketAddr),
+}
+
+/// Answers a second over UDP, of all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DnsRateLimit {
+    /// For an address (IPv6: a /64).
+    pub client: u32,
+    /// For a /24 (IPv6: a /56).
+    pub prefix: u32,
+    /// Whether clients of private addresses are limited too.
+    pub everybody: bool,
+}
+
+impl Default for DnsRateLimit {
+    /// For those who can be reached from everywhere.
+    fn default() -> Self {
+        Self { client: 100, prefix: 500, everybody: false }
+    }
 }
 
 /// Where access lines go.
@@ -106,10 +131,20 @@ impl Config {
     fn check(mut layers: Layers) -> Result<Self, ConfigError> {
         let mut settings = settings(&mut layers);
         let dns = dns(&mut layers, &settings);
-        settings.dns_forward = upstreams::forward(&mut layers, dns, &settings).into();
+        let dns_tls = layers.one("dns-tls-listen", None, parse::addr_or_off);
+        let dns_https = layers.one("dns-https-listen", None, parse::addr_or_off);
+        let listen = DnsListeners { plain: dns, tls: dns_tls, https: dns_https };
+        settings.dns_forward = upstreams::forward(&mut layers, listen, &settings).into();
         let config = Self {
             manifests: layers.all("manifests").map(PathBuf::from).collect(),
             dns,
+            dns_tls,
+            dns_https,
+            dns_rate_limit: layers.one(
+                "dns-rate-limit",
+                Some(DnsRateLimit::default()),
+                parse::rate_limit,
+            ),
             admin: layers.one("admin", Some(DEFAULT_ADMIN), parse::addr_or_off),
             admin_is_default: !layers.is_given("admin"),
             workers: layers.one("workers", parse::cores(), parse::workers),
@@ -151,6 +186,7 @@ fn settings(layers: &mut Layers) -> Settings {
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
         dns_forward: default.dns_forward,
         dns_hosts: hosts::hosts(layers),
+        dns_certificate: layers.optional("dns-certificate", parse::object_key),
         node_ips,
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::filter::Targets;
 
-use super::AccessLog;
+use super::{AccessLog, DnsRateLimit};
 use crate::compile::AddressRange;
-use crate::manifest::is_subdomain;
+use crate::manifest::{ObjectKey, is_subdomain};
 
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an IP address"))
@@ -99,6 +99,38 @@ pub(super) fn domain(text: &str) -> Result<Arc<str>, String> {
 /// The name of an object of the cluster, such as a node.
 pub(super) fn object_name(text: &str) -> Result<Arc<str>, String> {
     if is_subdomain(text) { Ok(text.into()) } else { Err(format!("{text:?} is no valid name")) }
+}
+
+/// `NAMESPACE/NAME`.
+pub(super) fn object_key(text: &str) -> Result<ObjectKey, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if is_subdomain(namespace) && is_subdomain(name) => {
+            Ok(ObjectKey::new(namespace, name))
+        }
+        _ => Err(format!("{text:?} is not NAMESPACE/NAME, such as default/dns")),
+    }
+}
+
+/// `100`, `100,500` or `off`. A prefix gets five times what a client gets unless it is said.
+pub(super) fn rate_limit(text: &str) -> Result<Option<DnsRateLimit>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let (client, prefix) = match text.split_once(',') {
+        Some((client, prefix)) => (client, Some(prefix)),
+        None => (text, None),
+    };
+    let number = |text: &str| text.trim().parse().ok().filter(|it| (1..=1_000_000).contains(it));
+    let client: Option<u32> = number(client);
+    let prefix = match prefix {
+        Some(prefix) => number(prefix),
+        None => client.map(|client| client * 5),
+    };
+    let limit = client.zip(prefix).filter(|(client, prefix)| client <= prefix);
+    let limit = limit.map(|(client, prefix)| DnsRateLimit { client, prefix, everybody: true });
+    limit.map(Some).ok_or_else(|| {
+        format!("{text:?} is neither off nor CLIENT,PREFIX answers a second, such as 100,500")
+    })
 }
 
 /// The value of a label, and not an empty one.

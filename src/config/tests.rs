@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::ObjectKey;
 
 fn problems(args: &Args) -> Vec<String> {
     Config::new(args).expect_err("the options must be refused").problems
@@ -149,4 +150,70 @@ fn that_there_is_nothing_to_serve_is_told_with_the_other_problems() {
             "--http-port: \"x\" is not a port (1 to 65535) or off",
         ]
     );
+}
+
+#[test]
+fn listeners_of_encrypted_dns_and_their_certificate_need_each_other() {
+    let missing = "needs --dns-certificate NAMESPACE/NAME, a Secret among the manifests";
+    let args = Args {
+        dns_tls_listen: Some("127.0.0.1:853".into()),
+        dns_https_listen: Some("127.0.0.1:8443".into()),
+        ..Args::default()
+    };
+    assert_eq!(
+        problems(&args),
+        [format!("--dns-tls-listen: {missing}"), format!("--dns-https-listen: {missing}")]
+    );
+    let args = Args { dns_certificate: Some("infra/dns".into()), ..args };
+    let config = Config::new(&args).expect("the options must be good");
+    assert_eq!(config.settings.dns_certificate, Some(ObjectKey::new("infra", "dns")));
+    let args = Args { dns_certificate: Some("infra/dns".into()), ..Args::default() };
+    let unused = "nobody shows it: add --dns-tls-listen or --dns-https-listen";
+    assert_eq!(problems(&args), [format!("--dns-certificate: {unused}")]);
+}
+
+#[test]
+fn what_is_wrong_with_the_options_of_encrypted_dns_is_told() {
+    let args = Args {
+        dns_listen: Some("0.0.0.0:8053".into()),
+        dns_tls_listen: Some("127.0.0.1:8053".into()),
+        dns_https_listen: Some("127.0.0.1:443".into()),
+        dns_certificate: Some("dns".into()),
+        dns_rate_limit: Some("50,5".into()),
+        ..Args::default()
+    };
+    let no_certificate = "needs --dns-certificate NAMESPACE/NAME, a Secret among the manifests";
+    assert_eq!(
+        problems(&args),
+        [
+            "--dns-certificate: \"dns\" is not NAMESPACE/NAME, such as default/dns".to_owned(),
+            "--dns-rate-limit: \"50,5\" is neither off nor CLIENT,PREFIX answers a second, such as \
+             100,500"
+                .to_owned(),
+            "--dns-tls-listen: 127.0.0.1:8053 is taken by --dns-listen".to_owned(),
+            "--dns-https-listen: 127.0.0.1:443 is taken by --https-port".to_owned(),
+            format!("--dns-tls-listen: {no_certificate}"),
+            format!("--dns-https-listen: {no_certificate}"),
+        ]
+    );
+}
+
+#[test]
+fn the_rate_limit_of_dns_is_for_strangers_unless_it_is_given() {
+    let limit = |client, prefix, everybody| Some(DnsRateLimit { client, prefix, everybody });
+    for (text, expected) in [
+        (None, limit(100, 500, false)),
+        (Some("off"), None),
+        (Some("20"), limit(20, 100, true)),
+        (Some("20, 30"), limit(20, 30, true)),
+        (Some("1,1"), limit(1, 1, true)),
+    ] {
+        let args = Args { dns_rate_limit: text.map(str::to_owned), ..Args::default() };
+        let config = Config::new(&args).expect("the options must be good");
+        assert_eq!(config.dns_rate_limit, expected, "{text:?}");
+    }
+    for text in ["", "0", "0,1", "10,", "-1", "1,2,3", "1000001", "on"] {
+        let args = Args { dns_rate_limit: Some(text.into()), ..Args::default() };
+        assert_eq!(problems(&args).len(), 1, "{text:?}");
+    }
 }

@@ -13,7 +13,7 @@ use crate::compile::{
 
 /// Reads the options. Upstreams of resolv.conf that are this process itself are left out, as
 /// where rutter is the resolver of its machine; one that was typed is a problem.
-pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Settings) -> Forward {
+pub(super) fn forward(layers: &mut Layers, listen: DnsListeners, settings: &Settings) -> Forward {
     let given = layers.many("dns-upstream", vec![Upstreams::ResolvConf], upstreams);
     let stubs = layers.many("dns-stub", Vec::new(), stub);
     let policy = layers.one("dns-policy", ForwardPolicy::default(), policy);
@@ -25,7 +25,7 @@ pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Setting
         match upstreams {
             Upstreams::Off => {}
             // without a DNS listener nobody asks, and the file is of no interest
-            Upstreams::ResolvConf if listen == DnsListen::Off => {}
+            Upstreams::ResolvConf if listen.addresses().next().is_none() => {}
             Upstreams::ResolvConf => forward
                 .upstreams
                 .extend(nameservers(&resolv_conf()).into_iter().filter(|it| !is_own(it))),
@@ -48,6 +48,24 @@ pub(super) fn forward(layers: &mut Layers, listen: DnsListen, settings: &Setting
     forward.stubs =
         forward.stubs.into_iter().map(|(stub, it)| (stub, unique(it))).collect::<BTreeMap<_, _>>();
     forward
+}
+
+/// Where we are asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DnsListeners {
+    pub(super) plain: DnsListen,
+    pub(super) tls: Option<SocketAddr>,
+    pub(super) https: Option<SocketAddr>,
+}
+
+impl DnsListeners {
+    fn addresses(self) -> impl Iterator<Item = SocketAddr> {
+        let plain = match self.plain {
+            DnsListen::Off => None,
+            DnsListen::At(listen) | DnsListen::Auto(listen) => Some(listen),
+        };
+        [plain, self.tls, self.https].into_iter().flatten()
+    }
 }
 
 /// One value of `--dns-upstream`.
@@ -108,15 +126,13 @@ fn nameservers(text: &str) -> Vec<Upstream> {
 
 /// Whether asking there is asking this process: it listens there, or on every address and this is
 /// one of the machine.
-fn is_own(addr: SocketAddr, listen: DnsListen, node_ips: &[IpAddr]) -> bool {
-    let listen = match listen {
-        DnsListen::Off => return false,
-        DnsListen::At(listen) | DnsListen::Auto(listen) => listen,
-    };
+fn is_own(addr: SocketAddr, listen: DnsListeners, node_ips: &[IpAddr]) -> bool {
     let ip = addr.ip().to_canonical();
     let is_local = ip.is_loopback() || node_ips.contains(&ip);
-    addr.port() == listen.port()
-        && (ip == listen.ip().to_canonical() || listen.ip().is_unspecified() && is_local)
+    listen.addresses().any(|listen| {
+        addr.port() == listen.port()
+            && (ip == listen.ip().to_canonical() || listen.ip().is_unspecified() && is_local)
+    })
 }
 
 /// Without repetitions, in the order of the first ones.
@@ -246,8 +262,15 @@ mod tests {
             ("[::ffff:127.0.0.1]:53", "127.0.0.1:53", true),
         ];
         for (upstream, listen, expected) in rows {
-            let is_own = is_own(addr(upstream), DnsListen::At(addr(listen)), &node);
-            assert_eq!(is_own, expected, "{upstream} {listen}");
+            let none = DnsListeners { plain: DnsListen::Off, tls: None, https: None };
+            for listen in [
+                DnsListeners { plain: DnsListen::At(addr(listen)), ..none },
+                DnsListeners { tls: Some(addr(listen)), ..none },
+            ] {
+                let is_own = is_own(addr(upstream), listen, &node);
+                assert_eq!(is_own, expected, "{upstream} {listen:?}");
+            }
+            assert!(!is_own(addr(upstream), none, &node));
         }
     }
 }

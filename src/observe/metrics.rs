@@ -102,7 +102,7 @@ fn upstreams(snapshot: &Snapshot) -> BTreeSet<String> {
 
 fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
     let tables = snapshot.listeners.values().flat_map(|listener| listener.serve.tls_tables());
-    let all = tables.flat_map(|table| table.certificates());
+    let all = tables.chain([&snapshot.dns_tls]).flat_map(|table| table.certificates());
     all.map(|certificate| (certificate.secret.to_string(), certificate.not_after)).collect()
 }
 
@@ -126,9 +126,9 @@ impl Collector for Scrape {
     }
 }
 
-type Encoded = Result<(), std::fmt::Error>;
+pub(super) type Encoded = Result<(), std::fmt::Error>;
 /// Label names and values of one series.
-type Labels<'a> = Vec<(&'a str, String)>;
+pub(super) type Labels<'a> = Vec<(&'a str, String)>;
 
 impl Scrape {
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
@@ -195,7 +195,7 @@ impl Scrape {
         let queries: BTreeMap<_, _> = self.counted.queries.iter().collect();
         let series = queries.into_iter().map(|(labels, count)| {
             let labels: Labels<'_> = vec![
-                ("transport", labels.transport.to_string()),
+                ("transport", labels.transport.as_str().to_owned()),
                 ("type", labels.query_type.as_str().to_owned()),
                 ("rcode", labels.rcode.to_owned()),
             ];
@@ -206,7 +206,8 @@ impl Scrape {
         histograms(encoder, "rutter_dns_request_duration", "Time to the answer", time)?;
         let dropped = [(Labels::new(), self.counted.dropped_queries)].into_iter();
         let help = "DNS queries over UDP that were too many to be answered";
-        counters(encoder, "rutter_dns_dropped_requests", help, None, dropped)
+        counters(encoder, "rutter_dns_dropped_requests", help, None, dropped)?;
+        self.counted.dns.encode(encoder)
     }
 
     fn encode_configuration(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
@@ -265,7 +266,7 @@ impl Scrape {
     }
 }
 
-fn counters<'a>(
+pub(super) fn counters<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -280,7 +281,7 @@ fn counters<'a>(
     Ok(())
 }
 
-fn gauges<'a>(
+pub(super) fn gauges<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

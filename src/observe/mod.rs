@@ -9,6 +9,7 @@
 //! the hot path is shared between workers.
 
 mod access;
+mod dns;
 mod forward;
 mod histogram;
 pub mod log;
@@ -23,6 +24,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use dns::{DnsLimited, DnsRefusal, DnsTransport, OpenDnsConnection};
 pub use forward::{
     ByKind, CacheCounts, ForwardCounts, UpstreamCounts, UpstreamFailure, UpstreamRecord,
 };

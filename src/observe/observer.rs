@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::access::AccessWriter;
+use super::dns::DnsCounts;
 use super::forward::ForwardCounts;
 use super::record::{ConnectionRecord, DnsRecord, RequestRecord};
 use super::shard::Shard;
@@ -75,6 +76,10 @@ impl Observer {
     /// Counts what becomes of a name that is forwarded.
     pub fn count_forward(&self, count: impl FnOnce(&mut ForwardCounts)) {
         count(&mut self.counted().forward);
+    }
+
+    pub(super) fn dns(&self, count: impl FnOnce(&mut DnsCounts)) {
+        count(&mut self.counted().dns);
     }
 
     /// A panic elsewhere while counting leaves numbers, not broken data.

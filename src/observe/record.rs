@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Observer;
+use super::{DnsTransport, Observer};
 use crate::snapshot::{Backend, EndpointId, Exposure, Reason, Rule, Transport};
 
 /// What is known of an HTTP exchange.
@@ -120,8 +120,8 @@ pub struct DnsRecord {
     pub observer: Rc<Observer>,
     /// When it was received.
     pub started: Instant,
-    /// TCP or UDP.
-    pub transport: Transport,
+    /// How it came.
+    pub transport: DnsTransport,
     /// What was asked for.
     pub query_type: QueryType,
     /// The response code, by its IANA name in upper case.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::dns::{DnsCounts, DnsTransport};
 use super::forward::ForwardCounts;
 use super::histogram::Histogram;
 use super::record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};
@@ -20,6 +21,7 @@ pub(super) struct Shard {
     /// Queries that were too many to be answered.
     pub(super) dropped_queries: u64,
     pub(super) forward: ForwardCounts,
+    pub(super) dns: DnsCounts,
     /// Access lines that could not be written.
     pub(super) lost_lines: u64,
 }
@@ -62,7 +64,7 @@ pub(super) struct ConnectionCounts {
 /// What queries are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct QueryLabels {
-    pub(super) transport: Transport,
+    pub(super) transport: DnsTransport,
     pub(super) query_type: QueryType,
     pub(super) rcode: &'static str,
 }
@@ -142,6 +144,7 @@ impl Shard {
         self.query_time.add(&other.query_time);
         self.dropped_queries += other.dropped_queries;
         self.forward.add(&other.forward);
+        self.dns.add(&other.dns);
         self.lost_lines += other.lost_lines;
     }
 }

@@ -75,4 +75,6 @@ pub struct Snapshot {
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
     /// Names for the DNS plane.
     pub zone: Arc<Zone>,
+    /// The certificate of DNS over TLS and HTTPS; empty without one.
+    pub dns_tls: Arc<TlsTable>,
 }

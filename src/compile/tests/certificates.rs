@@ -177,3 +177,50 @@ fn other_bytes_are_another_certificate() {
     assert_eq!(compile(&one), compile(&one));
     assert_ne!(compile(&one), compile(&two));
 }
+
+/// What an option names, with these objects.
+fn for_dns(name: &str, values: impl IntoIterator<Item = Value>) -> Compiled {
+    let wanted = Some(crate::manifest::ObjectKey::new("default", name));
+    let settings = Settings { dns_certificate: wanted, ..Settings::default() };
+    compile(&objects(values), &settings, &Allocations::default(), now())
+}
+
+#[test]
+fn the_certificate_of_dns_is_that_of_the_secret_that_the_option_names() {
+    let good = secret("dns", &pair(&["dns.test"], (2020, 2030)));
+    let compiled = for_dns("dns", [good]);
+    assert_eq!(codes(&compiled), []);
+    for name in [None, Some("dns.test"), Some("192.0.2.1")] {
+        let entry = compiled.snapshot.dns_tls.select(name).expect("for every name");
+        assert_eq!(&*entry.certificates[0].secret.name, "dns");
+    }
+    assert_eq!(super::compiled([]).snapshot.dns_tls.entries(), []);
+}
+
+#[test]
+fn a_certificate_of_dns_that_cannot_be_used_is_told_with_the_option_and_the_remedy() {
+    let mut broken = secret("dns", &pair(&["dns.test"], (2020, 2030)));
+    broken["stringData"]["tls.key"] = json!("nothing");
+    let consequence = "DNS over TLS and HTTPS refuse every client";
+    let remedy = "write default/dns as a Secret of type kubernetes.io/tls, or name another";
+    let missing = "Secret \"dns\" does not exist in namespace default";
+    let unusable = "Secret default/dns (in.yaml:1) holds no certificate that can be used";
+    let other = secret("dsn", &pair(&["dns.test"], (2020, 2030)));
+    let meant = format!("did you mean dsn? Or {remedy}");
+    for (objects, findings, message, help) in [
+        (vec![], 1, missing, remedy),
+        (vec![other], 1, missing, &meant),
+        (vec![broken], 2, unusable, remedy),
+    ] {
+        let compiled = for_dns("dns", objects);
+        assert_eq!(compiled.snapshot.dns_tls.entries(), []);
+        let report = &compiled.report.findings;
+        assert_eq!(report.len(), findings, "{report:?}");
+        let of_option = report.iter().find(|it| &*it.origin.file == "--dns-certificate");
+        let of_option = of_option.expect("a finding that names the option");
+        assert_eq!(of_option.message, format!("{message}; {consequence}"));
+        assert_eq!(of_option.help.as_deref(), Some(help));
+        let line = of_option.to_string();
+        assert!(line.starts_with("--dns-certificate: RT"), "{line}");
+    }
+}

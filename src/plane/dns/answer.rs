@@ -130,6 +130,22 @@ fn pending(
     Pending { response, question, asked, name, forward, client }
 }
 
+/// Writes an answer that has nothing but TC, for the client to come by TCP. `false`: the bytes are
+/// no query.
+pub(super) fn truncated(request: &[u8], out: &mut Vec<u8>) -> bool {
+    let Some(header) = Header::read(&mut BinDecoder::new(request)).ok() else { return false };
+    if header.metadata.message_type == MessageType::Response {
+        return false;
+    }
+    let mut response = respond_to(&header);
+    response.metadata.truncation = true;
+    if let Ok(request) = Message::from_vec(request) {
+        response.edns = request.edns.as_ref().map(edns);
+        response.queries = request.queries;
+    }
+    encode(&response, PLAIN_UDP_ANSWER, out).is_ok()
+}
+
 fn respond_to(header: &Header) -> Message {
     let request = &header.metadata;
     let mut response = Message::response(request.id, request.op_code);

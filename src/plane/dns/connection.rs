@@ -1,103 +1,234 @@
-//! DNS over one TCP connection (RFC 7766).
+//! DNS over one stream: TCP (RFC 7766), or TLS within it (RFC 7858).
+//!
+//! Most connections are idle most of the time, so an idle one has no buffers: bytes are read into
+//! the room of the stack, and what is kept is the beginning of a query whose end has not come yet.
 
 use std::io;
-use std::net::IpAddr;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::connections::Connection;
 use super::limits::QUERY;
-use super::server::{Next, Server};
+use super::padding;
+use super::server::{Next, Server, Waiting};
 use crate::life::spawn_local;
-use crate::snapshot::Transport;
+use crate::plane::tls::Stream;
 
 /// Answers queries until the client closes, is idle or has had its share. Answers of the cluster
 /// have the order of their questions; one that waits for upstreams lets others pass (RFC 7766
 /// section 6.2.1.1). A drain ends the connection between two queries.
-pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: IpAddr) {
-    let guard = server.local.drain.guard();
-    let _ = stream.set_nodelay(true);
-    let (queries, replies) = stream.into_split();
-    let (sender, receiver) = mpsc::channel(WRITTEN_AT_ONCE);
-    let reading = async {
-        // errors are the client's own business: it closed, or sent no more; what it has asked for
-        // already is answered
-        let _ = read_queries(&server, queries, client, sender).await;
-        Ok(())
+pub(super) async fn serve(server: Rc<Server>, mut stream: Stream, connection: Rc<Connection>) {
+    let _guard = server.local.drain.guard();
+    let mut dialogue = Dialogue {
+        left: server.limits.queries,
+        server: &server,
+        connection,
+        partial: Vec::new(),
+        late: None,
+        waiting: 0,
     };
-    let _ = tokio::try_join!(reading, write_answers(&server, replies, receiver));
-    drop(guard);
+    // an error is the client's own business: it has gone, or does not take its answers
+    if dialogue.run(&mut stream).await.is_ok() {
+        let _ = timeout(server.limits.write, stream.shutdown()).await;
+    }
 }
 
-async fn read_queries(
-    server: &Rc<Server>,
-    stream: OwnedReadHalf,
-    client: IpAddr,
-    answers: mpsc::Sender<Vec<u8>>,
-) -> io::Result<()> {
-    let mut stream = BufReader::with_capacity(BUFFER, stream);
-    for _ in 0..server.limits.queries {
-        let request = tokio::select! {
-            biased;
-            () = server.local.drain.started() => return Ok(()),
-            request = timeout(server.limits.idle, read(&mut stream)) => request??,
-        };
-        let mut answer = Vec::new();
-        match server.answer(&request, Transport::Tcp, &mut answer) {
-            Next::Nothing => {}
-            Next::Send => {
-                if answers.send(answer).await.is_err() {
-                    return Ok(());
-                }
-            }
-            Next::Wait(waiting) => {
-                let (server, answers) = (server.clone(), answers.clone());
-                spawn_local("dns forward", async move {
-                    if server.forward(waiting, client, &mut answer).await {
-                        let _ = answers.send(answer).await;
+struct Dialogue<'s> {
+    server: &'s Rc<Server>,
+    connection: Rc<Connection>,
+    /// How many queries it may still ask.
+    left: usize,
+    /// The beginning of the next query.
+    partial: Vec<u8>,
+    /// By which answers of upstreams come; made when the first is waited for.
+    late: Option<Late>,
+    /// How many of them are still to come.
+    waiting: usize,
+}
+
+struct Late {
+    sender: mpsc::Sender<Option<Vec<u8>>>,
+    receiver: mpsc::Receiver<Option<Vec<u8>>>,
+}
+
+impl Dialogue<'_> {
+    async fn run(&mut self, stream: &mut Stream) -> io::Result<()> {
+        let mut drained = pin!(self.server.local.drain.started());
+        let mut idle = pin!(sleep(self.server.limits.idle));
+        let mut is_asking = true;
+        while is_asking || self.waiting > 0 {
+            tokio::select! {
+                biased;
+                answer = next_late(&mut self.late), if self.waiting > 0 => {
+                    self.waiting -= 1;
+                    if let Some(answer) = answer {
+                        Box::pin(self.write(stream, &framed(&answer))).await?;
                     }
-                });
+                }
+                () = &mut drained, if is_asking => is_asking = false,
+                read = next_piece(stream, &mut self.partial), if is_asking => {
+                    let left = self.left;
+                    // boxed, so that it leaves no room behind while the connection is idle
+                    is_asking = read.is_ok_and(|length| length > 0)
+                        && Box::pin(self.answer(stream)).await?
+                        && self.left > 0;
+                    if self.left < left {
+                        idle.as_mut().reset(Instant::now() + self.server.limits.idle);
+                        self.connection.wait_for_client();
+                    }
+                }
+                () = &mut idle, if is_asking => is_asking = false,
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Answers every query that has come whole, several in one write. `false`: the next is too
+    /// long.
+    async fn answer(&mut self, stream: &mut Stream) -> io::Result<bool> {
+        let received = std::mem::take(&mut self.partial);
+        let (mut rest, mut is_good) = (received.as_slice(), true);
+        let (mut answer, mut out) = (Vec::new(), Vec::new());
+        while self.left > 0 {
+            let query = match split_query(rest) {
+                Split::Whole(query, behind) => {
+                    rest = behind;
+                    query
+                }
+                Split::Partial => break,
+                Split::TooLong => {
+                    is_good = false;
+                    break;
+                }
+            };
+            self.left -= 1;
+            let is_padded = self.connection.transport.is_encrypted() && padding::is_asked(query);
+            match self.server.answer(query, self.connection.transport, &mut answer) {
+                Next::Nothing => {}
+                Next::Send => {
+                    if is_padded {
+                        padding::pad(&mut answer);
+                    }
+                    frame(&answer, &mut out);
+                }
+                Next::Wait(waiting) => self.forward(waiting, is_padded),
+            }
+            if out.len() >= WRITTEN_AT_ONCE {
+                self.write(stream, &out).await?;
+                out.clear();
+            }
+        }
+        self.partial = rest.to_vec();
+        self.write(stream, &out).await?;
+        Ok(is_good)
+    }
+
+    /// Asks upstreams in a task of its own.
+    fn forward(&mut self, waiting: Waiting, is_padded: bool) {
+        let late = self.late.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(LATE_AT_ONCE);
+            Late { sender, receiver }
+        });
+        self.waiting += 1;
+        let (server, sender) = (self.server.clone(), late.sender.clone());
+        let connection = self.connection.clone();
+        spawn_local("dns forward", async move {
+            let mut answer = Vec::new();
+            let busy = connection.wait_for_upstream();
+            let is_said = server.forward(waiting, connection.address, &mut answer).await;
+            drop(busy);
+            if is_padded {
+                padding::pad(&mut answer);
+            }
+            let _ = sender.send(is_said.then_some(answer)).await;
+        });
+    }
+
+    async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let all = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        timeout(self.server.limits.write, all).await?
+    }
 }
 
-/// Ends when nobody has anything to answer any more. Each answer has its length in front, and is
-/// written at once with it.
-async fn write_answers(
-    server: &Server,
-    mut stream: OwnedWriteHalf,
-    mut answers: mpsc::Receiver<Vec<u8>>,
-) -> io::Result<()> {
-    let mut message = Vec::new();
-    while let Some(answer) = answers.recv().await {
-        let Ok(length) = u16::try_from(answer.len()) else { continue };
-        message.clear();
-        message.extend(length.to_be_bytes());
-        message.extend(answer);
-        timeout(server.limits.write, stream.write_all(&message)).await??;
+/// The next answer of an upstream, or that there will be none. Cancel-safe.
+async fn next_late(late: &mut Option<Late>) -> Option<Vec<u8>> {
+    match late {
+        // we hold a sender, so the channel does not end
+        Some(late) => late.receiver.recv().await.flatten(),
+        None => std::future::pending().await,
     }
-    stream.shutdown().await
 }
 
-/// One query, of which a length stands in front. Not cancel-safe: dropped only with the stream.
-async fn read(stream: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
-    let length = usize::from(stream.read_u16().await?);
+/// Reads what is there. Cancel-safe.
+async fn next_piece(stream: &mut Stream, into: &mut Vec<u8>) -> io::Result<usize> {
+    std::future::poll_fn(|cx| poll_piece(stream, into, cx)).await
+}
+
+fn poll_piece(
+    stream: &mut Stream,
+    into: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut room = [const { MaybeUninit::uninit() }; PIECE];
+    let mut piece = ReadBuf::uninit(&mut room);
+    ready!(Pin::new(stream).poll_read(cx, &mut piece))?;
+    into.extend_from_slice(piece.filled());
+    Poll::Ready(Ok(piece.filled().len()))
+}
+
+/// The beginning of what has come.
+enum Split<'b> {
+    /// A query, and what is behind it.
+    Whole(&'b [u8], &'b [u8]),
+    /// Less than a query.
+    Partial,
+    /// A query that nobody needs.
+    TooLong,
+}
+
+/// Takes one query, of which a length stands in front.
+fn split_query(bytes: &[u8]) -> Split<'_> {
+    let Some((length, behind)) = bytes.split_first_chunk() else { return Split::Partial };
+    let length = usize::from(u16::from_be_bytes(*length));
     if length > QUERY {
-        return Err(io::ErrorKind::InvalidData.into());
+        return Split::TooLong;
     }
-    let mut request = vec![0; length];
-    stream.read_exact(&mut request).await?;
-    Ok(request)
+    match behind.split_at_checked(length) {
+        Some((query, behind)) => Split::Whole(query, behind),
+        None => Split::Partial,
+    }
 }
 
-/// Bytes read at a time: several queries of one client that pipelines.
-const BUFFER: usize = 1024;
+/// Appends an answer with its length in front.
+fn frame(answer: &[u8], out: &mut Vec<u8>) {
+    let Ok(length) = u16::try_from(answer.len()) else { return };
+    out.extend(length.to_be_bytes());
+    out.extend(answer);
+}
 
-/// Answers that may wait for the client to take them; then its queries wait.
-const WRITTEN_AT_ONCE: usize = 4;
+fn framed(answer: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(answer.len() + 2);
+    frame(answer, &mut out);
+    out
+}
+
+/// Bytes read at a time: many queries of one client that pipelines.
+const PIECE: usize = 4096;
+
+/// Bytes of answers that are collected before they are written.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
+
+/// Answers of upstreams that may wait for the client to take them.
+const LATE_AT_ONCE: usize = 4;

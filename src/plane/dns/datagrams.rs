@@ -14,7 +14,6 @@ use super::server::{BACK_OFF, Next, Server, Waiting};
 use super::shed::Shed;
 use crate::life::spawn_local;
 use crate::net::{Inbox, Outbox};
-use crate::snapshot::Transport;
 
 /// Answers what arrives at a socket, for ever. What the socket does not take at once is dropped:
 /// clients of DNS over UDP ask again.
@@ -59,7 +58,7 @@ impl Datagrams {
                 self.outbox.send(socket);
             }
             let Some(out) = self.outbox.next() else { continue };
-            match server.answer(query, Transport::Udp, out) {
+            match server.answer_datagram(query, client.ip(), out) {
                 Next::Nothing => {}
                 Next::Send => self.outbox.push(client),
                 Next::Wait(waiting) => forward(server, socket, waiting, client),

@@ -1,65 +1,129 @@
-//! The sockets of one worker, and what clients may use of them.
+//! The sockets of one worker, and how a query of any of them is answered.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::answer::{Answered, Said, answer};
-use super::connection;
+use super::accept::{self, Listener};
+use super::answer::{Answered, Said, answer, truncated};
+use super::connections::{Connection, Connections};
 use super::datagrams;
 use super::forward::{Forwarder, Identity};
 use super::limits::Limits;
 use super::pending::Pending;
-use crate::life::spawn_local;
-use crate::observe::DnsRecord;
+use super::rate_limit::{RateLimit, Verdict};
+use crate::observe::{DnsLimited, DnsRecord, DnsTransport};
 use crate::plane::Local;
-use crate::snapshot::Transport;
+use crate::plane::tls::ServerConfigs;
 
 /// Serves the names of the snapshot on one worker.
 #[derive(Debug)]
 pub struct Server {
     pub(super) local: Rc<Local>,
     pub(super) limits: Limits,
-    /// Open connections by client; never one with 0.
-    connections: RefCell<HashMap<IpAddr, usize>>,
+    pub(super) connections: Rc<Connections>,
+    /// What TLS needs, of the certificate of now.
+    pub(super) tls: ServerConfigs,
+    /// Made when the first client comes that is limited.
+    rate: RefCell<Option<RateLimit>>,
     forwarder: Rc<Forwarder>,
+}
+
+/// The sockets that one worker serves, which must be non-blocking.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// For UDP and TCP.
+    pub plain: Option<(std::net::UdpSocket, std::net::TcpListener)>,
+    /// For DNS over TLS.
+    pub tls: Option<std::net::TcpListener>,
+    /// For DNS over HTTPS.
+    pub https: Option<std::net::TcpListener>,
+}
+
+impl Sockets {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_none() && self.tls.is_none() && self.https.is_none()
+    }
 }
 
 impl Server {
     /// Makes a server without sockets. All servers of a process have one identity.
     pub fn new(local: Rc<Local>, limits: Limits, identity: Identity) -> Rc<Self> {
         let forwarder = Forwarder::new(limits.clone(), identity, local.observer.clone());
-        Rc::new(Self { local, limits, connections: RefCell::default(), forwarder })
+        let connections = Connections::new(limits.clone(), local.observer.clone());
+        let (tls, rate) = (ServerConfigs::default(), RefCell::default());
+        Rc::new(Self { local, limits, connections, tls, rate, forwarder })
     }
 
-    /// Serves both sockets, which must be non-blocking, until the drain starts. Connections then
-    /// finish the query they are at.
-    pub async fn run(self: Rc<Self>, udp: std::net::UdpSocket, tcp: std::net::TcpListener) {
-        let sockets =
-            UdpSocket::from_std(udp).and_then(|udp| Ok((udp, TcpListener::from_std(tcp)?)));
-        let (udp, tcp) = match sockets {
-            Ok((udp, tcp)) => (Rc::new(udp), tcp),
+    /// Serves the sockets until the drain starts. Connections then finish the query they are at.
+    pub async fn run(self: Rc<Self>, sockets: Sockets) {
+        let Sockets { plain, tls, https } = sockets;
+        let (udp, tcp) = plain.unzip();
+        let registered = || {
+            let udp = udp.map(UdpSocket::from_std).transpose()?.map(Rc::new);
+            let listeners = [
+                Listener::new(tcp, DnsTransport::Tcp)?,
+                Listener::new(tls, DnsTransport::Tls)?,
+                Listener::new(https, DnsTransport::Https)?,
+            ];
+            io::Result::Ok((udp, listeners))
+        };
+        let (udp, [tcp, tls, https]) = match registered() {
+            Ok(sockets) => sockets,
             Err(error) => return tracing::error!(%error, "cannot serve DNS"),
         };
         tokio::select! {
             biased;
             () = self.local.drain.started() => {}
-            () = datagrams::serve(&self, &udp) => {}
-            () = self.accept(&tcp) => {}
+            () = self.serve_datagrams(udp.as_ref()) => {}
+            () = accept::run(&self, tcp) => {}
+            () = accept::run(&self, tls) => {}
+            () = accept::run(&self, https) => {}
+        }
+    }
+
+    async fn serve_datagrams(self: &Rc<Self>, socket: Option<&Rc<UdpSocket>>) {
+        match socket {
+            Some(socket) => datagrams::serve(self, socket).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Answers one query into `out`, whoever has to be asked for it; `false`: there is nothing to
+    /// send.
+    pub(super) async fn respond(
+        &self,
+        request: &[u8],
+        connection: &Rc<Connection>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        match self.answer(request, connection.transport, out) {
+            Next::Nothing => false,
+            Next::Send => true,
+            Next::Wait(waiting) => {
+                let _busy = connection.wait_for_upstream();
+                self.forward(waiting, connection.address, out).await
+            }
         }
     }
 
     /// Answers one query into `out`, as far as that needs no waiting.
-    pub(super) fn answer(&self, request: &[u8], transport: Transport, out: &mut Vec<u8>) -> Next {
+    pub(super) fn answer(
+        &self,
+        request: &[u8],
+        transport: DnsTransport,
+        out: &mut Vec<u8>,
+    ) -> Next {
         let started = Instant::now();
         let rotate = self.local.rng.borrow_mut().next_u64();
         let snapshot = self.local.snapshot.load();
-        let answered = match answer(request, &snapshot, transport, rotate, out) {
+        let answered = match answer(request, &snapshot, transport.carrier(), rotate, out) {
             Some(Said::Answered(answered)) => Some(answered),
             Some(Said::Pending(pending)) => match self.answer_at_once(pending, out) {
                 Ok(answered) => answered,
@@ -104,7 +168,7 @@ impl Server {
         true
     }
 
-    fn record(&self, answered: &Answered, transport: Transport, started: Instant) {
+    fn record(&self, answered: &Answered, transport: DnsTransport, started: Instant) {
         drop(DnsRecord {
             observer: self.local.observer.clone(),
             started,
@@ -121,24 +185,37 @@ impl Server {
         }
     }
 
-    async fn accept(self: &Rc<Self>, listener: &TcpListener) {
-        loop {
-            match listener.accept().await {
-                Ok((stream, client)) => {
-                    // over the limit: closed at once, which costs no more than a refusal
-                    let Some(slot) = Slot::take(self, client) else { continue };
-                    let server = self.clone();
-                    spawn_local("dns connection", async move {
-                        connection::serve(server, stream, client.ip()).await;
-                        drop(slot);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept DNS connections");
-                    tokio::time::sleep(BACK_OFF).await;
-                }
-            }
+    /// Answers one datagram into `out`, as far as its client may have an answer and that needs no
+    /// waiting.
+    pub(super) fn answer_datagram(
+        &self,
+        request: &[u8],
+        client: IpAddr,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        match self.limit(client) {
+            Verdict::Answer => self.answer(request, DnsTransport::Udp, out),
+            Verdict::Truncate if truncated(request, out) => Next::Send,
+            Verdict::Truncate | Verdict::Drop => Next::Nothing,
         }
+    }
+
+    /// Whether the client may have one more answer over UDP.
+    fn limit(&self, client: IpAddr) -> Verdict {
+        let Some(limits) = &self.limits.rate else { return Verdict::Answer };
+        if !limits.everybody && self.limits.is_inside(client.to_canonical()) {
+            return Verdict::Answer;
+        }
+        let now = Instant::now();
+        let mut rate = self.rate.borrow_mut();
+        let rate = rate.get_or_insert_with(|| RateLimit::new(limits, seed(), now));
+        let verdict = rate.check(client, now);
+        match verdict {
+            Verdict::Answer => {}
+            Verdict::Truncate => self.local.observer.limit_dns(DnsLimited::Truncated),
+            Verdict::Drop => self.local.observer.limit_dns(DnsLimited::Dropped),
+        }
+        verdict
     }
 }
 
@@ -155,38 +232,17 @@ pub(super) enum Next {
 /// A query that waits for upstreams.
 pub(super) struct Waiting {
     pending: Box<Pending>,
-    transport: Transport,
+    transport: DnsTransport,
     started: Instant,
 }
 
-/// The place of one connection among those allowed; given back when it is dropped.
-struct Slot {
-    server: Rc<Server>,
-    client: IpAddr,
-}
-
-impl Slot {
-    fn take(server: &Rc<Server>, client: SocketAddr) -> Option<Self> {
-        let client = client.ip();
-        let mut connections = server.connections.borrow_mut();
-        let of_client = connections.get(&client).copied().unwrap_or_default();
-        let all: usize = connections.values().sum();
-        if all >= server.limits.connections || of_client >= server.limits.connections_per_client {
-            return None;
-        }
-        connections.insert(client, of_client + 1);
-        Some(Self { server: server.clone(), client })
+/// Nobody's to guess. The generator fails only where the whole process is broken.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        tracing::error!("no randomness for the rate limit of DNS");
     }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut connections = self.server.connections.borrow_mut();
-        match connections.get_mut(&self.client) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(connections.remove(&self.client)),
-        }
-    }
+    u64::from_ne_bytes(bytes)
 }
 
 /// How long to wait after an error that only time and others can mend.

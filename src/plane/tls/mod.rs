@@ -1,4 +1,4 @@
-//! TLS, as `l4`, `l7` and the upstreams of `dns` share it.
+//! TLS, as the planes share it.
 //!
 //! In: connections, and what the snapshot says about certificates and names. Out: streams. Called
 //! by `worker`, which reads the first words of clients whose way depends on them ([`Hello`]), and

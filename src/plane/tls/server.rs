@@ -32,6 +32,8 @@ use crate::snapshot::{
 pub enum Content {
     /// HTTP, of the version that the client prefers (ALPN).
     Http,
+    /// DNS (RFC 7858; its ALPN is `dot`).
+    Dns,
     /// Nobody here knows.
     Bytes,
 }
@@ -139,6 +141,12 @@ impl ServerConfigs {
         }
     }
 
+    /// Forgets what is for other certificates than those of the table.
+    pub fn keep_only(&self, table: &TlsTable) {
+        let is_wanted = |id| table.certificates().any(|certificate| certificate.id == id);
+        self.configs.borrow_mut().retain(|(terms, _), _| is_wanted(terms.certificate));
+    }
+
     /// Forgets what the snapshot does not hold any more.
     pub fn purge(&self, snapshot: &Snapshot) {
         let mut configs = self.configs.borrow_mut();
@@ -173,9 +181,11 @@ fn build(
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)?;
-    if content == Content::Http {
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    }
+    config.alpn_protocols = match content {
+        Content::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Content::Dns => vec![b"dot".to_vec()],
+        Content::Bytes => Vec::new(),
+    };
     config.ignore_client_order = true;
     config.ticketer = Ticketer::new()?;
     config.send_tls13_tickets = 1;

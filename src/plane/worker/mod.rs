@@ -17,7 +17,6 @@ mod tls;
 mod tests;
 
 use std::io;
-use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -41,8 +40,8 @@ pub struct Setup {
     pub snapshot: Reader,
     /// Where each worker counts and logs; there are as many workers.
     pub shards: Vec<WorkerShard>,
-    /// The DNS sockets of each worker, if DNS is served.
-    pub dns: Vec<(UdpSocket, TcpListener)>,
+    /// The DNS sockets of each worker.
+    pub dns: Vec<dns::Sockets>,
     /// How many listening sockets Services may take.
     pub budget: usize,
     /// Limits of HTTP.
@@ -82,7 +81,7 @@ impl Workers {
                 shard,
                 snapshot: setup.snapshot.clone(),
                 drain: setup.drain.clone(),
-                dns: dns.next(),
+                dns: dns.next().unwrap_or_default(),
                 http: setup.http.clone(),
                 names: setup.names.clone(),
                 identity: setup.identity.clone(),

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) struct Seed {
     pub(super) shard: WorkerShard,
     pub(super) snapshot: Reader,
     pub(super) drain: Drain,
-    pub(super) dns: Option<(UdpSocket, TcpListener)>,
+    pub(super) dns: dns::Sockets,
     pub(super) http: l7::Limits,
     pub(super) names: dns::Limits,
     pub(super) identity: dns::Identity,
@@ -76,9 +76,9 @@ impl Seed {
             observer: observer.clone(),
             drain: self.drain.clone(),
         });
-        if let Some((udp, tcp)) = self.dns {
+        if !self.dns.is_empty() {
             let dns = dns::Server::new(local.clone(), self.names, self.identity);
-            spawn_local("dns", dns.run(udp, tcp));
+            spawn_local("dns", dns.run(self.dns));
         }
         let worker = Rc::new(Worker {
             number: self.number,

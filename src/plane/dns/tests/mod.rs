@@ -1,12 +1,17 @@
 //! Bytes in, bytes out; and the same over sockets.
 
+mod encrypted;
 mod failover;
+mod flood;
 mod forwarding;
+mod https;
+mod memory;
 mod messages;
 mod plain;
 mod sockets;
 mod streams;
 mod upstream;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +19,7 @@ use std::sync::Arc;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 
+use crate::plane::dns::answer;
 use crate::snapshot::{Generation, Snapshot, Transport, Zone, ZoneEndpoint, ZonePort, ZoneService};
 
 /// `web` with one address, `db` with three endpoints, `big` with 250, `huge` with 5,000, and an
@@ -58,7 +64,7 @@ fn endpoint(hostname: &str, address: u32) -> ZoneEndpoint {
 }
 
 /// A query as a stub resolver sends it, for a name below `svc.cluster.local`.
-fn query(name: &str, record_type: RecordType) -> Message {
+pub(super) fn query(name: &str, record_type: RecordType) -> Message {
     let mut message = Message::new(4242, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     let name = Name::from_ascii(format!("{name}.svc.cluster.local.")).expect("a name");
@@ -66,8 +72,15 @@ fn query(name: &str, record_type: RecordType) -> Message {
     message
 }
 
-fn bytes(message: &Message) -> Vec<u8> {
+pub(super) fn bytes(message: &Message) -> Vec<u8> {
     message.to_vec().expect("a query must be writable")
+}
+
+/// What is answered to a query.
+pub(super) fn answered(query: &Message, transport: Transport) -> Vec<u8> {
+    let mut out = Vec::new();
+    answer(&bytes(query), &snapshot(), transport, 0, &mut out).expect("it must be answered");
+    out
 }
 
 fn parse(bytes: &[u8]) -> Message {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -17,51 +17,75 @@ use crate::life::{self, DrainSignal};
 use crate::net::{ReusePort, bind_udp, listen_tcp};
 use crate::observe::{Gauges, Metrics};
 use crate::plane::Local;
-use crate::plane::dns::{Identity, Limits, Server};
+use crate::plane::dns::{Identity, Limits, Server, Sockets};
 use crate::snapshot::Snapshot;
-use crate::snapshot::cell::{self, Publisher};
+use crate::snapshot::cell::{self, CachedReader, Publisher};
 
 /// A server on loopback.
 pub(super) struct Site {
     pub(super) udp: SocketAddr,
     pub(super) tcp: SocketAddr,
-    signal: DrainSignal,
-    running: JoinHandle<()>,
-    publisher: Publisher,
+    pub(super) tls: SocketAddr,
+    pub(super) https: SocketAddr,
+    pub(super) signal: DrainSignal,
+    pub(super) running: JoinHandle<()>,
+    pub(super) publisher: Publisher,
     metrics: Metrics,
+    snapshot: CachedReader,
 }
 
 impl Site {
-    fn start(limits: Limits) -> Self {
+    pub(super) fn start(limits: Limits) -> Self {
         Self::serve(limits, snapshot())
     }
 
     pub(super) fn serve(limits: Limits, snapshot: Snapshot) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let udp = bind_udp(any, ReusePort::No).expect("port 0 must be free");
-        let tcp = listen_tcp(any, ReusePort::No).expect("port 0 must be free");
+        let listen = || listen_tcp(any, ReusePort::No).expect("port 0 must be free");
+        let (tcp, tls, https) = (listen(), listen(), listen());
+        let addr = |it: &std::net::TcpListener| {
+            it.local_addr().expect("a bound socket must have an address")
+        };
         let udp_addr = udp.local_addr().expect("a bound socket must have an address");
-        let tcp_addr = tcp.local_addr().expect("a bound socket must have an address");
+        let (tcp_addr, tls_addr, https_addr) = (addr(&tcp), addr(&tls), addr(&https));
         let (mut publisher, reader) = cell::new();
         publisher.publish(snapshot);
         let (signal, drain) = life::drain();
         let metrics = Metrics::default();
         let mut shards = metrics.shards(1, &AccessLog::Off).expect("no log to fail");
-        let observer = shards.pop().expect("one worker").observer();
         let local = Rc::new(Local {
             worker: 0,
-            snapshot: reader.cached(),
+            snapshot: reader.clone().cached(),
             affinity: Default::default(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tls: Default::default(),
             clients: Default::default(),
-            observer: Rc::new(observer),
+            observer: Rc::new(shards.remove(0).observer()),
             drain,
         });
-        let running =
-            life::spawn_local("dns", Server::new(local, limits, Identity::random()).run(udp, tcp));
-        Self { udp: udp_addr, tcp: tcp_addr, signal, running, publisher, metrics }
+        let sockets = Sockets { plain: Some((udp, tcp)), tls: Some(tls), https: Some(https) };
+        let server = Server::new(local, limits, Identity::random());
+        let running = life::spawn_local("dns", server.run(sockets));
+        Self {
+            udp: udp_addr,
+            tcp: tcp_addr,
+            tls: tls_addr,
+            https: https_addr,
+            signal,
+            running,
+            publisher,
+            metrics,
+            snapshot: reader.cached(),
+        }
+    }
+
+    /// The value of a series, as a scrape shows it; 0 if there is none.
+    pub(super) fn counted(&self, series: &str) -> u64 {
+        let text = self.metrics.encode(&self.snapshot.load(), &Gauges::default());
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.map_or(0, |value: f64| value as u64)
     }
 
     /// The lines of the metrics that begin so.
@@ -85,7 +109,7 @@ pub(super) fn framed(message: &Message) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &message].concat()
 }
 
-pub(super) async fn receive(stream: &mut TcpStream) -> io::Result<Message> {
+pub(super) async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Message> {
     let length = stream.read_u16().await?;
     let mut message = vec![0; usize::from(length)];
     stream.read_exact(&mut message).await?;
@@ -97,7 +121,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
     receive(stream).await.is_err()
 }
 
-fn numbered(id: u16) -> Message {
+pub(super) fn numbered(id: u16) -> Message {
     let mut message = query("web.shop", RecordType::A);
     message.metadata.id = id;
     message
@@ -180,6 +204,8 @@ async fn a_client_has_its_share_of_connections_and_gets_it_back() {
             receive(stream).await.expect("an answer");
         }
         assert!(is_closed(&mut site.connect().await).await);
+        let refused = "rutter_dns_refused_connections_total{transport=\"tcp\",reason=";
+        assert_eq!(site.counted(&format!("{refused}\"client_limit\"}}")), 1);
         let [mut first, _second] = held;
         first.shutdown().await.expect("it must close");
         assert!(is_closed(&mut first).await);
@@ -191,11 +217,42 @@ async fn a_client_has_its_share_of_connections_and_gets_it_back() {
 }
 
 #[tokio::test]
-async fn all_clients_together_have_a_limit() {
+async fn when_all_places_are_taken_the_connection_that_is_idle_longest_makes_room() {
     let steps = async {
-        let site = Site::start(Limits { connections: 1, ..Limits::default() });
-        let _held = site.connect().await;
-        assert!(is_closed(&mut site.connect().await).await);
+        let site = Site::start(Limits { connections: 2, ..Limits::default() });
+        let [mut first, mut second] = [site.connect().await, site.connect().await];
+        for id in [0, 1, 2] {
+            let stream = if id == 1 { &mut second } else { &mut first };
+            stream.write_all(&framed(&numbered(id))).await.expect("the server must read");
+            receive(stream).await.expect("an answer");
+        }
+        let mut third = site.connect().await;
+        for stream in [&mut third, &mut first] {
+            stream.write_all(&framed(&numbered(2))).await.expect("the server must read");
+            assert_eq!(receive(stream).await.expect("an answer").metadata.id, 2);
+        }
+        assert!(is_closed(&mut second).await);
+        let refused = "rutter_dns_refused_connections_total{transport=\"tcp\",reason=";
+        assert_eq!(site.counted(&format!("{refused}\"evicted\"}}")), 1);
+        assert_eq!(site.counted("rutter_dns_connections{transport=\"tcp\"}"), 2);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_keep_no_client_out() {
+    let steps = async {
+        // as from many addresses: nobody is beyond the share of one
+        let limits = Limits { connections: 50, connections_per_client: 1_000, ..Limits::default() };
+        let site = Site::start(limits);
+        let mut held = Vec::new();
+        for _ in 0..200 {
+            held.push(site.connect().await);
+        }
+        let mut client = site.connect().await;
+        client.write_all(&framed(&numbered(3))).await.expect("the server must read");
+        assert_eq!(receive(&mut client).await.expect("an answer").metadata.id, 3);
+        assert_eq!(site.counted("rutter_dns_connections{transport=\"tcp\"}"), 50);
     };
     LocalSet::new().run_until(steps).await;
 }
