@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -22,29 +23,32 @@ pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: IpAddr)
     let guard = server.local.drain.guard();
     let _ = stream.set_nodelay(true);
     let (queries, replies) = stream.into_split();
+    let mut queries = BufReader::with_capacity(BUFFER, queries);
     let (sender, receiver) = mpsc::channel(WRITTEN_AT_ONCE);
     let reading = async {
         // errors are the client's own business: it closed, or sent no more; what it has asked for
         // already is answered
-        let _ = read_queries(&server, queries, client, sender).await;
+        let _ = read_queries(&server, &mut queries, client, sender).await;
         Ok(())
     };
-    let _ = tokio::try_join!(reading, write_answers(&server, replies, receiver));
+    let written = tokio::try_join!(reading, write_answers(&server, replies, receiver));
     drop(guard);
+    if written.is_ok() {
+        linger(queries).await;
+    }
 }
 
 async fn read_queries(
     server: &Rc<Server>,
-    stream: OwnedReadHalf,
+    stream: &mut BufReader<OwnedReadHalf>,
     client: IpAddr,
     answers: mpsc::Sender<Vec<u8>>,
 ) -> io::Result<()> {
-    let mut stream = BufReader::with_capacity(BUFFER, stream);
     for _ in 0..server.limits.queries {
         let request = tokio::select! {
             biased;
             () = server.local.drain.started() => return Ok(()),
-            request = timeout(server.limits.idle, read(&mut stream)) => request??,
+            request = timeout(server.limits.idle, read(stream)) => request??,
         };
         let mut answer = Vec::new();
         match server.answer(&request, Transport::Tcp, &mut answer) {
@@ -85,6 +89,13 @@ async fn write_answers(
     stream.shutdown().await
 }
 
+/// Takes what the client has sent beyond its share until it closes too. To close on unread bytes
+/// is a reset, which overtakes answers that the client has not read yet.
+async fn linger(stream: BufReader<OwnedReadHalf>) {
+    let mut rest = stream.take(LINGER_BYTES);
+    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+}
+
 /// One query, of which a length stands in front. Not cancel-safe: dropped only with the stream.
 async fn read(stream: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
     let length = usize::from(stream.read_u16().await?);
@@ -98,6 +109,10 @@ async fn read(stream: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
 
 /// Bytes read at a time: several queries of one client that pipelines.
 const BUFFER: usize = 1024;
+
+/// How long the client may take to read its last answers, and what it may send meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 << 10;
 
 /// Answers that may wait for the client to take them; then its queries wait.
 const WRITTEN_AT_ONCE: usize = 4;

@@ -2,7 +2,9 @@
 
 mod failover;
 mod forwarding;
+pub(super) mod fuzz;
 mod messages;
+pub(super) mod mutation;
 mod plain;
 mod sockets;
 mod streams;

@@ -171,6 +171,27 @@ async fn a_connection_ends_after_its_share_of_queries() {
 }
 
 #[tokio::test]
+async fn who_asks_for_more_than_its_share_reads_every_answer_and_an_end() {
+    let steps = async {
+        let site = Site::start(Limits { queries: 3, ..Limits::default() });
+        let mut stream = site.connect().await;
+        let all: Vec<u8> = (0..500).flat_map(|id| framed(&numbered(id))).collect();
+        stream.write_all(&all).await.expect("the server must read");
+        // until the server has closed as far as it does before the client has read a byte
+        stream.readable().await.expect("an answer");
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        for id in 0..3 {
+            assert_eq!(receive(&mut stream).await.expect("an answer").metadata.id, id);
+        }
+        let end = receive(&mut stream).await.expect_err("the end");
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
 async fn a_client_has_its_share_of_connections_and_gets_it_back() {
     let steps = async {
         let site = Site::start(Limits { connections_per_client: 2, ..Limits::default() });
