@@ -20,7 +20,7 @@
 //!
 //! Needs `dnsperf` and `taskset` (Debian packages dnsperf, util-linux), Go 1.25 for CoreDNS, and two
 //! CPUs. Arguments besides the parts: `--rounds N` (5), `--seconds N` (4), `--quick` (little of
-//! everything, and nothing of CoreDNS unless a part is named), `--min-ratio R` (fail below, in place
+//! everything; without a part, of those that need nothing but two CPUs), `--min-ratio R` (fail below, in place
 //! of the target), `--rutter PATH` (another binary).
 
 #![allow(
@@ -56,8 +56,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let options = Options::from_args()?;
-    if let Some(flood) = &options.flood {
-        return overload::flood(flood);
+    if let Some(load) = &options.load {
+        return overload::be_load(load);
     }
     process::pin_to_load_cpu()?;
     process::raise_descriptors()?;

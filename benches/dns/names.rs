@@ -75,6 +75,16 @@ pub fn random_name(draw: &mut Draw, domain: &str) -> String {
     format!("x{:015x}.{domain}", draw.next() >> 4)
 }
 
+/// Another such name in a query for one.
+pub fn rename(query: &mut [u8], draw: &mut Draw) {
+    let mut bits = draw.next();
+    // behind the header, the length and the x
+    for letter in &mut query[14..29] {
+        *letter = b'a' + (bits & 0xf) as u8;
+        bits >>= 4;
+    }
+}
+
 /// What the search path makes of names that do not end here.
 fn expansion(draw: &mut Draw, namespace: usize) -> String {
     let outside = format!("www{}.example.com", draw.below(1_000));

@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, NAMESPACES};
 use crate::load::{self, Transport};
 use crate::names::{self, Draw, Queries};
 use crate::options::Options;
-use crate::process::Server;
+use crate::process::{Running, SERVER_CPU, Server};
 use crate::wire::{self, A};
 use crate::{Outcome, rutter};
 
@@ -27,8 +27,16 @@ pub fn measure(options: &Options) -> Outcome<Option<String>> {
     // takes queries and says nothing, so that what is asked of it waits
     let upstream = UdpSocket::bind("127.0.0.1:0")?;
     let server = rutter::start(options, dir.path(), &cluster, upstream.local_addr()?)?;
-    let capacity = capacity(&server, &Queries::random(dir.path())?, options.seconds)?;
-    println!("capacity: {capacity:.0} random names of the cluster a CPU second");
+    let whole = capacity(&server, &Queries::random(dir.path())?, options.seconds)?;
+    let share = (FACTOR * whole / SENDABLE).ceil();
+    let capacity = whole / share;
+    println!(
+        "a CPU second answers {whole:.0} random names of the cluster; of its CPU the server gets \
+         1/{share:.0}, so that its capacity is {capacity:.0} a second"
+    );
+    let seconds = 2 * (duration(options).as_secs() + 5);
+    let _spinning: Vec<Running> =
+        (1..share as u32).map(|_| spin(seconds)).collect::<Outcome<_>>()?;
     let mut problems = Vec::new();
     for (name, domain) in [("of the cluster", names::CLUSTER), ("of others", names::OTHERS)] {
         let problem = under_flood(&server, &cluster, options, domain, capacity)?;
@@ -37,7 +45,7 @@ pub fn measure(options: &Options) -> Outcome<Option<String>> {
     Ok((!problems.is_empty()).then(|| problems.join(", ")))
 }
 
-/// What one CPU second answers: rutter has one CPU.
+/// What one CPU second answers.
 fn capacity(server: &Server, queries: &Queries, seconds: u32) -> Outcome<f64> {
     load::run(server.addr, Transport::Udp, queries, 1)?;
     let before = server.process.cpu_seconds()?;
@@ -52,11 +60,11 @@ fn under_flood(
     domain: &str,
     capacity: f64,
 ) -> Outcome<Option<String>> {
-    let duration = Duration::from_secs(10 * u64::from(options.seconds));
+    let duration = duration(options);
     let (is_over, rate) = (AtomicBool::new(false), (FACTOR * capacity) as u64);
     let before = server.process.rss_mib()?;
     let flood = Command::new(std::env::current_exe()?)
-        .args(["flood", &server.addr.to_string(), domain])
+        .args(["load", "flood", &server.addr.to_string(), domain])
         .args([rate.to_string(), duration.as_secs().to_string()])
         .stdout(Stdio::piped())
         .spawn()?;
@@ -90,6 +98,16 @@ fn under_flood(
     Ok((!is_good).then(|| format!("{:.2} % answered, {grown:+.0} MiB", seen.answered * 100.0)))
 }
 
+fn duration(options: &Options) -> Duration {
+    Duration::from_secs(10 * u64::from(options.seconds))
+}
+
+/// Takes an equal share of the server's CPU.
+fn spin(seconds: u64) -> Outcome<Running> {
+    let program = std::env::current_exe()?.display().to_string();
+    Running::start(SERVER_CPU, &program, &["load", "spin", &seconds.to_string()], &[])
+}
+
 /// Holds many connections open on which nothing is said, and opens them again when they are closed.
 fn stay_connected(server: SocketAddr, is_over: &AtomicBool) {
     let mut connections: Vec<Option<TcpStream>> = Vec::new();
@@ -108,7 +126,7 @@ fn stay_connected(server: SocketAddr, is_over: &AtomicBool) {
                 *slot = connect(server, place % CLIENTS).ok();
             }
         }
-        thread::park_timeout(Duration::from_millis(500));
+        thread::park_timeout(Duration::from_secs(1));
     }
 }
 
@@ -132,12 +150,25 @@ fn peak_rss(server: &Server, is_over: &AtomicBool) -> f64 {
     peak
 }
 
-/// What a process of its own does: sends random names below a domain, so many a second for so many
-/// seconds, from four clients, reads no answer, and prints how many it could send.
-pub fn flood(args: &[String]) -> Outcome<()> {
-    let [server, domain, rate, seconds] = args else { return Err("four arguments".into()) };
-    let (rate, seconds): (u64, u64) = (rate.parse()?, seconds.parse()?);
-    let server: SocketAddr = server.parse()?;
+/// What a process of its own does for another.
+pub fn be_load(words: &[String]) -> Outcome<()> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["flood", server, domain, rate, seconds] => {
+            flood(server.parse()?, domain, rate.parse()?, seconds.parse()?)
+        }
+        ["spin", seconds] => {
+            let (started, duration) = (Instant::now(), Duration::from_secs(seconds.parse()?));
+            while started.elapsed() < duration {}
+            Ok(())
+        }
+        _ => Err("no such load".into()),
+    }
+}
+
+/// Sends random names below a domain, so many a second for so many seconds, from four clients,
+/// reads no answer, and prints how many it could send.
+fn flood(server: SocketAddr, domain: &str, rate: u64, seconds: u64) -> Outcome<()> {
     let sockets = (1..=4)
         .map(|client| {
             let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 7, client), 0))?;
@@ -146,10 +177,14 @@ pub fn flood(args: &[String]) -> Outcome<()> {
         })
         .collect::<Outcome<Vec<_>>>()?;
     let mut draw = Draw(5);
+    let mut queries: [Vec<u8>; BATCH] = std::array::from_fn(|id| {
+        wire::query(id as u16, &names::random_name(&mut draw, domain), A, false)
+    });
     let (started, mut sent) = (Instant::now(), 0);
     while started.elapsed() < Duration::from_secs(seconds) {
         for socket in &sockets {
-            sent += send_batch(socket, &mut draw, domain);
+            queries.iter_mut().for_each(|query| names::rename(query, &mut draw));
+            sent += send(socket, &queries);
         }
         wait_until(started + Duration::from_secs_f64(sent as f64 / rate as f64));
     }
@@ -157,25 +192,23 @@ pub fn flood(args: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-fn send_batch(socket: &UdpSocket, draw: &mut Draw, domain: &str) -> u64 {
-    let queries: [Vec<u8>; BATCH] = std::array::from_fn(|_| {
-        wire::query(draw.next() as u16, &names::random_name(draw, domain), A, false)
-    });
+fn send(socket: &UdpSocket, queries: &[Vec<u8>; BATCH]) -> u64 {
     let parts = queries.each_ref().map(|query| [IoSlice::new(query)]);
     let mut nothing: [[MaybeUninit<u8>; 0]; BATCH] = [[]; BATCH];
     let mut controls = nothing.each_mut().map(|space| SendAncillaryBuffer::new(space));
-    let mut messages: Vec<MMsgHdr<'_>> = parts
-        .iter()
-        .zip(&mut controls)
-        .map(|(part, control)| MMsgHdr::new(part, control))
-        .collect();
+    let parts = parts.iter().zip(&mut controls);
+    let mut messages: Vec<MMsgHdr<'_>> =
+        parts.map(|(part, control)| MMsgHdr::new(part, control)).collect();
     sendmmsg(socket, &mut messages, SendFlags::DONTWAIT).unwrap_or_default() as u64
 }
 
-/// How many times the capacity is offered, as far as the other CPU can send.
+/// How many times the capacity is offered.
 const FACTOR: f64 = 3.0;
+/// Datagrams a second that the other CPU can send. The server gets so much of its own CPU that the
+/// flood is FACTOR times its capacity; the rest goes to programs that do nothing.
+const SENDABLE: f64 = 240_000.0;
 /// Datagrams a system call.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
 /// Connections, and the addresses they come from.
 const CONNECTIONS: usize = 5_000;
 const CLIENTS: usize = 250;
