@@ -94,7 +94,6 @@ need_package dig dnsutils
 need_package ip iproute2
 need_package kdig knot-dnsutils
 need_package musl-gcc musl-tools
-need_package unshare util-linux
 need_module dns python3-dnspython
 need_module prometheus_client python3-prometheus-client
 # thousands of connections are held open at once

@@ -27,16 +27,13 @@ pub fn measure(options: &Options) -> Outcome<Option<String>> {
     // takes queries and says nothing, so that what is asked of it waits
     let upstream = UdpSocket::bind("127.0.0.1:0")?;
     let server = rutter::start(options, dir.path(), &cluster, upstream.local_addr()?)?;
-    let whole = capacity(&server, &Queries::random(dir.path())?, options.seconds)?;
-    let share = (FACTOR * whole / SENDABLE).ceil();
-    let capacity = whole / share;
-    println!(
-        "a CPU second answers {whole:.0} random names of the cluster; of its CPU the server gets \
-         1/{share:.0}, so that its capacity is {capacity:.0} a second"
-    );
-    let seconds = 2 * (duration(options).as_secs() + 5);
-    let _spinning: Vec<Running> =
-        (1..share as u32).map(|_| spin(seconds)).collect::<Outcome<_>>()?;
+    let queries = Queries::random(dir.path())?;
+    let share = (FACTOR * capacity(&server, &queries, options.seconds)? / SENDABLE).ceil() as u32;
+    let seconds = 3 * (duration(options).as_secs() + 5);
+    let _others: Vec<Running> =
+        (1..share).map(|_| take_turns(share, seconds)).collect::<Outcome<_>>()?;
+    let capacity = load::run(server.addr, Transport::Udp, &queries, options.seconds)?.rate;
+    println!("with 1/{share} of its CPU it answers {capacity:.0} random names a second");
     let mut problems = Vec::new();
     for (name, domain) in [("of the cluster", names::CLUSTER), ("of others", names::OTHERS)] {
         let problem = under_flood(&server, &cluster, options, domain, capacity)?;
@@ -45,7 +42,7 @@ pub fn measure(options: &Options) -> Outcome<Option<String>> {
     Ok((!problems.is_empty()).then(|| problems.join(", ")))
 }
 
-/// What one CPU second answers.
+/// What one CPU second answers, of names of the cluster that do not exist.
 fn capacity(server: &Server, queries: &Queries, seconds: u32) -> Outcome<f64> {
     load::run(server.addr, Transport::Udp, queries, 1)?;
     let before = server.process.cpu_seconds()?;
@@ -62,7 +59,7 @@ fn under_flood(
 ) -> Outcome<Option<String>> {
     let duration = duration(options);
     let (is_over, rate) = (AtomicBool::new(false), (FACTOR * capacity) as u64);
-    let before = server.process.rss_mib()?;
+    let (before, dropped_before) = (server.process.rss_mib()?, dropped(server.addr)?);
     let flood = Command::new(std::env::current_exe()?)
         .args(["load", "flood", &server.addr.to_string(), domain])
         .args([rate.to_string(), duration.as_secs().to_string()])
@@ -86,12 +83,14 @@ fn under_flood(
         Outcome::Ok((seen, by_tcp, peak.join().map_err(|_| "memory")?))
     })?;
     let printed = String::from_utf8(flood.wait_with_output()?.stdout)?;
-    let sent = printed.trim().parse::<f64>()? / duration.as_secs_f64();
+    let sent = printed.trim().parse::<f64>()?;
+    let lost = 100.0 * (dropped(server.addr)? - dropped_before) as f64 / sent;
+    let sent = sent / duration.as_secs_f64();
     let grown = peak - before;
     println!(
         "{sent:.0} random names below {domain} a second ({:.1} × capacity) and {CONNECTIONS} idle \
-         connections:\n  over UDP {seen}\n  over TCP {by_tcp}\n  {before:.0} MiB before, \
-         {grown:+.0} MiB",
+         connections:\n  over UDP {seen}\n  over TCP {by_tcp}\n  {lost:.0} % of the flood did not \
+         fit into the socket's buffer\n  {before:.0} MiB before, {grown:+.0} MiB",
         sent / capacity,
     );
     let is_good = seen.answered >= ANSWERED && grown <= GROWTH;
@@ -102,10 +101,22 @@ fn duration(options: &Options) -> Duration {
     Duration::from_secs(10 * u64::from(options.seconds))
 }
 
-/// Takes an equal share of the server's CPU.
-fn spin(seconds: u64) -> Outcome<Running> {
+/// Starts one of the programs that share the server's CPU with it, in turns too short for its
+/// sockets to run over meanwhile.
+fn take_turns(share: u32, seconds: u64) -> Outcome<Running> {
     let program = std::env::current_exe()?.display().to_string();
-    Running::start(SERVER_CPU, &program, &["load", "spin", &seconds.to_string()], &[])
+    let words = ["load", "turns", &share.to_string(), &seconds.to_string()];
+    Running::start(SERVER_CPU, &program, &words, &[])
+}
+
+/// Datagrams that the system has dropped because nobody took them in, at a socket (proc(5)).
+fn dropped(server: SocketAddr) -> Outcome<u64> {
+    let port = format!(":{:04X}", server.port());
+    let table = std::fs::read_to_string("/proc/net/udp")?;
+    let line = table
+        .lines()
+        .find(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)));
+    Ok(line.and_then(|line| line.split_whitespace().last()).ok_or("no such socket")?.parse()?)
 }
 
 /// Holds many connections open on which nothing is said, and opens them again when they are closed.
@@ -157,12 +168,21 @@ pub fn be_load(words: &[String]) -> Outcome<()> {
         ["flood", server, domain, rate, seconds] => {
             flood(server.parse()?, domain, rate.parse()?, seconds.parse()?)
         }
-        ["spin", seconds] => {
-            let (started, duration) = (Instant::now(), Duration::from_secs(seconds.parse()?));
-            while started.elapsed() < duration {}
+        ["turns", share, seconds] => {
+            turns(share.parse()?, Duration::from_secs(seconds.parse()?));
             Ok(())
         }
         _ => Err("no such load".into()),
+    }
+}
+
+/// Works one turn of so many, and rests for the others.
+fn turns(share: u32, duration: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        let turn = Instant::now();
+        while turn.elapsed() < TURN {}
+        thread::park_timeout(TURN * (share - 1));
     }
 }
 
@@ -204,9 +224,10 @@ fn send(socket: &UdpSocket, queries: &[Vec<u8>; BATCH]) -> u64 {
 
 /// How many times the capacity is offered.
 const FACTOR: f64 = 3.0;
-/// Datagrams a second that the other CPU can send. The server gets so much of its own CPU that the
-/// flood is FACTOR times its capacity; the rest goes to programs that do nothing.
+/// Datagrams a second that the other CPU can send. The server gets so much of its own CPU that this
+/// is enough; the rest goes to programs that do nothing.
 const SENDABLE: f64 = 240_000.0;
+const TURN: Duration = Duration::from_micros(200);
 /// Datagrams a system call.
 const BATCH: usize = 64;
 /// Connections, and the addresses they come from.

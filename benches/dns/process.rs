@@ -1,6 +1,7 @@
 //! Processes that end with their owner, and what they use.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -17,24 +18,38 @@ pub const SERVER_CPU: u32 = 0;
 const LOAD_CPU: u32 = 1;
 
 /// A process that ends with its owner.
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    /// What it printed.
+    log: File,
+}
 
 impl Running {
     /// Starts a program on one CPU.
     pub fn start(cpu: u32, program: &str, args: &[&str], env: &[(&str, &str)]) -> Outcome<Self> {
+        let log = tempfile::tempfile()?;
         let child = Command::new("taskset")
             .args(["-c", &cpu.to_string(), program])
             .args(args)
             .envs(env.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?)
             .spawn()?;
-        Ok(Self(child))
+        Ok(Self { child, log })
+    }
+
+    /// What it has printed so far.
+    fn printed(&self) -> Outcome<String> {
+        let mut text = Vec::new();
+        let mut log = &self.log;
+        log.seek(SeekFrom::Start(0))?;
+        log.read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// User and system time of all its threads, in seconds (proc(5), fields 14 and 15).
     pub fn cpu_seconds(&self) -> Outcome<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<&str> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
@@ -43,7 +58,7 @@ impl Running {
 
     /// Resident memory, in MiB.
     pub fn rss_mib(&self) -> Outcome<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("it has ended")?;
         Ok(kib.parse::<f64>()? / 1024.0)
@@ -52,8 +67,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -81,7 +96,8 @@ impl Server {
             }
             std::thread::park_timeout(Duration::from_millis(25));
         }
-        Err(format!("{} does not answer for {name}", self.name).into())
+        Err(format!("{} does not answer for {name}:\n{}", self.name, self.process.printed()?)
+            .into())
     }
 }
 
