@@ -76,7 +76,7 @@ fn check(request: &[u8], snapshot: &Snapshot, transport: Transport, rotate: u64)
         None => {}
         Some(Said::Answered(_)) => check_answer(request, &out, transport),
         Some(Said::Pending(pending)) => {
-            let failure = if rotate % 2 == 0 { Failure::Refused } else { Failure::Unreachable };
+            let failure = if rotate.is_multiple_of(2) { Failure::Refused } else { Failure::Unreachable };
             pending.finish(&Err(failure), &mut out).expect("a failure must be answered");
             check_answer(request, &out, transport);
         }
