@@ -69,7 +69,7 @@ install() {
 # of Debian's Python, which may not be the first in the path; the package may have another name
 need_module() {
     need_package /usr/bin/python3 python3
-    /usr/bin/python3 -c "import $1" 2>/dev/null || install "python3-${2:-${1//_/-}}"
+    /usr/bin/python3 -c "import $1" 2>/dev/null || install "$2"
 }
 
 # Into target/tools/gomod, where tests/gateway looks for it. The checksum is ours to compare, so
@@ -95,10 +95,11 @@ need_package kdig knot-dnsutils
 need_package chromium chromium
 need_package certutil libnss3-tools
 need_package ip iproute2
-need_module prometheus_client
-need_module dns dnspython
-need_module httpx
-need_module h2
+need_package musl-gcc musl-tools
+need_module dns python3-dnspython
+need_module prometheus_client python3-prometheus-client
+need_module httpx python3-httpx
+need_module h2 python3-h2
 # thousands of connections are held open at once
 ulimit -n "$(ulimit -Hn)"
 
@@ -123,6 +124,9 @@ cargo test --locked --no-fail-fast
 
 section "control plane, a tenth of its size"
 cargo bench --locked --bench control -- --quick
+
+section "names: changes on the wire, and upstreams that fail"
+cargo bench --locked --bench dns -- --quick
 
 section "a look-up of a route allocates nothing"
 cargo bench --locked --bench routes -- --quick

@@ -13,6 +13,7 @@
 )]
 
 pub mod backend;
+pub mod dns;
 pub mod http;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

@@ -8,8 +8,9 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -24,7 +25,7 @@ use crate::plane::tls::Stream;
 /// have the order of their questions; one that waits for upstreams lets others pass (RFC 7766
 /// section 6.2.1.1). A drain ends the connection between two queries.
 pub(super) async fn serve(server: Rc<Server>, mut stream: Stream, connection: Rc<Connection>) {
-    let _guard = server.local.drain.guard();
+    let guard = server.local.drain.guard();
     let mut dialogue = Dialogue {
         left: server.limits.queries,
         server: &server,
@@ -36,7 +37,15 @@ pub(super) async fn serve(server: Rc<Server>, mut stream: Stream, connection: Rc
     // an error is the client's own business: it has gone, or does not take its answers
     if dialogue.run(&mut stream).await.is_ok() {
         let _ = timeout(server.limits.write, stream.shutdown()).await;
+        drop(guard);
+        let _ = timeout(LINGER, Box::pin(linger(&mut stream))).await;
     }
+}
+
+/// Takes what the client has sent beyond its share until it closes too. To close on unread bytes
+/// is a reset, which overtakes answers that the client has not read yet.
+async fn linger(stream: &mut Stream) -> io::Result<u64> {
+    tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
 }
 
 struct Dialogue<'s> {
@@ -232,3 +241,7 @@ const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 /// Answers of upstreams that may wait for the client to take them.
 const LATE_AT_ONCE: usize = 4;
+
+/// How long the client may take to read its last answers, and what it may send meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 << 10;

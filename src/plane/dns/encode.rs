@@ -1,43 +1,49 @@
 //! A message as bytes, as much of it as fits.
 
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Message, emit_message_parts};
+use hickory_proto::op::{Header, Message, emit_message_parts};
 use hickory_proto::rr::{Name, Record};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 /// Writes what fits: everything; else all but the additional records, which nobody misses
-/// (RFC 2181 section 9); else, over UDP, only the question with TC, for the client to come back
-/// over TCP. TCP itself has no next step: there the client gets as many records as fit, with TC.
+/// (RFC 2181 section 9); else as many answers as there is room for, with TC. Clients come back over
+/// TCP for the rest, and those that cannot (musl before 1.2.4) make do with some addresses.
 pub(super) fn encode(
     response: &Message,
     largest: u16,
     out: &mut Vec<u8>,
 ) -> Result<(), ProtoError> {
-    if emit(response, largest, out)? == Fit::Whole {
+    if !emit(response, largest, out)?.metadata.truncation {
         return Ok(());
     }
     let mut shorter = response.clone();
     shorter.additionals.clear();
-    if emit(&shorter, largest, out)? == Fit::Whole || largest == u16::MAX {
+    if !emit(&shorter, largest, out)?.metadata.truncation {
         return Ok(());
     }
-    emit(&response.truncate(), largest, out).map(drop)
+    cut(shorter, largest, out)
 }
 
-#[derive(PartialEq, Eq)]
-enum Fit {
-    Whole,
-    Truncated,
+/// Counts the answers that leave room for our half of EDNS, and writes those.
+fn cut(mut response: Message, largest: u16, out: &mut Vec<u8>) -> Result<(), ProtoError> {
+    response.authorities.clear();
+    let edns = response.edns.take();
+    let options = if edns.is_some() { OPTIONS } else { 0 };
+    let written = emit(&response, largest.saturating_sub(options), out)?;
+    response.answers.truncate(written.counts.answers.into());
+    response.edns = edns;
+    response.metadata.truncation = true;
+    emit(&response, largest, out).map(drop)
 }
 
-fn emit(message: &Message, largest: u16, out: &mut Vec<u8>) -> Result<Fit, ProtoError> {
+fn emit(message: &Message, largest: u16, out: &mut Vec<u8>) -> Result<Header, ProtoError> {
     out.clear();
     let mut encoder = BinEncoder::new(out);
     encoder.set_max_size(largest);
     let question = message.queries.first().map(|query| &query.name);
     let answers: Vec<Answer<'_>> =
         message.answers.iter().map(|record| Answer { record, question }).collect();
-    let written = emit_message_parts(
+    emit_message_parts(
         &message.metadata,
         &mut message.queries.iter(),
         &mut answers.iter(),
@@ -46,8 +52,7 @@ fn emit(message: &Message, largest: u16, out: &mut Vec<u8>) -> Result<Fit, Proto
         message.edns.as_ref(),
         None,
         &mut encoder,
-    )?;
-    Ok(if written.metadata.truncation { Fit::Truncated } else { Fit::Whole })
+    )
 }
 
 /// A record of the answer. Its owner mostly is the question, whose place in a message is fixed:
@@ -74,6 +79,9 @@ impl BinEncodable for Answer<'_> {
         length.replace(encoder, written)
     }
 }
+
+/// Bytes of an OPT record without options (RFC 6891 section 6.1.2).
+const OPTIONS: u16 = 11;
 
 /// The question stands behind the header of 12 bytes (RFC 1035 section 4.1.4).
 const POINTER_TO_QUESTION: u16 = 0xc00c;

@@ -33,6 +33,8 @@ mod shares;
 mod upstream;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;
 
 pub(super) use forwarder::{Answer, Failure, Forwarder};

@@ -1,5 +1,7 @@
 //! Reads the bytes of a message. Every step may find that they end.
 
+use super::query::HEADER;
+
 /// A place in a message, which moves as it is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'m> {
@@ -34,7 +36,8 @@ impl<'m> Reader<'m> {
     }
 
     /// A name, uncompressed and lower-case, with the lengths of its labels and the final zero.
-    /// Pointers go backwards only (RFC 1035 section 4.1.4: to a prior occurrence), so they end.
+    /// Pointers go backwards only (RFC 1035 section 4.1.4: to a prior occurrence), so they end; and not
+    /// into the header, which changes from client to client.
     pub(super) fn name(&mut self) -> Option<Vec<u8>> {
         let mut name = Vec::new();
         let mut reader = *self;
@@ -52,7 +55,7 @@ impl<'m> Reader<'m> {
                     let low = *reader.bytes(1)?.first()?;
                     end.get_or_insert(reader.at);
                     let target = usize::from(u16::from_be_bytes([length & 0x3f, low]));
-                    if target >= start {
+                    if target >= start || target < HEADER {
                         return None;
                     }
                     (start, reader.at) = (target, target);
@@ -89,14 +92,19 @@ const LONGEST_NAME: usize = 254;
 mod tests {
     use super::*;
 
+    /// What stands behind a header, which begins at 12.
+    fn behind_header(bytes: &[u8]) -> Vec<u8> {
+        [&[0; HEADER], bytes].concat()
+    }
+
     #[test]
     fn names_are_read_with_and_without_pointers() {
-        // at 0: "b."; at 3: "A.b."; at 7: the same, by two pointers
-        let message = b"\x01b\0\x01A\xc0\0\xc0\x03\xff";
+        // at 12: "b."; at 15: "A.b."; at 19: the same, by two pointers
+        let message = behind_header(b"\x01b\0\x01A\xc0\x0c\xc0\x0f\xff");
         for (at, expected, end) in
-            [(0, &b"\x01b\0"[..], 3), (3, b"\x01a\x01b\0", 7), (7, b"\x01a\x01b\0", 9)]
+            [(12, &b"\x01b\0"[..], 15), (15, b"\x01a\x01b\0", 19), (19, b"\x01a\x01b\0", 21)]
         {
-            let mut reader = Reader::new(message, at);
+            let mut reader = Reader::new(&message, at);
             assert_eq!(reader.name().as_deref(), Some(expected), "{at}");
             assert_eq!(reader.at(), end, "{at}");
         }
@@ -105,13 +113,22 @@ mod tests {
     #[test]
     fn names_that_end_nowhere_are_none() {
         let long = [[63; 64].as_slice(), &[63; 64], &[63; 64], &[63; 64], &[0]].concat();
-        let rows: [&[u8]; 8] =
-            [b"", b"\x01", b"\x02a", b"\xc0", b"\xc0\0", b"\x01a\xc0\0", b"\x40a\0", &long];
-        for message in rows {
-            assert_eq!(Reader::new(message, 0).name(), None, "{message:?}");
+        let rows: [&[u8]; 10] = [
+            b"",
+            b"\x01",
+            b"\x02a",
+            b"\xc0",
+            b"\xc0\x0c",
+            b"\x01a\xc0\x0c",
+            b"\x40a\0",
+            &long,
+            // forwards, and into the header
+            b"\xc0\x0e\0",
+            b"\xc0\x0b",
+        ];
+        for row in rows {
+            assert_eq!(Reader::new(&behind_header(row), HEADER).name(), None, "{row:?}");
         }
-        // forwards
-        assert_eq!(Reader::new(b"\xc0\x02\0", 0).name(), None);
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl Reply {
         if body.extended_rcode != 0 || !body.is_about(&asked) {
             return Err(Rejected::Lying);
         }
+        if !body.keeps_its_names(message, HEADER + question.len(), query_type) {
+            return Err(Rejected::Lying);
+        }
         let is_wanted = |record: &&Record| record.record_type == query_type;
         let address = match query_type {
             A => 4,
@@ -67,7 +70,7 @@ impl Reply {
         };
         let is_address = |record: &&Record| is_wanted(record) && record.length == address;
         let addresses = body.answers.iter().filter(is_address).map(|record| record.data);
-        let records = body.answers.iter().chain(&body.authorities);
+        let records = body.records();
         let is_positive = rcode == NO_ERROR && body.answers.iter().any(|it| is_wanted(&it));
         let repeats = |record: &&Record| record.owner == asked;
         let owners = body.answers.iter().filter(repeats).map(|record| record.at);
@@ -193,6 +196,30 @@ impl Body {
         let is_in_bailiwick =
             |record: &Record| !matches!(record.record_type, SOA | NS) || is_above(&record.owner);
         self.answers.iter().all(is_chained) && self.authorities.iter().all(is_in_bailiwick)
+    }
+
+    /// Whether names are the same where times and addresses are others, as clients get them: a name
+    /// with a pointer into those would be another than the one that was checked.
+    fn keeps_its_names(&self, message: &[u8], at: usize, query_type: u16) -> bool {
+        let mut other = message.to_vec();
+        let mut blur = |at: u16, length: u16| {
+            let place = usize::from(at)..usize::from(at) + usize::from(length);
+            other.get_mut(place).unwrap_or_default().fill(0xff);
+        };
+        for record in self.records() {
+            blur(record.ttl_at, 4);
+            if record.record_type == query_type && matches!(query_type, A | AAAA) {
+                blur(record.data, record.length);
+            }
+        }
+        let names =
+            |body: &Self| body.records().map(|it| (it.owner.clone(), it.target.clone())).collect();
+        let ours: Vec<_> = names(self);
+        Self::read(&other, at).is_some_and(|other| names(&other) == ours)
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.answers.iter().chain(&self.authorities)
     }
 
     /// The shortest of all answers; of what is not there, what the SOA says (RFC 2308 section 5),

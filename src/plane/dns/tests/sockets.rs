@@ -7,7 +7,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::{bytes, parse, query, snapshot};
@@ -190,6 +190,33 @@ async fn a_connection_ends_after_its_share_of_queries() {
             assert_eq!(receive(&mut stream).await.expect("an answer").metadata.id, id);
         }
         assert!(is_closed(&mut stream).await);
+    };
+    LocalSet::new().run_until(steps).await;
+}
+
+#[tokio::test]
+async fn who_asks_for_more_than_its_share_reads_every_answer_and_an_end() {
+    let steps = async {
+        let site = Site::start(Limits { queries: 50, ..Limits::default() });
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // so that answers wait at the server when it has nothing more to say
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let mut stream = socket.connect(site.tcp).await.expect("the server must accept");
+        let question = |id| {
+            let mut message = query("big.shop", RecordType::A);
+            message.metadata.id = id;
+            framed(&message)
+        };
+        let all: Vec<u8> = (0..500).flat_map(question).collect();
+        stream.write_all(&all).await.expect("the server must read");
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        for id in 0..50 {
+            assert_eq!(receive(&mut stream).await.expect("an answer").metadata.id, id);
+        }
+        let end = receive(&mut stream).await.expect_err("the end");
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
     };
     LocalSet::new().run_until(steps).await;
 }
