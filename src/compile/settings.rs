@@ -45,6 +45,8 @@ pub struct Settings {
     pub dns_forward: Arc<Forward>,
     /// Names that are written in files.
     pub dns_hosts: HostsFiles,
+    /// What hosts add to the search lists of their Pods; `None`: the lists are left to the clients.
+    pub dns_search: Option<Arc<[Arc<str>]>>,
 }
 
 /// First and last address, inclusive, of one family.
@@ -97,6 +99,7 @@ impl Default for Settings {
             dns_ttl: 5,
             dns_forward: Arc::default(),
             dns_hosts: HostsFiles::default(),
+            dns_search: None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod conflicts;
 mod hosts;
 mod layers;
 mod parse;
+mod search;
 mod upstreams;
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ pub struct ConfigError {
 
 impl Config {
     /// Checks the options. Reads the files that they name, and /etc/resolv.conf where the options
-    /// do not say who is asked about other names.
+    /// do not say who is asked about other names, or what hosts add to search lists.
     pub fn new(args: &Args) -> Result<Self, ConfigError> {
         Self::check(Layers::read(args))
     }
@@ -107,6 +108,7 @@ impl Config {
         let mut settings = settings(&mut layers);
         let dns = dns(&mut layers, &settings);
         settings.dns_forward = upstreams::forward(&mut layers, dns, &settings).into();
+        settings.dns_search = search::domains(&mut layers, dns, &settings);
         let config = Self {
             manifests: layers.all("manifests").map(PathBuf::from).collect(),
             dns,
@@ -151,6 +153,7 @@ fn settings(layers: &mut Layers) -> Settings {
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
         dns_forward: default.dns_forward,
         dns_hosts: hosts::hosts(layers),
+        dns_search: default.dns_search,
         node_ips,
     }
 }

@@ -89,7 +89,7 @@ fn policy(text: &str) -> Result<ForwardPolicy, String> {
 }
 
 /// A machine without the file has no nameservers.
-fn resolv_conf() -> String {
+pub(super) fn resolv_conf() -> String {
     std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
 }
 

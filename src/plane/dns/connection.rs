@@ -47,7 +47,7 @@ async fn read_queries(
             request = timeout(server.limits.idle, read(&mut stream)) => request??,
         };
         let mut answer = Vec::new();
-        match server.answer(&request, Transport::Tcp, &mut answer) {
+        match server.answer(&request, client, Transport::Tcp, &mut answer) {
             Next::Nothing => {}
             Next::Send => {
                 if answers.send(answer).await.is_err() {

@@ -59,7 +59,7 @@ impl Datagrams {
                 self.outbox.send(socket);
             }
             let Some(out) = self.outbox.next() else { continue };
-            match server.answer(query, Transport::Udp, out) {
+            match server.answer(query, client.ip(), Transport::Udp, out) {
                 Next::Nothing => {}
                 Next::Send => self.outbox.push(client),
                 Next::Wait(waiting) => forward(server, socket, waiting, client),

@@ -4,7 +4,8 @@
 //! record each. Called by `worker`. [`answer()`] turns bytes into bytes and knows no socket;
 //! `server`, `datagrams` and `connection` move bytes and know no DNS; what a name means is
 //! `snapshot::zone`'s. What most clients ask is `plain`: rendered without hickory. What is not in the
-//! zone is [`Pending`], and `forward` asks for it in tasks of its own.
+//! zone is [`Pending`], and `forward` asks for it in tasks of its own. `search` goes through search
+//! lists of Pods for them.
 //!
 //! Invariant: what waits to be answered is bounded: datagrams wait in the socket's buffer and in one
 //! inbox, from which clients have equal shares when there are too many (`shed`); connections and
@@ -18,11 +19,13 @@
 mod answer;
 mod connection;
 mod datagrams;
+mod draft;
 mod encode;
 mod forward;
 mod limits;
 mod pending;
 mod plain;
+mod search;
 mod server;
 mod shed;
 mod wire;

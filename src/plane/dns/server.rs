@@ -14,7 +14,7 @@ use super::connection;
 use super::datagrams;
 use super::forward::{Forwarder, Identity};
 use super::limits::Limits;
-use super::pending::Pending;
+use super::pending::{Finished, Pending};
 use crate::life::spawn_local;
 use crate::observe::DnsRecord;
 use crate::plane::Local;
@@ -55,11 +55,17 @@ impl Server {
     }
 
     /// Answers one query into `out`, as far as that needs no waiting.
-    pub(super) fn answer(&self, request: &[u8], transport: Transport, out: &mut Vec<u8>) -> Next {
+    pub(super) fn answer(
+        &self,
+        request: &[u8],
+        client: IpAddr,
+        transport: Transport,
+        out: &mut Vec<u8>,
+    ) -> Next {
         let started = Instant::now();
         let rotate = self.local.rng.borrow_mut().next_u64();
         let snapshot = self.local.snapshot.load();
-        let answered = match answer(request, &snapshot, transport, rotate, out) {
+        let answered = match answer(request, &snapshot, client, transport, rotate, out) {
             Some(Said::Answered(answered)) => Some(answered),
             Some(Said::Pending(pending)) => match self.answer_at_once(pending, out) {
                 Ok(answered) => answered,
@@ -68,24 +74,28 @@ impl Server {
             None => None,
         };
         let Some(answered) = answered else { return Next::Nothing };
-        self.record(&answered, transport, started);
+        self.record(answered, transport, started);
         Next::Send
     }
 
     /// What has been asked of upstreams before, or has come back from one.
     fn answer_at_once(
         &self,
-        pending: Box<Pending>,
+        mut pending: Box<Pending>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Answered>, Box<Pending>> {
         let identity = self.forwarder.identity();
-        if identity.is_in(&pending.name) {
-            return Ok(pending.tell(identity.text(), out));
-        }
-        let forward = pending.forward.clone();
-        match self.forwarder.cached(&forward, &pending.name, &pending.asked) {
-            Some(answer) => Ok(pending.finish(&Ok(answer), out)),
-            None => Err(pending),
+        loop {
+            if identity.is_in(&pending.name) {
+                return Ok(pending.tell(identity.text(), out));
+            }
+            let forward = pending.forward.clone();
+            let cached = self.forwarder.cached(&forward, &pending.name, &pending.asked);
+            let Some(answer) = cached else { return Err(pending) };
+            match pending.finish(&Ok(answer), out) {
+                Finished::Answered(answered) => return Ok(answered),
+                Finished::Ask(next) => pending = next,
+            }
         }
     }
 
@@ -96,21 +106,28 @@ impl Server {
         client: IpAddr,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Waiting { pending, transport, started } = waiting;
-        let asked = &pending.asked;
-        let outcome = self.forwarder.resolve(&pending.forward, &pending.name, client, asked).await;
-        let Some(answered) = pending.finish(&outcome, out) else { return false };
-        self.record(&answered, transport, started);
+        let Waiting { mut pending, transport, started } = waiting;
+        let answered = loop {
+            let Pending { forward, name, asked, .. } = &*pending;
+            let outcome = self.forwarder.resolve(forward, name, client, asked).await;
+            match pending.finish(&outcome, out) {
+                Finished::Answered(answered) => break answered,
+                Finished::Ask(next) => pending = next,
+            }
+        };
+        let Some(answered) = answered else { return false };
+        self.record(answered, transport, started);
         true
     }
 
-    fn record(&self, answered: &Answered, transport: Transport, started: Instant) {
+    fn record(&self, answered: Answered, transport: Transport, started: Instant) {
         drop(DnsRecord {
             observer: self.local.observer.clone(),
             started,
             transport,
             query_type: answered.query_type,
             rcode: answered.rcode,
+            searched: answered.searched,
         });
     }
 

@@ -4,17 +4,21 @@ mod failover;
 mod forwarding;
 mod messages;
 mod plain;
+mod search;
 mod sockets;
 mod streams;
 mod upstream;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 
-use crate::snapshot::{Generation, Snapshot, Transport, Zone, ZoneEndpoint, ZonePort, ZoneService};
+use crate::snapshot::{Snapshot, Transport, Zone, ZoneEndpoint, ZonePort, ZoneService};
+
+/// Whoever asks.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1));
 
 /// `web` with one address, `db` with three endpoints, `big` with 250, `huge` with 5,000, and an
 /// alias out of the zone and one into it; all in `shop`.
@@ -44,8 +48,7 @@ fn snapshot() -> Snapshot {
         services: [("shop".into(), services.into())].into(),
         ..Zone::default()
     };
-    let generation = Generation(7);
-    Snapshot { synced: true, generation, zone: Arc::new(zone), ..Snapshot::default() }
+    Snapshot { synced: true, serial: 7, zone: Arc::new(zone), ..Snapshot::default() }
 }
 
 fn port() -> ZonePort {
@@ -53,7 +56,7 @@ fn port() -> ZonePort {
 }
 
 fn endpoint(hostname: &str, address: u32) -> ZoneEndpoint {
-    let address = std::net::Ipv4Addr::from_bits(address).into();
+    let address = Ipv4Addr::from_bits(address).into();
     ZoneEndpoint { hostname: hostname.into(), address, ports: vec![port()] }
 }
 
