@@ -2,9 +2,13 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use common::Site;
+use rutter::app::{App, Objects};
+use rutter::config::Config;
+use rutter::snapshot::Generation;
 
 const MANIFESTS: &str = r#"
 apiVersion: v1
@@ -34,7 +38,10 @@ spec: {type: ExternalName, externalName: example.org}
 
 /// The answer section of `dig`, one record a line, and its status.
 fn dig(site: &Site, arguments: &[&str]) -> (String, Vec<String>) {
-    let server = site.dns();
+    dig_at(site.dns(), arguments)
+}
+
+fn dig_at(server: SocketAddr, arguments: &[&str]) -> (String, Vec<String>) {
     let output = Command::new("dig")
         .args([&format!("@{}", server.ip()), "-p", &server.port().to_string()])
         .args(["+noall", "+comments", "+answer", "+time=5", "+tries=1"])
@@ -243,4 +250,207 @@ fn names_of_a_hosts_file_are_answered_first_and_follow_the_file() {
     let findings: Vec<_> = site.status().report.findings.iter().map(ToString::to_string).collect();
     let wrong = format!("{}:2:1: RT007 \"300.0.0.1\" is not an IP address", path.display());
     assert!(findings.iter().any(|finding| finding.starts_with(&wrong)), "{findings:?}");
+}
+
+/// What the e2e tests of Kubernetes ask for (`test/e2e/network/dns.go`), but for what is kubelet's.
+const CLUSTER: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: kubernetes, namespace: default}
+spec: {clusterIP: NET.1, ports: [{name: https, port: 443}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns-test-service, namespace: dns-1}
+spec: {clusterIP: None, selector: {app: dns}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: test-service-2, namespace: dns-1}
+spec: {clusterIP: NET.21, selector: {app: dns}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: 1kubernetes, namespace: dns-1}
+spec: {clusterIP: NET.22, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns-test-service-3, namespace: dns-1}
+spec: {type: ExternalName, externalName: foo.example.com}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: querier, namespace: dns-1, labels: {app: dns}}
+spec: {hostname: dns-querier-1, subdomain: dns-test-service}
+status: {podIP: NET.130, phase: Running, conditions: [{type: Ready, status: "True"}]}
+"#;
+
+#[test]
+fn what_the_e2e_tests_of_kubernetes_ask_for_is_found_through_search_lists() {
+    let site = Site::start(CLUSTER);
+    let net = site.block.prefix();
+    let headless = "dns-test-service.dns-1.svc.cluster.local.";
+    let virtual_ip = "test-service-2.dns-1.svc.cluster.local.";
+    let a = |name: &str, last: u8| format!("{name} 5 IN A {net}.{last}");
+    let srv = |name: &str, target: &str| format!("_http._tcp.{name} 5 IN SRV 0 100 80 {target}");
+    let host = format!("dns-querier-1.{headless}");
+    // name, what is searched, type
+    let rows: Vec<(&str, &str, &str, String)> = vec![
+        (
+            "kubernetes.default",
+            "svc.cluster.local",
+            "A",
+            a("kubernetes.default.svc.cluster.local.", 1),
+        ),
+        (
+            "kubernetes.default.svc",
+            "cluster.local",
+            "A",
+            a("kubernetes.default.svc.cluster.local.", 1),
+        ),
+        ("dns-test-service", "dns-1.svc.cluster.local", "A", a(headless, 130)),
+        ("dns-test-service.dns-1", "svc.cluster.local", "A", a(headless, 130)),
+        ("dns-test-service.dns-1.svc", "cluster.local", "A", a(headless, 130)),
+        ("_http._tcp.dns-test-service.dns-1.svc", "cluster.local", "SRV", srv(headless, &host)),
+        (
+            "_http._tcp.test-service-2.dns-1.svc",
+            "cluster.local",
+            "SRV",
+            srv(virtual_ip, virtual_ip),
+        ),
+        ("dns-querier-1.dns-test-service.dns-1.svc", "cluster.local", "A", a(&host, 130)),
+        (
+            "1kubernetes",
+            "dns-1.svc.cluster.local",
+            "A",
+            a("1kubernetes.dns-1.svc.cluster.local.", 22),
+        ),
+    ];
+    for (name, domain, query, expected) in rows {
+        for transport in ["+notcp", "+tcp"] {
+            let domain = format!("+domain={domain}");
+            let told = dig(&site, &["+search", "+ndots=5", &domain, transport, name, query]);
+            assert_eq!(told, ("NOERROR".to_owned(), vec![expected.clone()]), "{name} {transport}");
+        }
+    }
+    let reversed: Vec<&str> = net.split('.').rev().collect();
+    let reversed = reversed.join(".");
+    for (last, expected) in [(21, virtual_ip), (130, &*host)] {
+        for transport in ["+notcp", "+tcp"] {
+            let told = dig(&site, &["-x", &format!("{net}.{last}"), transport]).1;
+            assert_eq!(told, [format!("{last}.{reversed}.in-addr.arpa. 5 IN PTR {expected}")]);
+        }
+    }
+}
+
+#[test]
+fn an_external_name_changes_and_becomes_an_address_at_once() {
+    let site = Site::start(CLUSTER);
+    let name = "dns-test-service-3.dns-1.svc.cluster.local";
+    let told = || ["+notcp", "+tcp"].map(|transport| dig(&site, &[name, transport]).1.join(""));
+    let is = |data: &str| ["+notcp", "+tcp"].map(|_| format!("{name}. 5 IN {data}"));
+    assert_eq!(told(), is("CNAME foo.example.com."));
+    let change = |from: &str, to: &str| site.save("main.yaml", &CLUSTER.replace(from, to));
+    change("foo.example.com", "bar.example.com");
+    assert_eq!(told(), is("CNAME bar.example.com."));
+    let spec = "clusterIP: NET.23, ports: [{port: 80}]";
+    change("type: ExternalName, externalName: foo.example.com", spec);
+    assert_eq!(told(), is(&format!("A {}.23", site.block.prefix())));
+}
+
+#[test]
+fn names_are_refused_for_now_until_the_first_snapshot_is_served() {
+    let block = common::Block::claim();
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifests = CLUSTER.replace("NET.", &format!("{}.", block.prefix()));
+    std::fs::write(dir.path().join("main.yaml"), manifests).expect("a file");
+    let config = Config::new(&common::arguments(&block, dir.path())).expect("good options");
+    let objects = Objects::Directory(config.manifests.clone());
+    let app = App::build(config, objects).expect("it must start");
+    let server = block.addr(3, 53);
+    let name = "kubernetes.default.svc.cluster.local";
+    assert_eq!(dig_at(server, &[name]).0, "SERVFAIL");
+    assert_eq!(dig_at(server, &[name, "+tcp"]).0, "SERVFAIL");
+    let handle = app.handle();
+    let mut applied = handle.applied();
+    let running = std::thread::spawn(move || app.run().expect("it must run"));
+    common::block_on(async {
+        let served = applied.wait_for(|applied| *applied > Generation(0));
+        tokio::time::timeout(common::PATIENCE, served).await.expect("in time").expect("running");
+    });
+    assert_eq!(dig_at(server, &[name]).0, "NOERROR");
+    handle.terminate();
+    running.join().expect("it must end without a panic");
+}
+
+/// A Pod in `dns-1` and a Service in another namespace; names of others come from an upstream.
+fn searching(upstream: &Site) -> Site {
+    Site::start_with(CLUSTER, |args| {
+        args.dns_upstream = vec![upstream.dns().to_string()];
+        // no more than what is the cluster's, whatever this machine searches
+        args.dns_search = vec!["cluster.local".into()];
+    })
+}
+
+#[test]
+fn the_search_list_of_a_pod_takes_one_round_trip() {
+    let upstream = upstream();
+    let site = searching(&upstream);
+    let (pod, other) = (site.block.ip(130).to_string(), site.block.ip(131).to_string());
+    let first = |name: &str| format!("{name}.dns-1.svc.cluster.local");
+    let found = [
+        ("kubernetes.default", "kubernetes.default.svc.cluster.local", site.block.addr(1, 0)),
+        ("web.shop.svc.example.org", "web.shop.svc.example.org", upstream.block.addr(20, 0)),
+    ];
+    for transport in ["+notcp", "+tcp"] {
+        for (name, target, address) in found {
+            let asked = first(name);
+            let (status, mut records) = dig(&site, &["-b", &pod, &asked, transport]);
+            records.iter_mut().for_each(|line| *line = line.replace(" 4 IN ", " 5 IN "));
+            let expected = [
+                format!("{asked}. 5 IN CNAME {target}."),
+                format!("{target}. 5 IN A {}", address.ip()),
+            ];
+            let mut expected = Vec::from(expected);
+            expected.sort();
+            assert_eq!((status.as_str(), records), ("NOERROR", expected), "{name}");
+            // nobody knows whose list it would be
+            let told = dig(&site, &["-b", &other, &asked, transport]);
+            assert_eq!(told, ("NXDOMAIN".to_owned(), vec![]), "{name}");
+        }
+        let told = dig(&site, &["-b", &pod, &first("nothing.shop.svc.example.org"), transport]);
+        assert_eq!(told, ("NXDOMAIN".to_owned(), vec![]));
+    }
+    let admin = site.admin().to_string();
+    let metrics = common::http::get(site.admin(), &admin, "/metrics").text();
+    let counted = |series: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series));
+        line.unwrap_or_else(|| panic!("{series} is missing in:\n{metrics}")).trim().to_owned()
+    };
+    assert_eq!(counted("rutter_dns_search_answers_total{namespace=\"dns-1\"}"), "4");
+    assert_eq!(counted("rutter_dns_search_misses_total{namespace=\"dns-1\"}"), "6");
+}
+
+#[test]
+fn the_command_line_tells_what_a_search_list_costs_in_a_running_rutter() {
+    let site = searching(&upstream());
+    let explain = |from: u8, format: &str| {
+        let from = site.block.ip(from).to_string();
+        let output = Command::new(env!("CARGO_BIN_EXE_rutter"))
+            .args(["explain", "dns", "kubernetes.default", "--from", &from, "-o", format])
+            .args(["--admin", &site.admin().to_string()])
+            .output()
+            .expect("rutter must run");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let text = explain(130, "text");
+    assert!(text.contains("search list: that of a pod in namespace dns-1\n"), "{text}");
+    assert!(text.contains("questions: one (--dns-search): kubernetes.default.dns-1"), "{text}");
+    assert!(text.contains("source: the zone: a Service with virtual addresses\n    at "), "{text}");
+    let address = format!("kubernetes.default.svc.cluster.local 5 A {}\n", site.block.ip(1));
+    assert!(text.ends_with(&address), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&explain(130, "json")).expect("JSON");
+    assert_eq!(json["steps"][1]["candidates"][0]["taken"], false);
+    assert!(explain(131, "text").contains("is the address of no pod"), "{}", explain(131, "text"));
 }

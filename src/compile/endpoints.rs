@@ -25,6 +25,8 @@ use super::services::{CheckedService, Exposed, Services};
 use super::this_node::ThisNode;
 use super::topology::Hints;
 
+pub(super) use pods::addresses;
+
 use pods::PodIndex;
 
 /// One address behind a Service, with the ports that it serves.

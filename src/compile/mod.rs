@@ -13,6 +13,7 @@
 mod address;
 mod allocate;
 mod backends;
+mod clients;
 mod dns_tls;
 mod endpoints;
 mod gateway;
@@ -37,7 +38,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::{RouteTable, Snapshot};
+use crate::snapshot::{RouteTable, Snapshot, Zone};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
@@ -120,7 +121,10 @@ pub fn compile(
         &mut findings,
     );
     settings.dns_hosts.findings.iter().for_each(|it| findings.push(it.clone()));
-    let zone = zone::build(objects, &services, &backends, &allocations, settings);
+    let zone = Zone {
+        clients: clients::build(objects, settings),
+        ..zone::build(objects, &services, &backends, &allocations, settings)
+    };
     Compiled {
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),

@@ -48,6 +48,8 @@ pub struct Settings {
     pub dns_hosts: HostsFiles,
     /// The Secret with the certificate of DNS over TLS and HTTPS.
     pub dns_certificate: Option<ObjectKey>,
+    /// What hosts add to the search lists of their Pods; `None`: the lists are left to the clients.
+    pub dns_search: Option<Arc<[Arc<str>]>>,
 }
 
 /// First and last address, inclusive, of one family.
@@ -101,6 +103,7 @@ impl Default for Settings {
             dns_forward: Arc::default(),
             dns_hosts: HostsFiles::default(),
             dns_certificate: None,
+            dns_search: None,
         }
     }
 }

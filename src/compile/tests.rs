@@ -1,8 +1,10 @@
 //! Behaviour of the whole compilation, on objects written as JSON.
 
 mod certificates;
+mod clients;
 mod gateways;
 mod grants;
+mod names;
 mod policies;
 mod properties;
 mod routes;
@@ -42,12 +44,13 @@ fn objects(values: impl IntoIterator<Item = Value>) -> Objects {
 fn object(mut value: Value) -> Object {
     let kind = value["kind"].take();
     let kind = kind.as_str().expect("a kind");
-    if !["IngressClass", "Node", "GatewayClass"].contains(&kind)
+    if !["IngressClass", "Node", "GatewayClass", "Namespace"].contains(&kind)
         && value["metadata"]["namespace"].is_null()
     {
         value["metadata"]["namespace"] = json!("default");
     }
     match kind {
+        "Namespace" => Object::Namespace(decode(value)),
         "Pod" => Object::Pod(decode(value)),
         "Node" => Object::Node(decode(value)),
         "Service" => Object::Service(decode(value)),

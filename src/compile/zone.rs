@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::manifest::ObjectKey;
+use crate::snapshot::zone::Clients;
 use crate::snapshot::{Zone, ZoneEndpoint, ZonePort, ZoneService};
 use crate::store::{Objects, Stored};
 
@@ -32,7 +33,11 @@ pub(super) fn build(
         reverse_zones: [&settings.service_cidrs[..], &settings.pod_cidrs].concat(),
         hosts: settings.dns_hosts.hosts.clone(),
         forward: settings.dns_forward.clone(),
+        clients: Clients::default(),
+        search_domains: settings.dns_search.clone(),
     };
+    let virtual_ips: BTreeSet<IpAddr> =
+        allocations.cluster_ips.values().flatten().copied().collect();
     for (place, service) in services.iter().enumerate() {
         let answer = match service.exposed {
             Exposed::ExternalName => external(service),
@@ -47,13 +52,19 @@ pub(super) fn build(
             }
         };
         if let Some(answer) = answer {
-            add(&mut zone, service, answer);
+            add(&mut zone, service, answer, &virtual_ips);
         }
     }
     zone
 }
 
-fn add(zone: &mut Zone, service: &CheckedService<'_>, answer: ZoneService) {
+/// A virtual address is that of its Service, also where it is the endpoint of another.
+fn add(
+    zone: &mut Zone,
+    service: &CheckedService<'_>,
+    answer: ZoneService,
+    virtual_ips: &BTreeSet<IpAddr>,
+) {
     let (namespace, name) = (lower(&service.key.namespace), lower(&service.key.name));
     let origin = service.stored.origin.clone();
     zone.origins.insert((namespace.clone(), name.clone()), origin);
@@ -66,7 +77,7 @@ fn add(zone: &mut Zone, service: &CheckedService<'_>, answer: ZoneService) {
             }
         }
         ZoneService::Headless { endpoints } => {
-            for endpoint in endpoints {
+            for endpoint in endpoints.iter().filter(|it| !virtual_ips.contains(&it.address)) {
                 let name = format!("{}.{full}", endpoint.hostname);
                 zone.reverse.entry(endpoint.address).or_default().push(name.into());
             }
@@ -155,7 +166,7 @@ fn add_namespaces<T>(objects: &BTreeMap<ObjectKey, Stored<T>>, names: &mut BTree
 }
 
 /// Names are compared in lower case; almost always they are already.
-fn lower(name: &Arc<str>) -> Arc<str> {
+pub(super) fn lower(name: &Arc<str>) -> Arc<str> {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         return name.to_ascii_lowercase().into();
     }

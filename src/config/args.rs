@@ -122,6 +122,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub dns_hosts: Vec<String>,
 
+    /// Whether the search list of a Pod is gone through for it, in one round trip (CoreDNS: autopath);
+    /// DOMAINs are those that hosts add to it, else those of /etc/resolv.conf [default: off]
+    #[arg(long, value_name = "off|on|DOMAIN,…", value_delimiter = ',')]
+    pub dns_search: Vec<String>,
+
     /// Where the admin API listens [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub admin: Option<String>,
@@ -178,6 +183,7 @@ impl Args {
             ("dns-policy", one(&self.dns_policy)),
             ("dns-upstream-ca", one(&self.dns_upstream_ca)),
             ("dns-hosts", self.dns_hosts.clone()),
+            ("dns-search", self.dns_search.clone()),
             ("admin", one(&self.admin)),
             ("workers", one(&self.workers)),
             ("access-log", one(&self.access_log)),
@@ -189,4 +195,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 32;
+const OPTIONS: usize = 33;

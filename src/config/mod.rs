@@ -13,6 +13,7 @@ mod conflicts;
 mod hosts;
 mod layers;
 mod parse;
+mod search;
 mod upstreams;
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ pub struct ConfigError {
 
 impl Config {
     /// Checks the options. Reads the files that they name, and /etc/resolv.conf where the options
-    /// do not say who is asked about other names.
+    /// do not say who is asked about other names, or what hosts add to search lists.
     pub fn new(args: &Args) -> Result<Self, ConfigError> {
         Self::check(Layers::read(args))
     }
@@ -135,6 +136,7 @@ impl Config {
         let dns_https = layers.one("dns-https-listen", None, parse::addr_or_off);
         let listen = DnsListeners { plain: dns, tls: dns_tls, https: dns_https };
         settings.dns_forward = upstreams::forward(&mut layers, listen, &settings).into();
+        settings.dns_search = search::domains(&mut layers, listen, &settings);
         let config = Self {
             manifests: layers.all("manifests").map(PathBuf::from).collect(),
             dns,
@@ -187,6 +189,7 @@ fn settings(layers: &mut Layers) -> Settings {
         dns_forward: default.dns_forward,
         dns_hosts: hosts::hosts(layers),
         dns_certificate: layers.optional("dns-certificate", parse::object_key),
+        dns_search: default.dns_search,
         node_ips,
     }
 }

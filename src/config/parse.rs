@@ -96,6 +96,13 @@ pub(super) fn domain(text: &str) -> Result<Arc<str>, String> {
     Ok(name.into())
 }
 
+/// A domain of a search list, in which labels may have underscores.
+pub(super) fn search_domain(text: &str) -> Result<Arc<str>, String> {
+    domain(&text.replace('_', "-"))
+        .map_err(|_| format!("{text:?} is not on, off or a domain name"))?;
+    Ok(text.trim_end_matches('.').to_ascii_lowercase().into())
+}
+
 /// The name of an object of the cluster, such as a node.
 pub(super) fn object_name(text: &str) -> Result<Arc<str>, String> {
     if is_subdomain(text) { Ok(text.into()) } else { Err(format!("{text:?} is no valid name")) }

@@ -59,7 +59,7 @@ pub(super) struct DnsListeners {
 }
 
 impl DnsListeners {
-    fn addresses(self) -> impl Iterator<Item = SocketAddr> {
+    pub(super) fn addresses(self) -> impl Iterator<Item = SocketAddr> {
         let plain = match self.plain {
             DnsListen::Off => None,
             DnsListen::At(listen) | DnsListen::Auto(listen) => Some(listen),
@@ -107,7 +107,7 @@ fn policy(text: &str) -> Result<ForwardPolicy, String> {
 }
 
 /// A machine without the file has no nameservers.
-fn resolv_conf() -> String {
+pub(super) fn resolv_conf() -> String {
     std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
 }
 

@@ -1,13 +1,11 @@
 mod gateway;
+mod name;
 mod tls;
 
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::compile::{
-    Allocations, Forward, Hosts, HostsFiles, Settings, Upstream, compile, parse_hosts,
-    parse_upstream,
-};
+use crate::compile::{Allocations, Forward, Settings, compile};
 use crate::manifest::yaml::decode;
 use crate::source::Sourced;
 use crate::store::Objects;
@@ -56,10 +54,15 @@ fn ask_of(manifests: &str, words: &[&str], from: Option<&str>) -> String {
 
 fn ask_with(manifests: &str, words: &[&str], from: Option<&str>, forward: Forward) -> String {
     let settings = Settings { dns_forward: forward.into(), ..Settings::default() };
-    ask_under(manifests, words, from, settings)
+    explained(manifests, words, from, settings).to_string()
 }
 
-fn ask_under(manifests: &str, words: &[&str], from: Option<&str>, settings: Settings) -> String {
+fn explained(
+    manifests: &str,
+    words: &[&str],
+    from: Option<&str>,
+    settings: Settings,
+) -> Explanation {
     let mut objects = Objects::default();
     for (object, origin) in decode("shop.yaml", manifests).objects {
         objects.apply(&Sourced { object, origin, stale: false });
@@ -69,7 +72,7 @@ fn ask_under(manifests: &str, words: &[&str], from: Option<&str>, settings: Sett
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let question = Question::parse(&words, &[], from).expect("a question");
     assert_eq!(Question::from_query(&question.to_query()), Ok(question.clone()));
-    explain(&compiled.snapshot, &compiled.report.findings, &question, UNIX_EPOCH).to_string()
+    explain(&compiled.snapshot, &compiled.report.findings, &question, UNIX_EPOCH)
 }
 
 #[test]
@@ -141,66 +144,6 @@ fn a_service_whose_clients_stay_says_for_how_long() {
     let told = ask_of(&sticky, &["tcp://127.96.0.20:80"], None);
     let expected = "affinity: a client keeps its endpoint for 10800 s after its last connection\n";
     assert!(told.contains(expected), "{told}");
-}
-
-#[test]
-fn names_are_followed_through_the_search_list() {
-    let told = ask(&["dns", "web"], Some("127.97.0.1"));
-    assert!(told.contains("that of a pod in namespace shop"), "{told}");
-    assert!(told.ends_with("web.shop.svc.cluster.local 5 A 127.96.0.20\n"), "{told}");
-    let told = ask(&["dns", "web"], None);
-    assert!(told.contains("- web.default.svc.cluster.local: NXDOMAIN"), "{told}");
-    assert!(told.ends_with("the name does not resolve in the zone\n"), "{told}");
-    let told = ask(&["dns", "web.shop", "AAAA"], None);
-    assert!(told.ends_with("the name exists and has no such record\n"), "{told}");
-}
-
-fn upstream(text: &str) -> Upstream {
-    parse_upstream(text).expect("an upstream")
-}
-
-#[test]
-fn names_of_hosts_files_tell_where_they_are_written() {
-    let mut hosts = Hosts::default();
-    let text = "# ours\n192.0.2.7 web.shop.svc.cluster.local printer\n";
-    assert_eq!(parse_hosts(&"lan.hosts".into(), 1, text, &mut hosts), []);
-    let settings = Settings {
-        dns_hosts: HostsFiles { hosts: hosts.into(), ..HostsFiles::default() },
-        ..Settings::default()
-    };
-    let ask = |words: &[&str]| ask_under(MANIFESTS, words, None, settings.clone());
-    let told = ask(&["dns", "web.shop"]);
-    let taken = "+ web.shop.svc.cluster.local: a name of the hosts file (lan.hosts:2)";
-    assert!(told.contains(taken), "{told}");
-    assert!(told.contains("web.shop.svc.cluster.local 3600 A 192.0.2.7"), "{told}");
-    let told = ask(&["dns", "192.0.2.7", "PTR"]);
-    assert!(told.contains("an address of the hosts file"), "{told}");
-    let told = ask(&["dns", "printer.", "AAAA"]);
-    assert!(told.contains("NOERROR without records: a name of the hosts file"), "{told}");
-}
-
-#[test]
-fn names_of_others_tell_who_is_asked() {
-    let told = ask(&["dns", "example.org."], None);
-    assert!(told.contains("- example.org: REFUSED: not in the zone"), "{told}");
-    assert!(told.ends_with("the name does not resolve in the zone\n"), "{told}");
-    let forward = Forward {
-        upstreams: ["10.0.0.1", "tls://10.0.0.2#dns.example"].map(upstream).to_vec(),
-        stubs: [("corp.example".into(), vec![upstream("10.1.0.1:5353")])].into(),
-        ..Forward::default()
-    };
-    let ask = |words: &[&str]| ask_with(MANIFESTS, words, None, forward.clone());
-    let told = ask(&["dns", "example.org"]);
-    let taken = "+ example.org: forwarded to 10.0.0.1:53, tls://10.0.0.2:853#dns.example: not in \
-                 the zone";
-    assert!(told.contains(taken), "{told}");
-    assert!(told.contains("lookup: example.org after 4 of the search list"), "{told}");
-    assert!(told.ends_with("the upstreams know: the answer is theirs\n"), "{told}");
-    let told = ask(&["dns", "a.Corp.example."]);
-    assert!(told.contains("forwarded to 10.1.0.1:5353 (stub domain corp.example)"), "{told}");
-    let told = ask(&["dns", "outside.shop.svc.cluster.local."]);
-    assert!(told.contains("5 CNAME www.example.org\nand what www.example.org is"), "{told}");
-    assert!(!ask(&["dns", "outside.shop.svc.cluster.local.", "CNAME"]).contains("forwarded"));
 }
 
 #[test]

@@ -39,6 +39,20 @@ pub struct PodSpec {
     /// The node it runs on.
     #[serde(default)]
     pub node_name: Option<Arc<str>>,
+    /// Whether it has the address of its node, which many share.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub host_network: bool,
+    /// What its resolver does besides what all do.
+    #[serde(default)]
+    pub dns_config: Option<PodDnsConfig>,
+}
+
+/// `PodSpec.dnsConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct PodDnsConfig {
+    /// Search domains, added behind those that every Pod has.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub searches: Vec<Arc<str>>,
 }
 
 /// A container and its declared ports.

@@ -88,6 +88,7 @@ fn node(path: &str) -> &'static [&'static str] {
 fn pod(path: &str) -> &'static [&'static str] {
     match path {
         "spec" => POD_SPEC,
+        "spec.dnsConfig" => &["nameservers", "searches", "options"],
         "spec.containers[]" | "spec.initContainers[]" => CONTAINER,
         "spec.containers[].ports[]" | "spec.initContainers[].ports[]" => {
             &["name", "containerPort", "protocol", "hostIP", "hostPort"]

@@ -83,6 +83,7 @@ impl Metrics {
                 |route| routes.contains_key(route),
                 |id| snapshot.backends.contains_key(id),
                 |upstream| upstreams.contains(upstream),
+                |namespace| snapshot.zone.namespaces.contains(namespace),
             );
             merged.add(&shard);
         }
@@ -202,6 +203,19 @@ impl Scrape {
             (labels, *count)
         });
         counters(encoder, "rutter_dns_requests", "Answered DNS queries", None, series)?;
+        let searches: BTreeMap<_, _> = self.counted.searches.iter().collect();
+        let by_namespace = |value: fn(&super::shard::SearchCounts) -> u64| {
+            let series = searches.iter().map(move |(namespace, counts)| {
+                (vec![("namespace", namespace.to_string())], value(counts))
+            });
+            series.filter(|(_, value)| *value > 0)
+        };
+        let misses = by_namespace(|counts| counts.misses);
+        let help = "Steps of search lists that led nowhere, by namespace of the client";
+        counters(encoder, "rutter_dns_search_misses", help, None, misses)?;
+        let answers = by_namespace(|counts| counts.answers);
+        let help = "Search lists answered in one round trip";
+        counters(encoder, "rutter_dns_search_answers", help, None, answers)?;
         let time = [(Labels::new(), self.counted.query_time.clone())].into_iter();
         histograms(encoder, "rutter_dns_request_duration", "Time to the answer", time)?;
         let dropped = [(Labels::new(), self.counted.dropped_queries)].into_iter();

@@ -30,4 +30,4 @@ pub use forward::{
 };
 pub use metrics::{Gauges, Metrics};
 pub use observer::{Observer, WorkerShard};
-pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};
+pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord, Searched};

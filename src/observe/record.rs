@@ -126,12 +126,24 @@ pub struct DnsRecord {
     pub query_type: QueryType,
     /// The response code, by its IANA name in upper case.
     pub rcode: &'static str,
+    /// What it was in a search list, if it was in one.
+    pub searched: Option<Searched>,
 }
 
 impl Drop for DnsRecord {
     fn drop(&mut self) {
         self.observer.record_query(self);
     }
+}
+
+/// What a query for a name that does not exist was in the search list of its client. Each with the
+/// namespace of that; empty if none is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Searched {
+    /// A step that leads nowhere.
+    Missed(Arc<str>),
+    /// The only step: it was answered with what the list leads to.
+    Answered(Arc<str>),
 }
 
 /// Query types as metrics tell them apart: a closed set, because anybody can ask for anything.

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use super::dns::{DnsCounts, DnsTransport};
 use super::forward::ForwardCounts;
 use super::histogram::Histogram;
-use super::record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord};
+use super::record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord, Searched};
 use crate::snapshot::{BackendId, Exposure, Reason, Transport};
 
 /// The counters of one worker, and, merged, those of all.
@@ -22,6 +22,8 @@ pub(super) struct Shard {
     pub(super) dropped_queries: u64,
     pub(super) forward: ForwardCounts,
     pub(super) dns: DnsCounts,
+    /// By namespace, which is of the snapshot, or empty.
+    pub(super) searches: HashMap<Arc<str>, SearchCounts, RandomState>,
     /// Access lines that could not be written.
     pub(super) lost_lines: u64,
 }
@@ -69,6 +71,13 @@ pub(super) struct QueryLabels {
     pub(super) rcode: &'static str,
 }
 
+/// What search lists cost, and what they do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SearchCounts {
+    pub(super) misses: u64,
+    pub(super) answers: u64,
+}
+
 impl Shard {
     pub(super) fn count_request(&mut self, record: &RequestRecord, time: std::time::Duration) {
         let labels = RequestLabels {
@@ -106,6 +115,15 @@ impl Shard {
         };
         *self.queries.entry(labels).or_default() += 1;
         self.query_time.observe(time);
+        match &record.searched {
+            None => {}
+            Some(Searched::Missed(of)) => self.search(of).misses += 1,
+            Some(Searched::Answered(of)) => self.search(of).answers += 1,
+        }
+    }
+
+    fn search(&mut self, namespace: &Arc<str>) -> &mut SearchCounts {
+        self.searches.entry(namespace.clone()).or_default()
     }
 
     /// Forgets what belongs to objects that are gone, so that their series end.
@@ -114,6 +132,7 @@ impl Shard {
         has_route: impl Fn(&str) -> bool,
         has_backend: impl Fn(&BackendId) -> bool,
         has_upstream: impl Fn(&str) -> bool,
+        has_namespace: impl Fn(&str) -> bool,
     ) {
         self.requests.retain(|labels, _| {
             (labels.route.is_empty() || has_route(&labels.route))
@@ -121,6 +140,7 @@ impl Shard {
         });
         self.connections.retain(|labels, _| labels.backend.as_ref().is_none_or(&has_backend));
         self.forward.upstreams.retain(|upstream, _| has_upstream(upstream));
+        self.searches.retain(|namespace, _| namespace.is_empty() || has_namespace(namespace));
     }
 
     /// Adds what another worker has counted.
@@ -140,6 +160,11 @@ impl Shard {
         }
         for (labels, more) in &other.queries {
             *self.queries.entry(*labels).or_default() += more;
+        }
+        for (namespace, more) in &other.searches {
+            let counts = self.search(namespace);
+            counts.misses += more.misses;
+            counts.answers += more.answers;
         }
         self.query_time.add(&other.query_time);
         self.dropped_queries += other.dropped_queries;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::config::AccessLog;
 use crate::manifest::ObjectKey;
-use crate::snapshot::{Backend, BackendId, Exposure, Reason, Snapshot, Transport};
+use crate::snapshot::{Backend, BackendId, Exposure, Reason, Snapshot, Transport, Zone};
 
 fn backend(name: &str) -> Arc<Backend> {
     Arc::new(Backend {
@@ -93,6 +93,41 @@ async fn series_of_objects_that_are_gone_end() {
     let text = metrics.encode(&snapshot, &Gauges::default());
     assert!(text.contains("shop/here"), "{text}");
     assert!(!text.contains("shop/gone"), "{text}");
+}
+
+#[tokio::test]
+async fn steps_of_search_lists_are_counted_by_namespaces_that_exist() {
+    let metrics = Metrics::default();
+    let observers = observers(&metrics, &AccessLog::Off);
+    let rows = [
+        Some(Searched::Missed("shop".into())),
+        Some(Searched::Missed("shop".into())),
+        Some(Searched::Answered("shop".into())),
+        Some(Searched::Missed("gone".into())),
+        Some(Searched::Missed("".into())),
+        None,
+    ];
+    for (place, searched) in rows.into_iter().enumerate() {
+        drop(DnsRecord {
+            observer: observers[place % 2].clone(),
+            started: Instant::now(),
+            transport: DnsTransport::Udp,
+            query_type: QueryType::A,
+            rcode: "NXDOMAIN",
+            searched,
+        });
+    }
+    let zone = Zone { namespaces: ["shop".into()].into(), ..Zone::default() };
+    let snapshot = Snapshot { zone: zone.into(), ..Snapshot::default() };
+    let text = metrics.encode(&snapshot, &Gauges::default());
+    let series: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("rutter_dns_search_")).collect();
+    let expected = [
+        "rutter_dns_search_misses_total{namespace=\"\"} 1",
+        "rutter_dns_search_misses_total{namespace=\"shop\"} 2",
+        "rutter_dns_search_answers_total{namespace=\"shop\"} 1",
+    ];
+    assert_eq!(series, expected);
 }
 
 #[tokio::test]

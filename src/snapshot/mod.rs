@@ -67,6 +67,9 @@ impl std::fmt::Display for Generation {
 pub struct Snapshot {
     /// Set by the driver when it publishes; equal content keeps its generation.
     pub generation: Generation,
+    /// Of the zone: seconds since 1970 at which the content last changed. Set by the driver; later
+    /// ones are greater, also after a restart.
+    pub serial: u32,
     /// Whether every source has delivered its first full state. Before, DNS answers SERVFAIL.
     pub synced: bool,
     /// Every socket that should be open, with what it serves.

@@ -113,12 +113,14 @@ impl<C: Fn(&Objects, HostsFiles, &Allocations) -> Compiled> Driver<C> {
         let compile_time = start.elapsed();
         let before = self.publisher.current();
         snapshot.synced = true;
-        snapshot.generation = before.generation;
+        (snapshot.generation, snapshot.serial) = (before.generation, before.serial);
         report.findings.extend(self.inbox.findings.iter().cloned());
         let published = (snapshot != *before).then(|| {
             log_publish(&before, &snapshot, &self.inbox.objects, &report, compile_time);
+            let now = now();
+            snapshot.serial = serial(before.serial, now);
             self.publisher.publish(snapshot);
-            now()
+            now
         });
         report.findings = located(report.findings).await;
         log_findings(&self.status.borrow().report.findings, &report.findings);
@@ -147,6 +149,12 @@ const RECOMPILE: Duration = Duration::from_secs(3600);
 
 fn now() -> SystemTime {
     SystemTime::now()
+}
+
+/// The next serial of the zone (RFC 1982), as CoreDNS has it.
+fn serial(before: u32, now: SystemTime) -> u32 {
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(before.saturating_add(1))
 }
 
 /// Finds lines and columns, off this thread because it reads files.

@@ -249,12 +249,12 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.any(|it| &*it.kind == "Ready" && &*it.status == "True")
 }
 
-fn addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
+/// The addresses of a Pod, one a family.
+pub(in crate::compile) fn addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
     let all = pod.status.pod_ips.iter().map(|it| &it.ip);
     let only = pod.status.pod_ip.iter().filter(|_| pod.status.pod_ips.is_empty());
     let mut seen = Vec::with_capacity(2);
     all.chain(only).filter_map(|text| parse_ip(text)).filter(move |ip| {
-        // One address a family: the first.
         let family = Family::of(*ip);
         let is_new = !seen.contains(&family);
         seen.push(family);

@@ -118,7 +118,12 @@ impl Dialogue<'_> {
             };
             self.left -= 1;
             let is_padded = self.connection.transport.is_encrypted() && padding::is_asked(query);
-            match self.server.answer(query, self.connection.transport, &mut answer) {
+            match self.server.answer(
+                query,
+                self.connection.address,
+                self.connection.transport,
+                &mut answer,
+            ) {
                 Next::Nothing => {}
                 Next::Send => {
                     if is_padded {

@@ -5,9 +5,9 @@
 //! record each. Called by `worker`. [`answer()`] turns bytes into bytes and knows no socket;
 //! `server`, `datagrams` and `connection` move bytes and know no DNS; what a name means is
 //! `snapshot::zone`'s. What most clients ask is `plain`: rendered without hickory. What is not in the
-//! zone is [`Pending`], and `forward` asks for it in tasks of its own. `connections` says who may
-//! connect, `connection` serves a stream, `https` the requests of one; [`RateLimit`] says who gets
-//! answers over UDP.
+//! zone is [`Pending`], and `forward` asks for it in tasks of its own. `search` goes through search
+//! lists of Pods for them. `connections` says who may connect, `connection` serves a stream, `https`
+//! the requests of one; [`RateLimit`] says who gets answers over UDP.
 //!
 //! Invariant: what waits to be answered is bounded: datagrams wait in the socket's buffer and in one
 //! inbox, from which clients have equal shares when there are too many (`shed`); connections and
@@ -24,6 +24,7 @@ mod answer;
 mod connection;
 mod connections;
 mod datagrams;
+mod draft;
 mod encode;
 mod forward;
 mod https;
@@ -33,6 +34,7 @@ mod pending;
 mod plain;
 mod rate_limit;
 mod records;
+mod search;
 mod server;
 mod shed;
 mod tls;

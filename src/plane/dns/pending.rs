@@ -6,9 +6,11 @@ use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{Name, RData, Record};
 
-use super::answer::{Answered, rotate_addresses, send};
+use super::answer::{Answered, send};
+use super::draft::{Draft, rotate_addresses};
 use super::forward::{Answer, Asked, ClientSide, Failure, render};
 use super::wire;
+use crate::observe::Searched;
 use crate::snapshot::zone::Forward;
 
 /// A question with our half of the answer.
@@ -24,6 +26,19 @@ pub struct Pending {
     /// Who may be asked, as published when the question came.
     pub(super) forward: Arc<Forward>,
     pub(super) client: ClientSide,
+    /// What the question was in a search list.
+    pub(super) searched: Option<Searched>,
+    /// In a search list: what there is to say if upstreams do not know this name.
+    pub(super) otherwise: Option<Box<Draft>>,
+}
+
+/// What becomes of a question that somebody else has answered.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// The answer is written; `None`: there is none.
+    Answered(Option<Answered>),
+    /// There is another name to ask for.
+    Ask(Box<Pending>),
 }
 
 impl Pending {
@@ -33,18 +48,28 @@ impl Pending {
         mut self,
         outcome: &Result<Answer, Failure>,
         out: &mut Vec<u8>,
-    ) -> Option<Answered> {
-        let code = match outcome {
-            Ok(answer) if self.response.answers.is_empty() => {
+    ) -> Finished {
+        let otherwise = self.otherwise.take();
+        let code = match (outcome, otherwise) {
+            (Ok(answer), _) if self.response.answers.is_empty() => {
                 render(answer, &self.asked, self.client, out);
-                return Some(self.answered(wire::rcode(ResponseCode::from(0, answer.rcode()))));
+                let rcode = wire::rcode(code(answer));
+                return Finished::Answered(Some(self.answered(rcode)));
             }
-            Ok(answer) => self.add(answer),
-            Err(Failure::Refused) => ResponseCode::Refused,
-            Err(Failure::Unreachable) => ResponseCode::ServFail,
+            (Ok(answer), Some(otherwise)) if code(answer) == ResponseCode::NXDomain => {
+                return match *otherwise {
+                    Draft::Whole(whole) => Finished::Answered(whole.send(self.client, out)),
+                    Draft::Ask(pending) => Finished::Ask(pending),
+                };
+            }
+            (Ok(answer), otherwise) => self.add(answer, otherwise.is_some()),
+            (Err(Failure::Refused), _) => ResponseCode::Refused,
+            (Err(Failure::Unreachable), _) => ResponseCode::ServFail,
         };
         self.fail_with(code);
-        send(&self.response, Some(self.question.query_type), self.client.largest, out)
+        let query_type = Some(self.question.query_type);
+        let answered = send(&self.response, query_type, self.client.largest, out);
+        Finished::Answered(answered.map(|it| Answered { searched: self.searched, ..it }))
     }
 
     /// Answers that the question has come back to where it was asked.
@@ -55,9 +80,9 @@ impl Pending {
     }
 
     /// Adds what the last alias leads to. That there is nothing leaves the aliases alone, as with
-    /// CoreDNS; they themselves exist.
-    fn add(&mut self, answer: &Answer) -> ResponseCode {
-        let code = ResponseCode::from(0, answer.rcode());
+    /// CoreDNS; they themselves exist. Not so that of a search list, which is made up.
+    fn add(&mut self, answer: &Answer, is_search: bool) -> ResponseCode {
+        let code = code(answer);
         if code == ResponseCode::NXDomain {
             return ResponseCode::NoError;
         }
@@ -67,6 +92,11 @@ impl Pending {
         let Ok(message) = Message::from_vec(answer.message()) else {
             return ResponseCode::ServFail;
         };
+        if message.answers.is_empty() && is_search {
+            self.response.answers.clear();
+            return ResponseCode::NoError;
+        }
+        self.response.authorities.clear();
         let target = self.response.answers.last().and_then(|alias| {
             let RData::CNAME(target) = &alias.data else { return None };
             Some(target.0.clone())
@@ -87,12 +117,19 @@ impl Pending {
     fn fail_with(&mut self, code: ResponseCode) {
         self.response.metadata.response_code = code;
         if code != ResponseCode::NoError {
+            self.searched = None;
             self.response.answers.clear();
+            self.response.authorities.clear();
             self.response.metadata.authoritative = false;
         }
     }
 
     fn answered(&self, rcode: &'static str) -> Answered {
-        Answered { query_type: wire::query_type(self.question.query_type), rcode }
+        let query_type = wire::query_type(self.question.query_type);
+        Answered { query_type, rcode, searched: None }
     }
+}
+
+fn code(answer: &Answer) -> ResponseCode {
+    ResponseCode::from(0, answer.rcode())
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::answer::Answered;
 use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER};
+use super::search::wasted;
 use super::wire::{EXPIRE, REFRESH, RETRY};
 use crate::observe::QueryType;
 use crate::snapshot::zone::{Lookup, Outcome, Query, Record, RecordData};
@@ -15,6 +16,7 @@ use crate::snapshot::{Snapshot, Transport};
 pub(super) fn answer(
     request: &[u8],
     snapshot: &Snapshot,
+    from: IpAddr,
     transport: Transport,
     rotate: u64,
     out: &mut Vec<u8>,
@@ -29,23 +31,25 @@ pub(super) fn answer(
         _ => return None,
     };
     let lookup = zone.lookup(name, query);
-    let rcode = match &lookup.outcome {
-        Outcome::Records(_) | Outcome::NoData => "NOERROR",
-        Outcome::NxDomain => "NXDOMAIN",
+    let (rcode, searched) = match &lookup.outcome {
+        Outcome::Records(_) | Outcome::NoData => ("NOERROR", None),
+        Outcome::NxDomain => match zone.search(from, name) {
+            Some(search) if search.is_answered() => return None,
+            search => ("NXDOMAIN", search.as_ref().map(wasted)),
+        },
         Outcome::OutOfZone => return None,
     };
     let mut answer =
         Writer { question: &question, out: &mut *out, domain: question.place_of(&zone.domain)? };
     answer.header(snapshot.zone.forward.is_on(), &lookup.outcome);
-    let serial = snapshot.generation.0 as u32;
-    answer.records(&lookup, name, serial, rotate)?;
+    answer.records(&lookup, name, snapshot.serial, rotate)?;
     answer.options();
     let largest = match (transport, question.edns) {
         (Transport::Tcp, _) => u16::MAX,
         (Transport::Udp, Some(edns)) => edns.payload.clamp(PLAIN_UDP_ANSWER, UDP_ANSWER),
         (Transport::Udp, None) => PLAIN_UDP_ANSWER,
     };
-    (out.len() <= usize::from(largest)).then_some(Answered { query_type, rcode })
+    (out.len() <= usize::from(largest)).then_some(Answered { query_type, rcode, searched })
 }
 
 /// A question with nothing beside it that would need a decision.

@@ -15,7 +15,7 @@ use super::connections::{Connection, Connections};
 use super::datagrams;
 use super::forward::{Forwarder, Identity};
 use super::limits::Limits;
-use super::pending::Pending;
+use super::pending::{Finished, Pending};
 use super::rate_limit::{RateLimit, Verdict};
 use crate::observe::{DnsLimited, DnsRecord, DnsTransport};
 use crate::plane::Local;
@@ -103,7 +103,7 @@ impl Server {
         connection: &Rc<Connection>,
         out: &mut Vec<u8>,
     ) -> bool {
-        match self.answer(request, connection.transport, out) {
+        match self.answer(request, connection.address, connection.transport, out) {
             Next::Nothing => false,
             Next::Send => true,
             Next::Wait(waiting) => {
@@ -117,13 +117,14 @@ impl Server {
     pub(super) fn answer(
         &self,
         request: &[u8],
+        client: IpAddr,
         transport: DnsTransport,
         out: &mut Vec<u8>,
     ) -> Next {
         let started = Instant::now();
         let rotate = self.local.rng.borrow_mut().next_u64();
         let snapshot = self.local.snapshot.load();
-        let answered = match answer(request, &snapshot, transport.carrier(), rotate, out) {
+        let answered = match answer(request, &snapshot, client, transport.carrier(), rotate, out) {
             Some(Said::Answered(answered)) => Some(answered),
             Some(Said::Pending(pending)) => match self.answer_at_once(pending, out) {
                 Ok(answered) => answered,
@@ -132,24 +133,28 @@ impl Server {
             None => None,
         };
         let Some(answered) = answered else { return Next::Nothing };
-        self.record(&answered, transport, started);
+        self.record(answered, transport, started);
         Next::Send
     }
 
     /// What has been asked of upstreams before, or has come back from one.
     fn answer_at_once(
         &self,
-        pending: Box<Pending>,
+        mut pending: Box<Pending>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Answered>, Box<Pending>> {
         let identity = self.forwarder.identity();
-        if identity.is_in(&pending.name) {
-            return Ok(pending.tell(identity.text(), out));
-        }
-        let forward = pending.forward.clone();
-        match self.forwarder.cached(&forward, &pending.name, &pending.asked) {
-            Some(answer) => Ok(pending.finish(&Ok(answer), out)),
-            None => Err(pending),
+        loop {
+            if identity.is_in(&pending.name) {
+                return Ok(pending.tell(identity.text(), out));
+            }
+            let forward = pending.forward.clone();
+            let cached = self.forwarder.cached(&forward, &pending.name, &pending.asked);
+            let Some(answer) = cached else { return Err(pending) };
+            match pending.finish(&Ok(answer), out) {
+                Finished::Answered(answered) => return Ok(answered),
+                Finished::Ask(next) => pending = next,
+            }
         }
     }
 
@@ -160,21 +165,28 @@ impl Server {
         client: IpAddr,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Waiting { pending, transport, started } = waiting;
-        let asked = &pending.asked;
-        let outcome = self.forwarder.resolve(&pending.forward, &pending.name, client, asked).await;
-        let Some(answered) = pending.finish(&outcome, out) else { return false };
-        self.record(&answered, transport, started);
+        let Waiting { mut pending, transport, started } = waiting;
+        let answered = loop {
+            let Pending { forward, name, asked, .. } = &*pending;
+            let outcome = self.forwarder.resolve(forward, name, client, asked).await;
+            match pending.finish(&outcome, out) {
+                Finished::Answered(answered) => break answered,
+                Finished::Ask(next) => pending = next,
+            }
+        };
+        let Some(answered) = answered else { return false };
+        self.record(answered, transport, started);
         true
     }
 
-    fn record(&self, answered: &Answered, transport: DnsTransport, started: Instant) {
+    fn record(&self, answered: Answered, transport: DnsTransport, started: Instant) {
         drop(DnsRecord {
             observer: self.local.observer.clone(),
             started,
             transport,
             query_type: answered.query_type,
             rcode: answered.rcode,
+            searched: answered.searched,
         });
     }
 
@@ -194,7 +206,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Next {
         match self.limit(client) {
-            Verdict::Answer => self.answer(request, DnsTransport::Udp, out),
+            Verdict::Answer => self.answer(request, client, DnsTransport::Udp, out),
             Verdict::Truncate if truncated(request, out) => Next::Send,
             Verdict::Truncate | Verdict::Drop => Next::Nothing,
         }

@@ -6,7 +6,6 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::observe::QueryType;
-use crate::snapshot::Generation;
 use crate::snapshot::zone::{self, Query, RecordData};
 
 /// A name as text, in its case, without the trailing dot. Bytes that no name of ours has become
@@ -25,11 +24,11 @@ pub(super) fn text(name: &Name) -> String {
 }
 
 /// What writes records: the question's own name is repeated in the case it was asked in (0x20),
-/// and the serial of the zone is the generation.
+/// and the zone has the serial of its snapshot.
 pub(super) struct Writer<'q> {
     pub(super) question: &'q Name,
     pub(super) asked: &'q str,
-    pub(super) generation: Generation,
+    pub(super) serial: u32,
 }
 
 impl Writer<'_> {
@@ -58,10 +57,16 @@ impl Writer<'_> {
             RecordData::Cname(target) => RData::CNAME(CNAME(name(target)?)),
             RecordData::Txt(text) => RData::TXT(TXT::new(vec![text.to_string()])),
             RecordData::Soa { primary, mailbox, minimum } => {
-                // only the low half is left of the serial: it compares modulo 2^32 (RFC 1982)
-                let serial = self.generation.0 as u32;
                 let (primary, mailbox) = (name(primary)?, name(mailbox)?);
-                RData::SOA(SOA::new(primary, mailbox, serial, REFRESH, RETRY, EXPIRE, *minimum))
+                RData::SOA(SOA::new(
+                    primary,
+                    mailbox,
+                    self.serial,
+                    REFRESH,
+                    RETRY,
+                    EXPIRE,
+                    *minimum,
+                ))
             }
             RecordData::Ns(target) => RData::NS(NS(name(target)?)),
             RecordData::Hinfo => RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new())),

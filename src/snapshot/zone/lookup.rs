@@ -193,7 +193,10 @@ impl Zone {
             return self.service_records(decision, &ports(targets, |_| true), targets, owner);
         }
         let each = targets.iter().flat_map(|target| target.addresses);
-        Found::here(decision, addresses(each, query))
+        let mut data = addresses(each, query);
+        // one that has several names is there several times, side by side
+        data.dedup();
+        Found::here(decision, data)
     }
 
     /// One SRV record for each target name and port.

@@ -1,27 +1,31 @@
 //! Names: what the DNS plane answers from (Kubernetes DNS specification 1.1.0).
 //!
 //! In: built by `compile`. Out: [`Zone::lookup`], which `plane::dns` puts on the wire and
-//! `explain` prints.
+//! `explain` prints; and [`Zone::search`], what a name that does not exist is in search lists.
 //!
 //! Invariant: a lookup is pure; it knows no wire format, clock or socket.
 //! Deliberately absent: the answers of other zones (only who is asked for them is here), wildcards (`*.svc.…`; dropped by CoreDNS 1.9.0), names of the
 //! endpoints of Services that have virtual addresses (not in the specification).
 
+mod clients;
 mod decision;
 mod forward;
 mod hosts;
 mod lookup;
 mod record;
+mod search;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use clients::{Client, Clients};
 pub use decision::Decision;
 pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute};
 pub use hosts::{Hosts, HostsEntry};
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
+pub use search::Search;
 pub use upstream::{Upstream, UpstreamTransport};
 
 use ipnet::IpNet;
@@ -50,6 +54,11 @@ pub struct Zone {
     pub hosts: Arc<Hosts>,
     /// Who is asked about the names of others.
     pub forward: Arc<Forward>,
+    /// Who asks, by address.
+    pub clients: Clients,
+    /// What hosts add to the search lists of their Pods, in order; `None`: clients go through their
+    /// lists themselves.
+    pub search_domains: Option<Arc<[Arc<str>]>>,
 }
 
 impl Zone {

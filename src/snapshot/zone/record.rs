@@ -34,6 +34,14 @@ pub enum Query {
     Other,
 }
 
+impl Query {
+    /// Whether it can be answered with what another name has, by an alias to that: not if the alias
+    /// itself would be the answer.
+    pub fn is_searched(self) -> bool {
+        !matches!(self, Self::Cname | Self::Any)
+    }
+}
+
 /// Everything there is to say to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lookup {
@@ -97,8 +105,8 @@ pub enum RecordData {
     Cname(Arc<str>),
     /// One string.
     Txt(Arc<str>),
-    /// Start of authority. Its serial is the generation of the snapshot, which a zone does not
-    /// know: it is set by whoever sends the record.
+    /// Start of authority. Its serial is that of the snapshot, which a zone does not know: it
+    /// is set by whoever sends the record.
     Soa {
         /// The primary name server.
         primary: Arc<str>,

@@ -104,6 +104,38 @@ async fn equal_content_is_compiled_but_not_published_again() {
     .await;
 }
 
+#[test]
+fn the_serial_of_the_zone_is_the_time_of_its_last_change_and_always_grows() {
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let rows = [
+        (0, at(1_700_000_000), 1_700_000_000),
+        // two changes within a second, and a clock that was set back
+        (1_700_000_000, at(1_700_000_000), 1_700_000_001),
+        (1_700_000_001, at(5), 1_700_000_002),
+        (0, SystemTime::UNIX_EPOCH - Duration::from_secs(1), 1),
+    ];
+    for (before, now, expected) in rows {
+        assert_eq!(serial(before, now), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_serial_changes_with_the_content_only() {
+    with_driver(async |mut fixture| {
+        fixture.send(vec![Event::Init, Event::InitDone, config_map("a")]).await;
+        fixture.next().await;
+        let first = fixture.reader.load().serial;
+        assert!(first > 1_700_000_000, "{first}");
+        fixture.send(vec![config_map("a")]).await;
+        fixture.next().await;
+        assert_eq!(fixture.reader.load().serial, first);
+        fixture.send(vec![config_map("b")]).await;
+        fixture.next().await;
+        assert!(fixture.reader.load().serial > first);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn batches_that_come_close_together_are_compiled_once() {
     with_driver(async |mut fixture| {

@@ -2,7 +2,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use proptest::prelude::*;
 
-use super::{bytes, parse, query, snapshot};
+use super::{CLIENT, bytes, parse, query, snapshot};
 use crate::observe::QueryType;
 use crate::plane::dns::{Answered, Said, answer};
 use crate::snapshot::{Snapshot, Transport};
@@ -11,7 +11,8 @@ use crate::snapshot::{Snapshot, Transport};
 #[track_caller]
 fn ask(request: &Message, transport: Transport) -> (Message, usize) {
     let mut out = Vec::new();
-    answer(&bytes(request), &snapshot(), transport, 0, &mut out).expect("it must be answered");
+    answer(&bytes(request), &snapshot(), CLIENT, transport, 0, &mut out)
+        .expect("it must be answered");
     (parse(&out), out.len())
 }
 
@@ -72,7 +73,7 @@ fn what_is_not_there_comes_with_the_start_of_authority() {
 fn the_case_of_the_question_is_kept_in_question_and_owner() {
     let request = query("wEb.ShOp", RecordType::A);
     let mut out = Vec::new();
-    answer(&bytes(&request), &snapshot(), Transport::Udp, 0, &mut out).expect("an answer");
+    answer(&bytes(&request), &snapshot(), CLIENT, Transport::Udp, 0, &mut out).expect("an answer");
     let question = 12..bytes(&request).len();
     assert_eq!(out.get(question.clone()), bytes(&request).get(question));
     let response = parse(&out);
@@ -125,8 +126,8 @@ fn malformed_queries_are_form_errors_with_their_id() {
     let none = Message::new(4242, MessageType::Query, OpCode::Query);
     let mut out = Vec::new();
     for request in [whole[..20].to_vec(), whole[..12].to_vec(), bytes(&two), bytes(&none)] {
-        let said = answer(&request, &snapshot(), Transport::Udp, 0, &mut out);
-        let expected = Answered { query_type: QueryType::Other, rcode: "FORMERR" };
+        let said = answer(&request, &snapshot(), CLIENT, Transport::Udp, 0, &mut out);
+        let expected = Answered { query_type: QueryType::Other, rcode: "FORMERR", searched: None };
         assert_eq!(answered(said), Some(expected));
         assert_eq!(parse(&out).metadata.id, 4242);
     }
@@ -138,7 +139,7 @@ fn what_is_no_query_is_not_answered() {
     response.metadata.message_type = MessageType::Response;
     let whole = bytes(&query("web.shop", RecordType::A));
     for request in [&bytes(&response), &whole[..11], &[]] {
-        assert!(answer(request, &snapshot(), Transport::Udp, 0, &mut Vec::new()).is_none());
+        assert!(answer(request, &snapshot(), CLIENT, Transport::Udp, 0, &mut Vec::new()).is_none());
     }
 }
 
@@ -147,8 +148,8 @@ fn before_the_first_sync_nothing_is_said_about_names() {
     let empty = Snapshot::default();
     let mut out = Vec::new();
     let request = bytes(&query("web.shop", RecordType::A));
-    let said = answer(&request, &empty, Transport::Udp, 0, &mut out);
-    let expected = Answered { query_type: QueryType::A, rcode: "SERVFAIL" };
+    let said = answer(&request, &empty, CLIENT, Transport::Udp, 0, &mut out);
+    let expected = Answered { query_type: QueryType::A, rcode: "SERVFAIL", searched: None };
     assert_eq!(answered(said), Some(expected));
     let response = parse(&out);
     assert!(!response.metadata.authoritative && response.authorities.is_empty());
@@ -225,10 +226,10 @@ fn additional_records_give_way_without_a_truncated_answer() {
     shop.insert("some".into(), crate::snapshot::ZoneService::Headless { endpoints });
     let mut out = Vec::new();
     let request = bytes(&query("_http._tcp.some.shop", RecordType::SRV));
-    answer(&request, &snapshot, Transport::Tcp, 0, &mut out).expect("an answer");
+    answer(&request, &snapshot, CLIENT, Transport::Tcp, 0, &mut out).expect("an answer");
     assert_eq!((parse(&out).answers.len(), parse(&out).additionals.len()), (10, 10));
     let request = bytes(&with_edns(query("_http._tcp.some.shop", RecordType::SRV), 700));
-    answer(&request, &snapshot, Transport::Udp, 0, &mut out).expect("an answer");
+    answer(&request, &snapshot, CLIENT, Transport::Udp, 0, &mut out).expect("an answer");
     let response = parse(&out);
     assert_eq!((response.answers.len(), response.additionals.len()), (10, 0));
     assert!(!response.metadata.truncation);
@@ -253,11 +254,56 @@ fn names_are_compressed() {
 }
 
 #[test]
+fn large_answers_are_compressed_too() {
+    // musl reads 768 bytes of an answer over UDP: 35 addresses fit, and do not without compression
+    let length =
+        |name: &str, transport| ask(&with_edns(query(name, RecordType::A), 1232), transport);
+    let (response, all) = length("big.shop", Transport::Tcp);
+    assert_eq!((response.answers.len(), all), (250, 12 + 32 + 250 * 16 + 11));
+    let request = query("_http._tcp.db.shop", RecordType::SRV);
+    let (response, all) = ask(&request, Transport::Tcp);
+    assert_eq!((response.answers.len(), response.additionals.len()), (3, 3));
+    // each target and each owner is a label and a pointer, or less
+    assert!(all <= 12 + 42 + 3 * (12 + 6 + 34) + 3 * 16, "{all}");
+}
+
+#[test]
+fn types_that_no_name_has_are_no_data_where_the_name_exists() {
+    use RecordType::{CAA, HINFO, HTTPS, MX, NAPTR, SVCB};
+    for record_type in [HINFO, MX, HTTPS, SVCB, CAA, NAPTR, RecordType::Unknown(65_280)] {
+        let apex = Name::from_ascii("cluster.local.").expect("a name");
+        let mut request = query("web.shop", record_type);
+        request.queries[0].set_name(apex);
+        for (request, expected) in [
+            (request, ResponseCode::NoError),
+            (query("web.shop", record_type), ResponseCode::NoError),
+            (query("nothing.shop", record_type), ResponseCode::NXDomain),
+        ] {
+            let response = ask_udp(&request);
+            assert_eq!(response.metadata.response_code, expected, "{record_type}");
+            assert_eq!((response.answers.len(), response.authorities.len()), (0, 1));
+        }
+    }
+}
+
+#[test]
+fn options_of_edns_that_nobody_knows_are_dropped() {
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    let mut request = with_edns(query("web.shop", RecordType::A), 1232);
+    let edns = request.edns.as_mut().expect("just set");
+    edns.options_mut().insert(EdnsOption::Unknown(65_001, vec![1, 2, 3]));
+    edns.options_mut().insert(EdnsOption::Unknown(10, vec![7; 8]));
+    let response = ask_udp(&request);
+    assert_eq!(response.answers.len(), 1);
+    assert!(response.edns.expect("EDNS must be answered").options().as_ref().is_empty());
+}
+
+#[test]
 fn addresses_turn_and_aliases_stay_in_front() {
     let order = |rotate: u64| {
         let mut out = Vec::new();
         let request = bytes(&query("alias.shop", RecordType::A));
-        answer(&request, &snapshot(), Transport::Udp, rotate, &mut out).expect("an answer");
+        answer(&request, &snapshot(), CLIENT, Transport::Udp, rotate, &mut out).expect("an answer");
         let response = parse(&out);
         response.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>()
     };
@@ -281,7 +327,7 @@ fn bytes_that_are_no_host_name_are_labels_like_others() {
 /// Checks what holds for every answer.
 fn check_any(request: &[u8], transport: Transport) -> Result<(), TestCaseError> {
     let mut out = Vec::new();
-    let answered = answer(request, &snapshot(), transport, 1, &mut out);
+    let answered = answer(request, &snapshot(), CLIENT, transport, 1, &mut out);
     let is_query = request.len() >= 12 && request.get(2).is_some_and(|flags| flags & 0x80 == 0);
     prop_assert_eq!(answered.is_some(), is_query);
     if !is_query {

@@ -10,19 +10,23 @@ mod memory;
 mod messages;
 pub(super) mod mutation;
 mod plain;
+mod search;
 mod sockets;
 mod streams;
 mod upstream;
 mod waiting;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::plane::dns::answer;
-use crate::snapshot::{Generation, Snapshot, Transport, Zone, ZoneEndpoint, ZonePort, ZoneService};
+use crate::snapshot::{Snapshot, Transport, Zone, ZoneEndpoint, ZonePort, ZoneService};
+
+/// Whoever asks.
+pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1));
 
 /// `web` with one address, `db` with three endpoints, `big` with 250, `huge` with 5,000, and an
 /// alias out of the zone and one into it; all in `shop`.
@@ -52,8 +56,7 @@ fn snapshot() -> Snapshot {
         services: [("shop".into(), services.into())].into(),
         ..Zone::default()
     };
-    let generation = Generation(7);
-    Snapshot { synced: true, generation, zone: Arc::new(zone), ..Snapshot::default() }
+    Snapshot { synced: true, serial: 7, zone: Arc::new(zone), ..Snapshot::default() }
 }
 
 fn port() -> ZonePort {
@@ -61,7 +64,7 @@ fn port() -> ZonePort {
 }
 
 fn endpoint(hostname: &str, address: u32) -> ZoneEndpoint {
-    let address = std::net::Ipv4Addr::from_bits(address).into();
+    let address = Ipv4Addr::from_bits(address).into();
     ZoneEndpoint { hostname: hostname.into(), address, ports: vec![port()] }
 }
 
@@ -81,7 +84,8 @@ pub(super) fn bytes(message: &Message) -> Vec<u8> {
 /// What is answered to a query.
 pub(super) fn answered(query: &Message, transport: Transport) -> Vec<u8> {
     let mut out = Vec::new();
-    answer(&bytes(query), &snapshot(), transport, 0, &mut out).expect("it must be answered");
+    answer(&bytes(query), &snapshot(), CLIENT, transport, 0, &mut out)
+        .expect("it must be answered");
     out
 }
 

@@ -8,7 +8,7 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, RecordType};
 use proptest::prelude::*;
 
-use super::{bytes, parse, query, snapshot};
+use super::{CLIENT, bytes, parse, query, snapshot};
 use crate::plane::dns::answer::{Said, answer_any};
 use crate::plane::dns::plain;
 use crate::snapshot::{Snapshot, Transport, ZoneService};
@@ -28,9 +28,10 @@ fn world() -> Snapshot {
 /// Both answers to a query; none where it is not plain.
 fn answers(request: &[u8], transport: Transport, rotate: u64) -> Option<(Message, Message)> {
     let (snapshot, mut out) = (world(), Vec::new());
-    let plain = plain::answer(request, &snapshot, transport, rotate, &mut out)?;
+    let plain = plain::answer(request, &snapshot, CLIENT, transport, rotate, &mut out)?;
     let plainly = parse(&out);
-    let Some(Said::Answered(any)) = answer_any(request, &snapshot, transport, rotate, &mut out)
+    let Some(Said::Answered(any)) =
+        answer_any(request, &snapshot, CLIENT, transport, rotate, &mut out)
     else {
         panic!("the general way must answer as well");
     };

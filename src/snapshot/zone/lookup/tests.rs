@@ -75,6 +75,8 @@ fn zone() -> Zone {
         reverse_zones: vec!["10.96.0.0/16".parse().expect("a CIDR")],
         hosts: Default::default(),
         forward: Default::default(),
+        clients: Default::default(),
+        search_domains: None,
     }
 }
 
