@@ -131,6 +131,18 @@ impl Handle {
         self.admin
     }
 
+    fn admin_api(&self, metrics: Arc<Metrics>, addr: SocketAddr) -> Admin {
+        Admin {
+            snapshot: self.snapshot(),
+            status: self.status(),
+            phase: self.phase(),
+            applied: self.applied(),
+            unbound: self.unbound(),
+            metrics,
+            addr,
+        }
+    }
+
     /// As SIGTERM: the first drains, the second ends at once.
     pub fn terminate(&self) {
         self.terminate.send_modify(|times| *times += 1);
@@ -175,18 +187,8 @@ impl App {
             dns_https: config.dns_https,
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
-        let admin = admin.zip(handle.admin).map(|(listener, addr)| {
-            let admin = Admin {
-                snapshot: handle.snapshot(),
-                status: handle.status(),
-                phase: handle.phase(),
-                applied: handle.applied(),
-                unbound: handle.unbound(),
-                metrics,
-                addr,
-            };
-            (listener, admin)
-        });
+        let admin = admin.zip(handle.admin);
+        let admin = admin.map(|(listener, addr)| (listener, handle.admin_api(metrics, addr)));
         Ok(Self {
             config,
             objects,

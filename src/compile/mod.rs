@@ -38,7 +38,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::{RouteTable, Snapshot, Zone};
+use crate::snapshot::{RouteTable, Snapshot};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
@@ -82,7 +82,7 @@ pub fn compile(
     held: &Allocations,
     now: SystemTime,
 ) -> Compiled {
-    let mut findings = Findings::default();
+    let mut findings = Findings::new(settings.dns_hosts.findings.clone());
 
     // L4: Services, who is behind them, and where they are reachable.
     let node = ThisNode::new(objects, settings);
@@ -98,7 +98,6 @@ pub fn compile(
     let mut certificates = Certificates::new(&held.certificates, now);
     let tls = tls::entries(&ingresses, &references, &mut certificates, &mut findings);
     let dns_tls = dns_tls::table(settings, &references, &mut certificates, &mut findings);
-
     let rules = (!ingresses.is_empty()).then(|| Arc::new(RouteTable::new(rules)));
     let gateway::Served { sockets, addresses: gateways } = gateway::compile(
         objects,
@@ -120,11 +119,7 @@ pub fn compile(
         sockets,
         &mut findings,
     );
-    settings.dns_hosts.findings.iter().for_each(|it| findings.push(it.clone()));
-    let zone = Zone {
-        clients: clients::build(objects, settings),
-        ..zone::build(objects, &services, &backends, &allocations, settings)
-    };
+    let zone = zone::build(objects, &services, &backends, &allocations, settings);
     Compiled {
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),

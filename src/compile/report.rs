@@ -63,6 +63,11 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Begins with those that were made before.
+    pub(super) fn new(list: Vec<Finding>) -> Self {
+        Self { list, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, finding: Finding) {
         self.list.push(finding);
     }

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::manifest::ObjectKey;
-use crate::snapshot::zone::Clients;
 use crate::snapshot::{Zone, ZoneEndpoint, ZonePort, ZoneService};
 use crate::store::{Objects, Stored};
 
 use super::address::parse_ip;
 use super::allocate::Allocations;
 use super::backends::Backends;
+use super::clients;
 use super::endpoints::Member;
 use super::services::{CheckedService, Exposed, Services};
 use super::settings::Settings;
@@ -33,7 +33,7 @@ pub(super) fn build(
         reverse_zones: [&settings.service_cidrs[..], &settings.pod_cidrs].concat(),
         hosts: settings.dns_hosts.hosts.clone(),
         forward: settings.dns_forward.clone(),
-        clients: Clients::default(),
+        clients: clients::build(objects, settings),
         search_domains: settings.dns_search.clone(),
     };
     let virtual_ips: BTreeSet<IpAddr> =

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -56,13 +58,27 @@ impl Refusal {
 
 /// The query of a request, whose body may take so long.
 pub(super) async fn query(request: Request<Incoming>, time: Duration) -> Result<Vec<u8>, Refusal> {
-    if request.uri().path() != PATH {
+    let (parts, mut body) = request.into_parts();
+    let query = match of_head(&parts) {
+        Ok(Some(query)) => return Ok(query),
+        Ok(None) => timeout(time, of_body(&mut body)).await.unwrap_or(Err(Refusal::Slow)),
+        Err(refusal) => Err(refusal),
+    };
+    if query.is_err() {
+        let _ = timeout(LINGER_TIME, discard(body)).await;
+    }
+    query
+}
+
+/// The query of a GET; `None`: it is in the body.
+fn of_head(head: &Parts) -> Result<Option<Vec<u8>>, Refusal> {
+    if head.uri.path() != PATH {
         return Err(Refusal::Path);
     }
-    match *request.method() {
-        Method::GET | Method::HEAD => of_uri(request.uri()),
-        Method::POST if !is_message(request.headers()) => Err(Refusal::ContentType),
-        Method::POST => of_body(request.into_body(), time).await,
+    match head.method {
+        Method::GET | Method::HEAD => of_uri(&head.uri).map(Some),
+        Method::POST if is_message(&head.headers) => Ok(None),
+        Method::POST => Err(Refusal::ContentType),
         _ => Err(Refusal::Method),
     }
 }
@@ -87,13 +103,12 @@ fn is_message(fields: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case(MESSAGE)
 }
 
-async fn of_body(body: Incoming, time: Duration) -> Result<Vec<u8>, Refusal> {
+async fn of_body(body: &mut Incoming) -> Result<Vec<u8>, Refusal> {
     let too_long = Refusal::TooLong(StatusCode::PAYLOAD_TOO_LARGE);
     if body.size_hint().lower() > QUERY as u64 {
         return Err(too_long);
     }
-    let whole = timeout(time, Limited::new(body, QUERY).collect()).await;
-    match whole.map_err(|_| Refusal::Slow)? {
+    match Limited::new(body, QUERY).collect().await {
         Ok(whole) => Ok(whole.to_bytes().into()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_long),
         // it was cut short, so that nobody reads what is said
@@ -101,6 +116,20 @@ async fn of_body(body: Incoming, time: Duration) -> Result<Vec<u8>, Refusal> {
     }
 }
 
+/// Takes some of what a refused client is still sending: one that has not sent everything may not
+/// read the answer.
+async fn discard(mut body: Incoming) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(length) else { return };
+        left = rest;
+    }
+}
+
 const PATH: &str = "/dns-query";
+/// What a refused client may still send, and in which time.
+const LINGER_BYTES: usize = 64 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(1);
 /// The media type of messages (RFC 8484 section 6).
 pub(super) const MESSAGE: &str = "application/dns-message";

@@ -254,7 +254,7 @@ async fn a_connection_of_https_that_is_idle_ends() {
             assert!((4..=7).contains(&time.as_secs()), "{version:?} {time:?}");
         }
     };
-    LocalSet::new().run_until(steps).await;
+    LocalSet::new().run_until(Box::pin(steps)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
         assert_eq!(site.counted("rutter_dns_connections{transport=\"https\"}"), 0);
     };
-    LocalSet::new().run_until(steps).await;
+    LocalSet::new().run_until(Box::pin(steps)).await;
 }
 
 #[test]
