@@ -35,7 +35,7 @@ fn names_of_hosts_files_tell_where_they_are_written() {
     assert!(told.contains("web.shop.svc.cluster.local 3600 A 192.0.2.7"), "{told}");
     let source = "source: a name of the hosts file\n    at lan.hosts:2\n";
     assert!(told.contains(source), "{told}");
-    let told = ask(&["dns", "192.0.2.7", "PTR"]);
+    let told = ask(&["dns", "7.2.0.192.in-addr.arpa", "PTR"]);
     assert!(told.contains("an address of the hosts file"), "{told}");
     let told = ask(&["dns", "printer.", "AAAA"]);
     assert!(told.contains("NOERROR without records: a name of the hosts file"), "{told}");

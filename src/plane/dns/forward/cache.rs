@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use super::forwarder::{Age, Answer};
+use super::answer::{Age, Answer};
 use super::reply::Reply;
 use crate::observe::ByKind;
 use crate::snapshot::CachePolicy;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use hickory_proto::op::{Message, MessageType, OpCode, Query as Question};
 use hickory_proto::rr::{Name, RecordType};
 
-use super::forwarder::{Age, Answer};
+use super::answer::{Age, Answer};
 use super::query::{Asked, HEADER, Query};
 use super::reader::Reader;
 use super::render::{ClientSide, render};

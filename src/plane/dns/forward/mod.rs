@@ -18,6 +18,7 @@
 //! comes to the port and with the id that were drawn for it, and speaks of no other name (D7).
 //! Deliberately absent: recursion, DNSSEC validation, names of the cluster.
 
+mod answer;
 mod cache;
 mod connection;
 mod connections;
@@ -37,7 +38,8 @@ mod fuzz_tests;
 #[cfg(test)]
 mod tests;
 
-pub(super) use forwarder::{Answer, Failure, Forwarder};
+pub(super) use answer::{Answer, Failure};
+pub(super) use forwarder::Forwarder;
 pub use identity::Identity;
 pub(super) use query::Asked;
 pub(super) use render::{ClientSide, render};

@@ -1,6 +1,6 @@
 //! An answer of an upstream, for one client.
 
-use super::forwarder::Answer;
+use super::answer::Answer;
 use super::query::{Asked, CHECKING_DISABLED, HEADER, RECURSION_DESIRED, options};
 
 /// What of an answer depends on who asks.

@@ -7,7 +7,7 @@ use hickory_proto::rr::rdata::{A, CNAME, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record};
 use proptest::prelude::*;
 
-use super::forwarder::{Age, Answer};
+use super::answer::{Age, Answer};
 use super::identity::Identity;
 use super::query::{Asked, HEADER, Query};
 use super::render::{ClientSide, render};

@@ -12,6 +12,7 @@ pub(super) mod mutation;
 mod plain;
 mod search;
 mod sockets;
+mod stream_server;
 mod streams;
 mod upstream;
 mod waiting;

@@ -1,148 +1,22 @@
 //! Upstreams that are asked over TCP and TLS.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use rustls::ServerConfig;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
 use tokio::task::LocalSet;
-use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use super::bytes;
 use super::forwarding::{ask, code, data, dead, hasty, outside, with};
 use super::sockets::{Site, framed, receive};
+use super::stream_server::{Server, answer_all};
 use super::upstream::address;
-use super::{bytes, parse};
-use crate::life::spawn_local;
 use crate::plane::dns::Limits;
 use crate::plane::tests::tls::Authority;
-use crate::plane::tls::Stream;
-use crate::snapshot::{
-    Authorities, Certificate, Forward, ForwardPolicy, Upstream, UpstreamTransport,
-};
-
-type Served = Pin<Box<dyn Future<Output = io::Result<()>>>>;
-
-/// A server over TCP, or TLS with a certificate, that does as it is told on each connection.
-struct Server {
-    addr: SocketAddr,
-    /// Connections so far.
-    opened: Rc<Cell<usize>>,
-    /// Of those within TLS, the ones that were resumed.
-    resumed: Rc<Cell<usize>>,
-}
-
-impl Server {
-    async fn start<F: Future<Output = io::Result<()>> + 'static>(
-        certificate: Option<&Certificate>,
-        serve: impl Fn(Connection) -> F + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let server = Self {
-            addr: listener.local_addr().expect("a bound socket must have an address"),
-            opened: Rc::default(),
-            resumed: Rc::default(),
-        };
-        let (opened, resumed) = (server.opened.clone(), server.resumed.clone());
-        let tls = certificate.map(acceptor);
-        let serve = Rc::new(move |connection| -> Served { Box::pin(serve(connection)) });
-        spawn_local("server", async move {
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                opened.set(opened.get() + 1);
-                let (number, serve) = (opened.get(), serve.clone());
-                let (tls, resumed) = (tls.clone(), resumed.clone());
-                spawn_local("served", async move {
-                    let stream = match tls {
-                        None => Stream::Plain(stream),
-                        Some(tls) => {
-                            // a client that does not like the certificate
-                            let Ok(stream) = tls.accept(stream).await else { return };
-                            let kind = stream.get_ref().1.handshake_kind();
-                            if kind == Some(rustls::HandshakeKind::Resumed) {
-                                resumed.set(resumed.get() + 1);
-                            }
-                            Stream::Tls(Box::new(TlsStream::Server(stream)))
-                        }
-                    };
-                    // that the client has gone is no matter
-                    let _ = serve(Connection { stream, number }).await;
-                });
-            }
-        });
-        server
-    }
-
-    fn over_tcp(&self) -> Upstream {
-        Upstream { addr: self.addr, transport: UpstreamTransport::Tcp }
-    }
-
-    fn over_tls(&self, name: &str) -> Upstream {
-        let transport = UpstreamTransport::Tls { server_name: name.into() };
-        Upstream { addr: self.addr, transport }
-    }
-}
-
-fn acceptor(certificate: &Certificate) -> TlsAcceptor {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let chain = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
-    let key = PrivateKeyDer::try_from(certificate.key.clone()).expect("a key must be one");
-    let config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .expect("the provider must do TLS")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a certificate must be one");
-    Arc::new(config).into()
-}
-
-/// A connection of a client to a [`Server`].
-struct Connection {
-    stream: Stream,
-    /// From 1.
-    number: usize,
-}
-
-impl Connection {
-    async fn query(&mut self) -> io::Result<Message> {
-        let length = self.stream.read_u16().await?;
-        let mut query = vec![0; usize::from(length)];
-        self.stream.read_exact(&mut query).await?;
-        Ok(parse(&query))
-    }
-
-    /// The next query for addresses; others, which are looks for loops, get an empty answer.
-    async fn question(&mut self) -> io::Result<Message> {
-        loop {
-            let query = self.query().await?;
-            if query.queries[0].query_type() == RecordType::A {
-                return Ok(query);
-            }
-            self.send(&super::upstream::nothing(&query)).await?;
-        }
-    }
-
-    async fn send(&mut self, message: &Message) -> io::Result<()> {
-        self.stream.write_all(&framed(message)).await?;
-        self.stream.flush().await
-    }
-}
-
-/// Answers everything in order.
-async fn answer_all(mut connection: Connection) -> io::Result<()> {
-    loop {
-        let query = connection.question().await?;
-        connection.send(&address(&query, 1, 60)).await?;
-    }
-}
+use crate::snapshot::{Authorities, Forward, ForwardPolicy, Upstream, UpstreamTransport};
 
 fn to(upstreams: Vec<Upstream>) -> Forward {
     Forward { upstreams, ..Forward::default() }
