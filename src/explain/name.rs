@@ -1,5 +1,7 @@
 //! The way of a name: search list, zone, answer.
 
+use std::net::IpAddr;
+
 use super::question::type_name;
 use super::{Candidate, Explanation, NameQuestion, Place};
 use crate::snapshot::zone::{Decision, Lookup, Outcome, Query, Record, RecordData};
@@ -186,7 +188,8 @@ fn names(zone: &Zone, question: &NameQuestion, explanation: &mut Explanation) ->
         return vec![absolute.to_owned()];
     }
     if question.query == Query::Ptr {
-        return vec![question.name.clone()];
+        let address = question.name.parse().map(reversed);
+        return vec![address.unwrap_or_else(|_| question.name.clone())];
     }
     let client = question.from.and_then(|from| zone.clients.get(from));
     let verdict = match (client, question.from) {
@@ -208,6 +211,21 @@ fn names(zone: &Zone, question: &NameQuestion, explanation: &mut Explanation) ->
     let is_first = name.matches('.').count() >= NDOTS;
     names.insert(if is_first { 0 } else { names.len() }, name.clone());
     names
+}
+
+/// The name that stands for an address (RFC 1035 section 3.5, RFC 3596 section 2.5).
+fn reversed(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(ip) => {
+            let digits = format!("{:032x}", ip.to_bits());
+            let digits: Vec<String> = digits.chars().rev().map(String::from).collect();
+            format!("{}.ip6.arpa", digits.join("."))
+        }
+    }
 }
 
 const NDOTS: usize = 5;
