@@ -29,7 +29,7 @@ const FENCES: [(&str, &[&str]); 10] = [
     ("serde_saphyr", &["src/manifest/"]),
     ("arc_swap", &["src/snapshot/cell.rs"]),
     ("hickory_proto", &["src/plane/dns/"]),
-    ("nix::", &["src/net/"]),
+    ("nix::sys", &["src/net/"]),
     ("notify::", &["src/source/directory/"]),
     ("prometheus_client", &["src/observe/"]),
     ("prost::", &["src/plane/l7/filter/external_auth/"]),

@@ -128,10 +128,9 @@ fn answer(zone: &Zone, question: &NameQuestion, tries: &[Try], explanation: &mut
             "what the name is, the upstreams know: the answer is theirs"
         });
     };
-    let verdict = match found.lookup.decision {
-        it @ (Decision::HostsName | Decision::HostsAddress) => it.to_string(),
-        it => format!("the zone: {it}"),
-    };
+    let decision = found.lookup.decision;
+    let is_of_hosts = matches!(decision, Decision::HostsName | Decision::HostsAddress);
+    let verdict = if is_of_hosts { decision.to_string() } else { format!("the zone: {decision}") };
     explanation.step("source", verdict).place = found.place(zone);
     let Outcome::Records(records) = &found.lookup.outcome else {
         return explanation.end("the name exists and has no such record");

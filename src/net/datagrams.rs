@@ -5,9 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, recvmmsg, sendmmsg,
-};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 
 /// Datagrams that a socket has received, in the order in which they came.
 pub struct Inbox {
@@ -112,7 +110,7 @@ impl Outbox {
 
     /// Where the next one is to be written; what is there is of an earlier one. It is sent only if
     /// [`Outbox::push`] follows.
-    pub fn next(&mut self) -> Option<&mut Vec<u8>> {
+    pub fn room(&mut self) -> Option<&mut Vec<u8>> {
         self.messages.get_mut(self.to.len())
     }
 
@@ -157,11 +155,8 @@ impl fmt::Debug for Outbox {
 }
 
 fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
-    match address.family()? {
-        AddressFamily::Inet => address.as_sockaddr_in().map(|it| SocketAddrV4::from(*it).into()),
-        AddressFamily::Inet6 => address.as_sockaddr_in6().map(|it| SocketAddrV6::from(*it).into()),
-        _ => None,
-    }
+    let v4 = address.as_sockaddr_in().map(|it| SocketAddrV4::from(*it).into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|it| SocketAddrV6::from(*it).into()))
 }
 
 /// Stands for a sender without an address; port 0 cannot be sent to.

@@ -96,7 +96,7 @@ async fn datagrams_come_and_go_many_at_a_time() {
             if outbox.is_full() {
                 assert_eq!(outbox.send(&client), 0);
             }
-            let message = outbox.next().expect("room");
+            let message = outbox.room().expect("room");
             message.clear();
             message.extend(vec![number; usize::from(number)]);
             outbox.push(to);
@@ -131,7 +131,7 @@ async fn a_datagram_that_cannot_be_sent_does_not_hold_up_the_others() {
     let to = server.local_addr().expect("an address");
     let mut outbox = Outbox::new();
     for addr in [to, local(0), "[::1]:9".parse().expect("an address"), to] {
-        outbox.next().expect("room").push(1);
+        outbox.room().expect("room").push(1);
         outbox.push(addr);
     }
     assert_eq!(outbox.send(&client), 2);

@@ -57,7 +57,7 @@ impl Datagrams {
             if self.outbox.is_full() {
                 self.outbox.send(socket);
             }
-            let Some(out) = self.outbox.next() else { continue };
+            let Some(out) = self.outbox.room() else { continue };
             match server.answer_datagram(query, client.ip(), out) {
                 Next::Nothing => {}
                 Next::Send => self.outbox.push(client),
