@@ -1,5 +1,6 @@
 //! Damaged queries: whatever comes, there is an answer that can be read, or rightly none.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::{Message, MessageType};
@@ -20,7 +21,7 @@ fn queries() -> Vec<Vec<u8>> {
 /// Whose other names somebody else knows.
 pub(in crate::plane::dns) fn forwarding() -> Snapshot {
     let mut snapshot = snapshot();
-    let upstreams = vec![([127, 0, 0, 1], 9).into()];
+    let upstreams = vec![SocketAddr::from(([127, 0, 0, 1], 9)).into()];
     let forward = Forward { upstreams, ..Forward::default() };
     Arc::make_mut(&mut snapshot.zone).forward = Arc::new(forward);
     snapshot
