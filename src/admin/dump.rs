@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::snapshot::{
     Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Policy,
-    Reach, Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable,
-    WeightedBackend, Zone,
+    Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend,
+    Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
@@ -37,20 +37,15 @@ fn frontend(frontend: &Frontend) -> Value {
         "owner": frontend.owner.to_string(),
         "exposure": frontend.exposure,
         "backends": frontend.shares.iter().map(weighted).collect::<Vec<_>>(),
-        "policy": frontend.policy.as_deref().map(policy),
+        "policy": (!frontend.policy.is_silent()).then(|| policy(&frontend.policy)),
         "origin": frontend.origin.to_string(),
     })
 }
 
 fn policy(policy: &Policy) -> Value {
-    let reach = match policy.reach {
-        Reach::Cluster => "cluster",
-        Reach::Node => "node",
-        Reach::NodeFromOutside { .. } => "node-from-outside",
-    };
     json!({
         "affinity_seconds": policy.affinity.map(|timeout| timeout.as_secs()),
-        "reach": reach,
+        "local": policy.is_local,
         "sources": policy.sources,
     })
 }

@@ -90,6 +90,7 @@ pub fn compile(
     let sources = Sources::index(objects, &services, &node, &mut findings);
     let backends = Backends::build(&services, &sources, &node, &mut findings);
     let allocations = allocate::allocate(&services, settings, held, &mut findings);
+    let network = this_node::network(objects, settings, &allocations);
 
     // L7: whose requests go to them, under which names and certificates.
     let references = References::new(objects, &services, &backends);
@@ -116,7 +117,7 @@ pub fn compile(
         &backends,
         &allocations,
         settings,
-        &node,
+        &network,
         sockets,
         &mut findings,
     );
@@ -129,6 +130,7 @@ pub fn compile(
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),
             listeners,
+            network,
             zone: Arc::new(zone),
             dns_tls: Arc::new(dns_tls),
             ..Snapshot::default()
