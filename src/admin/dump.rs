@@ -12,14 +12,14 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
     json!({
         "generation": snapshot.generation,
         "synced": snapshot.synced,
-        "listeners": snapshot.listeners.values().map(|it| listener(it)).collect::<Vec<_>>(),
+        "listeners": snapshot.listeners.values().map(|it| listener(snapshot, it)).collect::<Vec<_>>(),
         "backends": snapshot.backends.values().map(|it| backend(it)).collect::<Vec<_>>(),
         "zone": zone(&snapshot.zone),
         "dns_certificates": certificates(&snapshot.dns_tls),
     })
 }
 
-fn listener(spec: &ListenerSpec) -> Value {
+fn listener(snapshot: &Snapshot, spec: &ListenerSpec) -> Value {
     let serve = match &spec.serve {
         Serve::Frontend(it) => frontend(it),
         Serve::Http(http) => http_listener(http),
@@ -29,7 +29,8 @@ fn listener(spec: &ListenerSpec) -> Value {
             "local_endpoints": check.local_endpoints,
         }),
     };
-    json!({ "listen": spec.key.to_string(), "serve": serve })
+    let has_socket = snapshot.has_socket(spec);
+    json!({ "listen": spec.key.to_string(), "socket": has_socket, "serve": serve })
 }
 
 fn frontend(frontend: &Frontend) -> Value {

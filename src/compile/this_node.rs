@@ -1,5 +1,6 @@
 //! What is here: policies and topology tell this node from the others, and pods from strangers.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,17 +41,17 @@ pub(super) fn network(
 ) -> Arc<Network> {
     let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0_u16, 0, 0, 0, 0, 0, 0, 1])];
     let is_allocatable = |ip: &IpAddr| settings.service_cidrs.iter().any(|it| it.contains(ip));
-    let cluster_ips: std::collections::BTreeSet<_> =
-        allocations.cluster_ips.values().flatten().copied().collect();
+    let cluster_ips = allocations.cluster_ips.values().flatten().copied();
+    let other_cluster_ips: BTreeSet<_> = cluster_ips.filter(|ip| !is_allocatable(ip)).collect();
     let written = node(objects, settings).into_iter().flat_map(|it| &it.status.addresses);
     let written = written.filter_map(|it| parse_ip(&it.address));
     let found = settings.host_ips.iter().copied().chain(written);
-    let found = found.filter(|ip| !is_allocatable(ip) && !cluster_ips.contains(ip));
+    let found = found.filter(|ip| !is_allocatable(ip) && !other_cluster_ips.contains(ip));
     Arc::new(Network {
         pods: settings.pod_cidrs.clone(),
         node: settings.node_ips.iter().copied().chain(loopback).chain(found).collect(),
         service_cidrs: settings.service_cidrs.clone(),
-        other_cluster_ips: cluster_ips.iter().copied().filter(|ip| !is_allocatable(ip)).collect(),
+        other_cluster_ips,
         masquerade_all: settings.masquerade_all,
     })
 }

@@ -56,7 +56,7 @@ pub fn reached(stream: &TcpStream, listener: SocketAddr) -> IpAddr {
     if !listener.ip().is_unspecified() {
         return listener.ip();
     }
-    stream.local_addr().map_or(listener.ip(), |addr| addr.ip())
+    stream.local_addr().map_or_else(|_| listener.ip(), |addr| addr.ip())
 }
 
 /// Makes the connection end by RST when it is dropped: an error, not an end.

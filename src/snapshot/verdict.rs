@@ -131,6 +131,11 @@ impl Snapshot {
         }
     }
 
+    /// The listeners that have one.
+    pub fn sockets(&self) -> impl Iterator<Item = &Arc<ListenerSpec>> {
+        self.listeners.values().filter(|spec| self.has_socket(spec))
+    }
+
     /// The listener that has the port of an address on every address.
     pub fn wildcard(&self, key: SocketKey) -> Option<&Arc<ListenerSpec>> {
         let any = if key.addr.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0_u16; 8]) };

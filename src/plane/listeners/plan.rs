@@ -43,8 +43,8 @@ pub(super) fn plan(
     let kept = running.iter().filter(|(key, placement)| is_of_service(**placement) && stays(key));
     let mut plan = Plan::default();
     let mut room = budget.saturating_sub(kept.count());
-    let missing = wanted.listeners.values().filter(|spec| !running.contains_key(&spec.key));
-    let mut missing: Vec<_> = missing.filter(|spec| wanted.has_socket(spec)).collect();
+    let missing = wanted.sockets().filter(|spec| !running.contains_key(&spec.key));
+    let mut missing: Vec<_> = missing.collect();
     missing.sort_by_key(|spec| (spec.rank, spec.key));
     for spec in missing {
         let placement = place(&spec.serve, spec.key);
