@@ -92,11 +92,14 @@ fn listener<'a>(
     if let Some(own) = snapshot.listeners.get(&key) {
         return Some(own);
     }
-    let Some(wildcard) = snapshot.wildcard(key) else {
+    let ip = key.addr.ip();
+    // where a listener without a socket would be astray, the kernel refuses like anywhere else
+    let takes =
+        |it: &&Arc<ListenerSpec>| snapshot.has_socket(it) || !snapshot.is_astray(it.key, ip);
+    let Some(wildcard) = snapshot.wildcard(key).filter(takes) else {
         nobody(snapshot, key, explanation);
         return None;
     };
-    let ip = key.addr.ip();
     if snapshot.is_astray(wildcard.key, ip) {
         nobody(snapshot, key, explanation);
         let outcome = format!("{}: {}", sees(key.transport, true), Reason::NoService);

@@ -111,6 +111,8 @@ fn what_clients_see_depends_on_whether_there_is_a_socket() {
         ("tcp://127.96.0.40:80", "the connection is reset at once: no_ready_endpoint\n"),
         ("tcp://127.96.0.40:81", "the connection is refused at once: no_ready_endpoint\n"),
         ("udp://127.96.0.40:81", "the datagram is refused at once: no_ready_endpoint\n"),
+        ("tcp://127.96.0.40:30081", "the client is refused\n"),
+        ("tcp://127.96.0.77:30081", "the client is refused\n"),
         ("tcp://127.0.0.1:30081", "the connection is refused at once: no_ready_endpoint\n"),
     ] {
         let told = ask_everywhere(&[url]);
