@@ -357,7 +357,7 @@ async fn phases(phase: watch::Sender<Phase>, handle: Handle, drain: Drain) {
     let snapshot = handle.snapshot.load();
     let unbound = handle.unbound.borrow().iter().map(|unbound| unbound.count).sum::<usize>();
     tracing::info!(
-        listeners = snapshot.listeners.len().saturating_sub(unbound),
+        listeners = snapshot.sockets().count().saturating_sub(unbound),
         unbound,
         admin = handle.admin.map(tracing::field::display),
         dns = handle.dns.map(tracing::field::display),

@@ -40,6 +40,22 @@ metadata: {name: web}
 spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
 "#;
 
+/// Only with endpoints on this node it wants traffic.
+const BALANCED: &str = r#"
+---
+apiVersion: v1
+kind: Service
+metadata: {name: lb}
+spec: {type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 32000, clusterIP: NET.21, ports: [{port: 7}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: lb, labels: {kubernetes.io/service-name: lb}}
+addressType: IPv4
+endpoints: [{addresses: [NET.130], nodeName: node-a}]
+ports: [{port: 7}]
+"#;
+
 fn start() -> (Site, [Backend; 2]) {
     let block = Block::claim();
     let backends =
@@ -85,4 +101,34 @@ fn readiness_goes_off_when_the_drain_starts() {
         drop(draining.await.expect("it must still run"));
     });
     assert_eq!(http::get(admin, &admin.to_string(), "/readyz").status, 503);
+}
+
+#[test]
+fn load_balancers_are_told_of_the_drain_until_its_end() {
+    let block = Block::claim();
+    let _backend = Backend::tcp(block.addr(130, 7));
+    let site = Site::start_in(block, &format!("{MANIFESTS}{BALANCED}"), |_| {});
+    let (health, vip) = (site.block.addr(2, 32000), site.block.addr(21, 7));
+    assert_eq!(http::get(health, "any", "/").status, 200);
+    let mut session = TcpStream::connect_timeout(&vip, PATIENCE).expect("a session");
+    session.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    session.write_all(b"a").expect("to be sent");
+    session.read_exact(&mut [0]).expect("an echo");
+    site.handle.terminate();
+    common::block_on(async {
+        let mut phase = site.handle.phase();
+        let draining = phase.wait_for(|phase| *phase == rutter::life::Phase::Draining);
+        drop(draining.await.expect("it must still run"));
+    });
+    // the drain begins right after the phase is told
+    let mut answers = (0..1000).map(|_| http::get(health, "any", "/"));
+    let told = answers.find(|it| it.status != 200).expect("another answer than before");
+    assert_eq!(told.status, 503);
+    let expected = serde_json::json!({"service": {"namespace": "default", "name": "lb"},
+                                      "localEndpoints": 1, "serviceProxyHealthy": false});
+    assert_eq!(told.json(), expected);
+    assert_eq!(http::get(health, "any", "/").status, 503, "as long as sessions run");
+    drop(session);
+    site.stop();
+    assert!(TcpStream::connect(health).is_err(), "nothing may listen any more");
 }

@@ -40,11 +40,10 @@ fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Whether a connection is refused, at once or by a reset.
+/// Whether the kernel refuses a connection (ECONNREFUSED), as kube-proxy's rules do.
 fn is_refused(addr: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect_timeout(&addr, PATIENCE) else { return true };
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream.read(&mut [0]).is_err()
+    let connected = TcpStream::connect_timeout(&addr, PATIENCE);
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn ask(addr: SocketAddr, question: &[u8]) -> Option<(Vec<u8>, SocketAddr)> {

@@ -4,22 +4,22 @@ use serde_json::{Map, Value, json};
 
 use crate::snapshot::{
     Action, Backend, Certificate, Failure, Frontend, HostMatch, HttpListener, ListenerSpec, Policy,
-    Reach, Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable,
-    WeightedBackend, Zone,
+    Rule, Serve, Snapshot, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, WeightedBackend,
+    Zone,
 };
 
 pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
     json!({
         "generation": snapshot.generation,
         "synced": snapshot.synced,
-        "listeners": snapshot.listeners.values().map(|it| listener(it)).collect::<Vec<_>>(),
+        "listeners": snapshot.listeners.values().map(|it| listener(snapshot, it)).collect::<Vec<_>>(),
         "backends": snapshot.backends.values().map(|it| backend(it)).collect::<Vec<_>>(),
         "zone": zone(&snapshot.zone),
         "dns_certificates": certificates(&snapshot.dns_tls),
     })
 }
 
-fn listener(spec: &ListenerSpec) -> Value {
+fn listener(snapshot: &Snapshot, spec: &ListenerSpec) -> Value {
     let serve = match &spec.serve {
         Serve::Frontend(it) => frontend(it),
         Serve::Http(http) => http_listener(http),
@@ -29,7 +29,8 @@ fn listener(spec: &ListenerSpec) -> Value {
             "local_endpoints": check.local_endpoints,
         }),
     };
-    json!({ "listen": spec.key.to_string(), "serve": serve })
+    let has_socket = snapshot.has_socket(spec);
+    json!({ "listen": spec.key.to_string(), "socket": has_socket, "serve": serve })
 }
 
 fn frontend(frontend: &Frontend) -> Value {
@@ -37,20 +38,15 @@ fn frontend(frontend: &Frontend) -> Value {
         "owner": frontend.owner.to_string(),
         "exposure": frontend.exposure,
         "backends": frontend.shares.iter().map(weighted).collect::<Vec<_>>(),
-        "policy": frontend.policy.as_deref().map(policy),
+        "policy": (!frontend.policy.is_silent()).then(|| policy(&frontend.policy)),
         "origin": frontend.origin.to_string(),
     })
 }
 
 fn policy(policy: &Policy) -> Value {
-    let reach = match policy.reach {
-        Reach::Cluster => "cluster",
-        Reach::Node => "node",
-        Reach::NodeFromOutside { .. } => "node-from-outside",
-    };
     json!({
         "affinity_seconds": policy.affinity.map(|timeout| timeout.as_secs()),
-        "reach": reach,
+        "local": policy.is_local,
         "sources": policy.sources,
     })
 }

@@ -103,11 +103,16 @@ fn backend<'a>(
 ) -> Backend {
     let mut candidates: Vec<Candidate<'a>> =
         members.flat_map(|member| candidates(member, port)).collect();
-    // An address may be told of several times: the one that is not terminating wins.
-    candidates.sort_by_key(|Candidate { endpoint: it, .. }| {
-        (it.id, it.terminating, !it.ready, !it.serving)
+    // An address may be told of several times: the one that is not terminating wins, and it is
+    // here if anyone says so, as kube-proxy has it.
+    candidates.sort_by_key(|Candidate { endpoint: it, is_here, .. }| {
+        (it.id, it.terminating, !it.ready, !it.serving, !is_here)
     });
-    candidates.dedup_by_key(|it| it.endpoint.id);
+    candidates.dedup_by(|other, kept| {
+        let is_same = other.endpoint.id == kept.endpoint.id;
+        kept.is_here |= is_same && other.is_here;
+        is_same
+    });
     let Used { topology, cluster, local } =
         topology::used(&candidates, service.policy.asks_for_local(), node);
     Backend {

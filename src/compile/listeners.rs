@@ -1,9 +1,10 @@
 //! Everything that listens: the sockets of Ingress and Gateways, and addresses of Services.
 //!
 //! One socket serves one thing. Ingress and Gateways come first, since their ports are chosen by
-//! the operator; then the Services, the oldest first. A specific address beside a wildcard is no clash (the
-//! kernel prefers the specific one, and virtual addresses rely on it), unless it is an address of
-//! the node itself: then the wildcard would silently lose a part of what it is there for.
+//! the operator; then the Services, the oldest first: among those that clash, and where there are
+//! not descriptors for all ([`ListenerSpec::rank`]). A specific address beside a wildcard is no clash
+//! (the kernel prefers the specific one, and virtual addresses rely on it), unless it is an address
+//! of the node itself: then the wildcard would silently lose a part of what it is there for.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 use crate::manifest::{Code, Kind, ObjectRef};
 use crate::snapshot::{
-    Backend, BackendId, Exposure, Frontend, HealthCheck, ListenerSpec, Serve, SocketKey, Transport,
-    WeightedBackend,
+    Backend, BackendId, Exposure, Frontend, HealthCheck, ListenerSpec, Network, Policy, Serve,
+    SocketKey, Transport, WeightedBackend,
 };
 
 use super::address::{Family, parse_ip};
@@ -21,7 +22,7 @@ use super::backends::{Backends, ServiceBackends};
 use super::report::{Findings, named};
 use super::services::{CheckedService, Services};
 use super::settings::{NodePortAddresses, Settings};
-use super::this_node::ThisNode;
+use super::this_node;
 
 /// Opens `sockets` and every address of every Service, as far as they do not clash.
 pub(super) fn open(
@@ -29,16 +30,18 @@ pub(super) fn open(
     backends: &Backends,
     allocations: &Allocations,
     settings: &Settings,
-    node: &ThisNode,
+    network: &Arc<Network>,
     sockets: Vec<ListenerSpec>,
     findings: &mut Findings,
 ) -> BTreeMap<SocketKey, Arc<ListenerSpec>> {
-    let mut opened = Opened { listeners: BTreeMap::new(), settings, node, findings };
+    let silent = this_node::silent(network);
+    let mut opened = Opened { listeners: BTreeMap::new(), rank: 0, settings, silent, findings };
     for spec in sockets {
         opened.listeners.entry(spec.key).or_insert_with(|| Arc::new(spec));
     }
     for (place, service) in services.by_age().filter(|(_, service)| service.is_proxied()) {
         let Some(backends) = backends.of(place) else { continue };
+        opened.rank += 1;
         for (exposure, ip) in addresses(service, allocations, settings) {
             opened.expose(service, backends, exposure, ip, allocations);
         }
@@ -86,18 +89,24 @@ fn addresses(
     all
 }
 
-/// Where node ports are.
+/// Where node ports are: in the families of the Service.
 fn node_addresses(service: &CheckedService<'_>, settings: &Settings) -> Vec<IpAddr> {
     match &settings.nodeport_addresses {
         NodePortAddresses::All => service.families.iter().map(|it| it.wildcard()).collect(),
-        NodePortAddresses::Only(addresses) => addresses.clone(),
+        NodePortAddresses::Only(addresses) => {
+            let is_of_family = |ip: &&IpAddr| service.families.contains(&Family::of(**ip));
+            addresses.iter().filter(is_of_family).copied().collect()
+        }
     }
 }
 
 struct Opened<'a> {
     listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
+    /// Of the Service at hand.
+    rank: usize,
     settings: &'a Settings,
-    node: &'a ThisNode,
+    /// For Services that say nothing about their traffic.
+    silent: Arc<Policy>,
     findings: &'a mut Findings,
 }
 
@@ -110,7 +119,7 @@ impl Opened<'_> {
         ip: IpAddr,
         allocations: &Allocations,
     ) {
-        let policy = service.policy.at(exposure, ip, self.node);
+        let policy = service.policy.at(exposure, ip, self.settings, &self.silent);
         for (place, port) in service.ports.iter().enumerate() {
             let number = match exposure {
                 Exposure::NodePort => {
@@ -158,7 +167,8 @@ impl Opened<'_> {
 
     fn listen(&mut self, service: &CheckedService<'_>, field: &str, key: SocketKey, serve: Serve) {
         let Some(other) = self.occupant(key, &serve) else {
-            self.listeners.insert(key, Arc::new(ListenerSpec { key, serve }));
+            let spec = ListenerSpec { key, serve, rank: self.rank };
+            self.listeners.insert(key, Arc::new(spec));
             return;
         };
         let (who, help) = match &other.serve {

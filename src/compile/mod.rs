@@ -90,6 +90,7 @@ pub fn compile(
     let sources = Sources::index(objects, &services, &node, &mut findings);
     let backends = Backends::build(&services, &sources, &node, &mut findings);
     let allocations = allocate::allocate(&services, settings, held, &mut findings);
+    let network = this_node::network(objects, settings, &allocations);
 
     // L7: whose requests go to them, under which names and certificates.
     let references = References::new(objects, &services, &backends);
@@ -115,7 +116,7 @@ pub fn compile(
         &backends,
         &allocations,
         settings,
-        &node,
+        &network,
         sockets,
         &mut findings,
     );
@@ -124,6 +125,7 @@ pub fn compile(
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),
             listeners,
+            network,
             zone: Arc::new(zone),
             dns_tls: Arc::new(dns_tls),
             ..Snapshot::default()

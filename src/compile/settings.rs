@@ -16,12 +16,15 @@ pub struct Settings {
     pub cluster_domain: Arc<str>,
     /// Virtual addresses are allocated from here, at most one CIDR a family.
     pub service_cidrs: Vec<IpNet>,
-    /// Addresses of pods.
+    /// Addresses of pods. A family without one has no detector of local traffic, as kube-proxy
+    /// calls it: there, pods are told from nobody.
     pub pod_cidrs: Vec<IpNet>,
     /// Name of this node.
     pub node_name: Arc<str>,
     /// Addresses of this node: what a LoadBalancer without pool gets.
     pub node_ips: Vec<IpAddr>,
+    /// Further addresses of this node: those of its interfaces, as far as they are known.
+    pub host_ips: Vec<IpAddr>,
     /// Zone of this node.
     pub zone: Option<Arc<str>>,
     /// Port of plain HTTP for Ingress; `None` = off.
@@ -40,6 +43,9 @@ pub struct Settings {
     pub nodeport_addresses: NodePortAddresses,
     /// Whether `spec.externalIPs` are served (KEP-5707, CVE-2020-8554).
     pub external_ips: bool,
+    /// Whether whatever goes to a virtual address is masqueraded, as `--masquerade-all` of
+    /// kube-proxy has it. From userspace everything is, so that no option says it.
+    pub masquerade_all: bool,
     /// Time to live of DNS answers, in seconds.
     pub dns_ttl: u32,
     /// Who is asked about the names of others.
@@ -90,6 +96,7 @@ impl Default for Settings {
             pod_cidrs: vec![IpNet::from(ipnet::Ipv4Net::new_assert([127, 97, 0, 0].into(), 16))],
             node_name: "localhost".into(),
             node_ips: vec![IpAddr::from([127, 0, 0, 1])],
+            host_ips: Vec::new(),
             zone: None,
             http_port: Some(80),
             https_port: Some(443),
@@ -99,6 +106,7 @@ impl Default for Settings {
             gateway_pool: Vec::new(),
             nodeport_addresses: NodePortAddresses::All,
             external_ips: true,
+            masquerade_all: false,
             dns_ttl: 5,
             dns_forward: Arc::default(),
             dns_hosts: HostsFiles::default(),

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clients;
+mod endpoints;
 mod gateways;
 mod grants;
 mod names;
@@ -12,6 +13,7 @@ mod schema;
 mod services;
 mod topology;
 mod values;
+mod verdicts;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -12,6 +12,7 @@ mod args;
 mod conflicts;
 mod hosts;
 mod layers;
+mod machine;
 mod parse;
 mod search;
 mod upstreams;
@@ -170,12 +171,13 @@ impl Config {
 
 fn settings(layers: &mut Layers) -> Settings {
     let default = Settings::default();
-    let node_ips = layers.many("node-ip", vec![parse::primary_ip()], parse::ip);
+    let node_ips = layers.many("node-ip", vec![machine::primary_ip()], parse::ip);
     Settings {
         cluster_domain: layers.one("cluster-domain", default.cluster_domain, parse::domain),
         service_cidrs: layers.many("service-cidr", default.service_cidrs, parse::cidr),
         pod_cidrs: layers.many("pod-cidr", default.pod_cidrs, parse::cidr),
-        node_name: layers.one("node-name", parse::host_name(), parse::object_name),
+        node_name: layers.one("node-name", machine::name(), parse::node_name),
+        host_ips: machine::addresses(),
         zone: layers.optional("zone", parse::label_value),
         http_port: layers.one("http-port", default.http_port, parse::port_or_off),
         https_port: layers.one("https-port", default.https_port, parse::port_or_off),
@@ -185,6 +187,7 @@ fn settings(layers: &mut Layers) -> Settings {
         gateway_pool: layers.many("gateway-pool", default.gateway_pool, parse::address_range),
         nodeport_addresses: nodeport_addresses(layers, &node_ips),
         external_ips: layers.one("external-ips", default.external_ips, parse::on_or_off),
+        masquerade_all: default.masquerade_all,
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
         dns_forward: default.dns_forward,
         dns_hosts: hosts::hosts(layers),

@@ -1,6 +1,6 @@
 //! One option's text → its value, or a clause that says what is wrong and what is expected.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,6 +140,13 @@ pub(super) fn rate_limit(text: &str) -> Result<Option<DnsRateLimit>, String> {
     })
 }
 
+/// The name of a node, trimmed and in lower case, as kubelet and kube-proxy take the host's name
+/// and what overrides it.
+pub(super) fn node_name(text: &str) -> Result<Arc<str>, String> {
+    let name = text.trim().to_ascii_lowercase();
+    if is_subdomain(&name) { Ok(name.into()) } else { Err(format!("{text:?} is no valid name")) }
+}
+
 /// The value of a label, and not an empty one.
 pub(super) fn label_value(text: &str) -> Result<Arc<str>, String> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -149,11 +156,6 @@ pub(super) fn label_value(text: &str) -> Result<Arc<str>, String> {
         return Ok(text.into());
     }
     Err(format!("{text:?} is no value of a label"))
-}
-
-/// The default name of the node.
-pub(super) fn host_name() -> Arc<str> {
-    rustix::system::uname().nodename().to_string_lossy().into()
 }
 
 /// The default number of workers.
@@ -212,15 +214,4 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// The tenth address of a CIDR, where clusters have their DNS service.
 pub(super) fn tenth_address(net: &IpNet) -> Option<IpAddr> {
     net.hosts().nth(9)
-}
-
-/// The address that the default route leaves by. Connecting a UDP socket looks up the route and
-/// sends nothing; 192.0.2.1 is reserved for documentation (RFC 5737). Loopback without a route.
-pub(super) fn primary_ip() -> IpAddr {
-    let lookup = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    };
-    lookup().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip())
 }

@@ -15,6 +15,19 @@ fn defaults_are_those_of_directory_mode() {
     assert_eq!(config.settings.nodeport_addresses, NodePortAddresses::All);
 }
 
+/// As kubelet registers the node, whatever the machine calls itself.
+#[test]
+fn the_name_of_the_node_is_trimmed_and_in_lower_case() {
+    for (written, expected) in [("node-a", "node-a"), ("Node-A.Example", "node-a.example")] {
+        let args = Args { node_name: Some(format!(" {written}\n")), ..Args::default() };
+        let config = Config::new(&args).expect("the name must be good");
+        assert_eq!(&*config.settings.node_name, expected);
+        assert_eq!(parse::node_name(written).as_deref(), Ok(expected));
+    }
+    let args = Args { node_name: Some("node_a".into()), ..Args::default() };
+    assert_eq!(problems(&args), ["--node-name: \"node_a\" is no valid name"]);
+}
+
 #[test]
 fn every_problem_is_told_at_once() {
     let args = Args {

@@ -104,7 +104,9 @@ fn listener<'a>(
     let (mut found, mut candidates) = (None, Vec::new());
     for (key, spec) in &snapshot.listeners {
         let (what, why) = match (spec.serve.http(), &spec.serve) {
-            (Some(http), _) => (format!("{key} ({})", http.name), refusal(*key, http, question)),
+            (Some(http), _) => {
+                (format!("{key} ({})", http.name), refusal(snapshot, *key, http, question))
+            }
             // of the many sockets of Services only one that the URL means is of interest
             (None, _) if !is_meant(*key, question) => continue,
             (None, Serve::Frontend(frontend)) => (
@@ -159,17 +161,24 @@ fn asked<'a>(
     }
 }
 
-fn refusal(key: SocketKey, http: &HttpListener, question: &HttpQuestion) -> Option<String> {
+fn refusal(
+    snapshot: &Snapshot,
+    key: SocketKey,
+    http: &HttpListener,
+    question: &HttpQuestion,
+) -> Option<String> {
     match (http.tls.is_some(), question.is_https) {
         (true, false) => return Some("it speaks TLS only".to_owned()),
         (false, true) => return Some("it speaks no TLS".to_owned()),
         _ => {}
     }
-    if let Ok(ip) = question.host.parse::<std::net::IpAddr>()
-        && ip != key.addr.ip()
-        && !key.addr.ip().is_unspecified()
-    {
-        return Some(format!("the URL says {ip}"));
+    if let Ok(ip) = question.host.parse::<std::net::IpAddr>() {
+        if snapshot.is_astray(key, ip) {
+            return Some(format!("{ip} is virtual: only Services answer there"));
+        }
+        if ip != key.addr.ip() && !key.addr.ip().is_unspecified() {
+            return Some(format!("the URL says {ip}"));
+        }
     }
     // a URL without a port means the published one, whatever it is on this machine
     let port = question.port.filter(|port| *port != key.addr.port())?;

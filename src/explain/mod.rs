@@ -28,7 +28,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Finding, Origin};
-use crate::snapshot::{Backend, Endpoint, Reason, Snapshot, Topology};
+use crate::snapshot::{Backend, Endpoint, EndpointSet, Reason, Snapshot, Topology};
 
 pub use question::{
     HttpQuestion, NameQuestion, Question, QuestionError, SocketQuestion, TlsQuestion,
@@ -123,10 +123,10 @@ impl Explanation {
         })
     }
 
-    /// Lists the endpoints of a backend and who would get the next unit of work; `is_local`: of a
-    /// client that gets endpoints of this node only.
-    fn endpoints(&mut self, backend: &Backend, is_local: bool) {
-        let used = if is_local { &backend.local } else { &backend.usable };
+    /// Lists the endpoints of a backend and who would get the next unit of work of a client for
+    /// which there are those of `set`.
+    fn endpoints(&mut self, backend: &Backend, set: EndpointSet) {
+        let (used, is_local) = (backend.set(set), set == EndpointSet::Local);
         let near = match backend.topology {
             _ if is_local => " on this node",
             Topology::Anywhere => "",
@@ -138,14 +138,14 @@ impl Explanation {
             1 => format!("the only one that can take new work{near}"),
             count => format!("one of {count}{near}: the less busy of two random ones"),
         };
-        let candidates = backend.endpoints.iter().map(|it| candidate(backend, it, is_local));
+        let candidates = backend.endpoints.iter().map(|it| candidate(backend, it, set));
         self.step("endpoint", verdict).candidates = candidates.collect();
     }
 }
 
-fn candidate(backend: &Backend, endpoint: &Endpoint, is_local: bool) -> Candidate {
-    let used = if is_local { &backend.local } else { &backend.usable };
-    let taken = used.iter().any(|it| it.id == endpoint.id);
+fn candidate(backend: &Backend, endpoint: &Endpoint, set: EndpointSet) -> Candidate {
+    let is_local = set == EndpointSet::Local;
+    let taken = backend.set(set).iter().any(|it| it.id == endpoint.id);
     let why = match (endpoint.ready, endpoint.serving, endpoint.terminating) {
         (true, _, _) if taken => "ready",
         (true, _, _) if is_local => "ready, but not on this node",

@@ -2,52 +2,54 @@
 
 use std::net::IpAddr;
 
+use super::socket::Arrival;
 use super::{Candidate, Explanation, Place};
-use crate::manifest::Origin;
-use crate::snapshot::{Policy, Reach};
+use crate::snapshot::{EndpointSet, Exposure, Frontend, Place as Where};
 
-pub(super) fn explain(
-    policy: &Policy,
-    origin: &Origin,
-    from: Option<IpAddr>,
-    explanation: &mut Explanation,
-) {
-    sources(policy, origin, from, explanation);
-    let (field, verdict) = match &policy.reach {
-        Reach::Cluster => ("", String::new()),
-        Reach::Node => {
+pub(super) fn explain(frontend: &Frontend, arrival: &Arrival, explanation: &mut Explanation) {
+    sources(frontend, arrival.from, explanation);
+    let (field, verdict) = match (frontend.policy.is_local, frontend.exposure) {
+        (false, _) | (_, Exposure::Gateway) => ("", String::new()),
+        (true, Exposure::ClusterIp) => {
             ("spec.internalTrafficPolicy", "internal Local: endpoints of this node only".to_owned())
         }
-        Reach::NodeFromOutside { .. } => (
+        (true, Exposure::NodePort | Exposure::LoadBalancer | Exposure::ExternalIp) => (
             "spec.externalTrafficPolicy",
-            format!("external Local: {}", from_outside(policy, from)),
+            format!("external Local: {}", from_outside(frontend, arrival)),
         ),
     };
     if !field.is_empty() {
-        explanation.step("policy", verdict).place = Place::new(origin, field);
+        explanation.step("policy", verdict).place = Place::new(&frontend.origin, field);
     }
-    if let Some(timeout) = policy.affinity {
+    if let Some(timeout) = frontend.affinity() {
         let seconds = timeout.as_secs();
         let verdict =
             format!("a client keeps its endpoint for {seconds} s after its last connection");
-        explanation.step("affinity", verdict).place = Place::new(origin, "spec.sessionAffinity");
+        let place = Place::new(&frontend.origin, "spec.sessionAffinity");
+        explanation.step("affinity", verdict).place = place;
     }
 }
 
-fn from_outside(policy: &Policy, from: Option<IpAddr>) -> String {
-    match from {
-        Some(from) if policy.is_local_for(from) => {
-            format!("{from} is outside, and gets endpoints of this node only")
-        }
-        Some(from) => format!("{from} is a pod or the node, and gets endpoints of every node"),
-        None => "clients from outside get endpoints of this node only (ask with --from)".to_owned(),
+fn from_outside(frontend: &Frontend, arrival: &Arrival) -> String {
+    let Some(from) = arrival.from else {
+        return "clients from outside get endpoints of this node only (ask with --from)".to_owned();
+    };
+    let place = frontend.policy.network.place(from, arrival.at);
+    let who = match place {
+        Where::Pod => "a pod",
+        Where::Node => "this node",
+        Where::Outside => "outside",
+    };
+    match frontend.set(place) {
+        EndpointSet::Local => format!("{from} is {who}, and gets endpoints of this node only"),
+        EndpointSet::Cluster => format!("{from} is {who}, and gets endpoints of every node"),
     }
 }
 
-fn sources(policy: &Policy, origin: &Origin, from: Option<IpAddr>, explanation: &mut Explanation) {
-    let Some(ranges) = &policy.sources else { return };
+fn sources(frontend: &Frontend, from: Option<IpAddr>, explanation: &mut Explanation) {
+    let Some(ranges) = &frontend.policy.sources else { return };
     let verdict = match from {
-        Some(from) if policy.admits(from) => format!("{from} may connect"),
+        Some(from) if frontend.policy.admits(from) => format!("{from} may connect"),
         Some(from) => format!("{from} is in none of these ranges"),
         None => "only clients of these ranges may connect".to_owned(),
     };
@@ -62,6 +64,6 @@ fn sources(policy: &Policy, origin: &Origin, from: Option<IpAddr>, explanation: 
     });
     let candidates = candidates.collect();
     let step = explanation.step("source ranges", verdict);
-    step.place = Place::new(origin, "spec.loadBalancerSourceRanges");
+    step.place = Place::new(&frontend.origin, "spec.loadBalancerSourceRanges");
     step.candidates = candidates;
 }

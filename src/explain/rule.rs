@@ -2,9 +2,9 @@
 
 use super::{Candidate, Explanation, HttpQuestion, Place};
 use crate::snapshot::{
-    Action, Authorities, Backend, ExternalAuthProtocol, Filter, HeaderModifier, PathRewrite,
-    Protocol, Reason, Redirect, Rewrite, Rule, SessionCarrier, SessionPersistence, Target,
-    UpstreamTls, WeightedBackend,
+    Action, Authorities, Backend, EndpointSet, ExternalAuthProtocol, Filter, HeaderModifier,
+    PathRewrite, Protocol, Reason, Redirect, Rewrite, Rule, SessionCarrier, SessionPersistence,
+    Target, UpstreamTls, WeightedBackend,
 };
 
 /// The request as it stands after the filters so far.
@@ -265,7 +265,7 @@ fn service(target: &Target, explanation: &mut Explanation) {
     if let Some(tls) = &target.tls {
         explanation.step("TLS to the backend", secured(tls));
     }
-    explanation.endpoints(backend, false);
+    explanation.endpoints(backend, EndpointSet::Cluster);
 }
 
 fn secured(tls: &UpstreamTls) -> String {

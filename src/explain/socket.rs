@@ -7,9 +7,22 @@ use super::{Candidate, Explanation, Place, SocketQuestion, policy, rule};
 use crate::manifest::Kind;
 use crate::snapshot::zone::{Outcome, Query};
 use crate::snapshot::{
-    Backend, Frontend, HealthCheck, ListenerSpec, Reach, Reason, Serve, Snapshot, SocketKey,
-    Transport,
+    Backend, Exposure, Frontend, HealthCheck, ListenerSpec, Place as Where, Reason, Serve,
+    Snapshot, SocketKey, Transport, Verdict,
 };
+
+/// How a client comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// The listener that takes it.
+    pub(super) key: SocketKey,
+    /// The address that it came to.
+    pub(super) at: IpAddr,
+    /// Who it is, which matters where policies do.
+    pub(super) from: Option<IpAddr>,
+    /// Whether rutter has a socket there.
+    pub(super) has_socket: bool,
+}
 
 pub(super) fn explain(
     snapshot: &Snapshot,
@@ -18,7 +31,7 @@ pub(super) fn explain(
 ) {
     let Some(ip) = address(snapshot, &question.host, explanation) else { return };
     let key = SocketKey { transport: question.transport, addr: SocketAddr::new(ip, question.port) };
-    let Some(spec) = listener(snapshot, key) else { return nobody(snapshot, key, explanation) };
+    let Some(spec) = listener(snapshot, key, explanation) else { return };
     match &spec.serve {
         Serve::Http(http) => {
             let next = "ask for a URL to see which rule takes a request";
@@ -28,7 +41,11 @@ pub(super) fn explain(
             let next = "ask for tls:// and a server name to see who takes it";
             looked_into(spec.key, "TLS", &tls.name, next, explanation);
         }
-        Serve::Frontend(frontend) => carried(frontend, spec.key, question.from, explanation),
+        Serve::Frontend(frontend) => {
+            let has_socket = snapshot.has_socket(spec);
+            let arrival = Arrival { key: spec.key, at: ip, from: question.from, has_socket };
+            carried(frontend, &arrival, explanation);
+        }
         Serve::Health(check) => health_check(check, spec.key, explanation),
     }
 }
@@ -66,15 +83,40 @@ fn address(snapshot: &Snapshot, host: &str, explanation: &mut Explanation) -> Op
     None
 }
 
-/// The listener of the address, or of every address.
-fn listener(snapshot: &Snapshot, key: SocketKey) -> Option<&ListenerSpec> {
-    let any = match key.addr {
-        SocketAddr::V4(_) => IpAddr::from([0; 4]),
-        SocketAddr::V6(_) => IpAddr::from([0_u16; 8]),
+/// The listener of the address, or that of every address of this node.
+fn listener<'a>(
+    snapshot: &'a Snapshot,
+    key: SocketKey,
+    explanation: &mut Explanation,
+) -> Option<&'a ListenerSpec> {
+    if let Some(own) = snapshot.listeners.get(&key) {
+        return Some(own);
+    }
+    let ip = key.addr.ip();
+    // where a listener without a socket would be astray, the kernel refuses like anywhere else
+    let takes =
+        |it: &&Arc<ListenerSpec>| snapshot.has_socket(it) || !snapshot.is_astray(it.key, ip);
+    let Some(wildcard) = snapshot.wildcard(key).filter(takes) else {
+        nobody(snapshot, key, explanation);
+        return None;
     };
-    let wildcard = SocketKey { addr: SocketAddr::new(any, key.addr.port()), ..key };
-    let found = snapshot.listeners.get(&key).or_else(|| snapshot.listeners.get(&wildcard));
-    found.map(|spec| &**spec)
+    if snapshot.is_astray(wildcard.key, ip) {
+        nobody(snapshot, key, explanation);
+        let outcome = format!("{}: {}", sees(key.transport, true), Reason::NoService);
+        explanation.end(format!("{} has the port, but {ip} is virtual; {outcome}", wildcard.key));
+        return None;
+    }
+    let has_address = |spec: &Arc<ListenerSpec>| spec.key.addr.ip() == ip;
+    if !snapshot.network.is_of_node(ip) && !snapshot.listeners.values().any(has_address) {
+        let verdict = format!(
+            "{} is for the addresses of this node, and {ip} is none that is known",
+            wildcard.key
+        );
+        explanation.step("listener", verdict);
+        explanation.end("it does not come to rutter");
+        return None;
+    }
+    Some(wildcard)
 }
 
 fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
@@ -110,14 +152,8 @@ pub(super) fn health_check(check: &HealthCheck, key: SocketKey, explanation: &mu
     explanation.end(format!("load balancers get {status}: {count} ready endpoints on this node"));
 }
 
-/// `from` is the client, which matters where policies do.
-pub(super) fn carried(
-    frontend: &Frontend,
-    key: SocketKey,
-    from: Option<IpAddr>,
-    explanation: &mut Explanation,
-) {
-    let verdict = format!("{key} is the {} of {}", frontend.exposure, frontend.owner);
+pub(super) fn carried(frontend: &Frontend, arrival: &Arrival, explanation: &mut Explanation) {
+    let verdict = format!("{} is the {} of {}", arrival.key, frontend.exposure, frontend.owner);
     let step = explanation.step("frontend", verdict);
     step.place = match frontend.shares.first().and_then(|share| share.backend()) {
         Some(backend) if frontend.owner.kind == Kind::Service => {
@@ -126,56 +162,86 @@ pub(super) fn carried(
         _ => Place::new(&frontend.origin, ""),
     };
     rule::by_weight(&frontend.shares, Place::new(&frontend.origin, ""), explanation);
-    if let Some(policy) = &frontend.policy {
-        policy::explain(policy, &frontend.origin, from, explanation);
-    }
-    let is_local = from.map_or_else(
-        || frontend.policy.as_ref().is_some_and(|it| it.reach != Reach::Cluster),
-        |from| frontend.is_local_for(from),
-    );
+    policy::explain(frontend, arrival, explanation);
+    let network = &frontend.policy.network;
+    let place = arrival.from.map_or(Where::Outside, |from| network.place(from, arrival.at));
+    let set = frontend.set(place);
     for share in &frontend.shares {
         if let Ok(target) = &share.target {
-            explanation.endpoints(&target.backend, is_local);
+            explanation.endpoints(&target.backend, set);
         }
     }
-    let refused = from.filter(|from| !frontend.admits(*from)).map(|_| Reason::SourceNotAllowed);
-    let outcome = match refused {
-        Some(reason) => lost(key.transport, reason, ""),
-        None => outcome(frontend, key.transport, is_local),
+    let verdicts = verdicts(frontend, arrival);
+    source_address(frontend, arrival, &verdicts, explanation);
+    explanation.end(outcome(frontend, arrival, &verdicts));
+}
+
+/// What becomes of the client, by backend.
+fn verdicts<'a>(frontend: &'a Frontend, arrival: &Arrival) -> Vec<(&'a Backend, Verdict)> {
+    let weighty = frontend.shares.iter().filter(|share| share.weight > 0);
+    let backends = weighty.filter_map(|share| share.backend());
+    let verdict = |backend: &Backend| match arrival.from {
+        Some(from) => frontend.verdict(from, arrival.at, backend),
+        None => frontend.verdict_from(Where::Outside, backend),
     };
-    explanation.end(outcome);
+    backends.map(|backend| (&**backend, verdict(backend))).collect()
+}
+
+/// Whom the endpoint sees, which from userspace is never the client.
+fn source_address(
+    frontend: &Frontend,
+    arrival: &Arrival,
+    verdicts: &[(&Backend, Verdict)],
+    explanation: &mut Explanation,
+) {
+    let Some(from) = arrival.from.filter(|_| frontend.exposure != Exposure::Gateway) else {
+        return;
+    };
+    let masquerades = verdicts.iter().find_map(|(_, verdict)| match verdict {
+        Verdict::Forward { masquerade, .. } => Some(*masquerade),
+        Verdict::Reject(_) | Verdict::Drop(_) => None,
+    });
+    let verdict = match masquerades {
+        None => return,
+        Some(true) => format!("an address of this node (kube-proxy too would masquerade {from})"),
+        Some(false) => format!(
+            "an address of this node, since it is rutter that connects (kube-proxy would keep {from})"
+        ),
+    };
+    explanation.step("source address", verdict);
 }
 
 /// Where it goes, or why it goes nowhere.
-fn outcome(frontend: &Frontend, transport: Transport, is_local: bool) -> String {
-    let weighty = || frontend.shares.iter().filter(|share| share.weight > 0);
-    let backends = || weighty().filter_map(|share| share.backend());
-    let used = |it: &&Arc<Backend>| !if is_local { &it.local } else { &it.usable }.is_empty();
-    let ways: Vec<_> =
-        backends().filter(used).map(|it| format!("it goes to an endpoint of {}", it.id)).collect();
+fn outcome(frontend: &Frontend, arrival: &Arrival, verdicts: &[(&Backend, Verdict)]) -> String {
+    let (mut ways, mut reasons) = (Vec::new(), Vec::new());
+    for (backend, verdict) in verdicts {
+        match verdict {
+            Verdict::Forward { .. } => {
+                ways.push(format!("it goes to an endpoint of {}", backend.id));
+            }
+            Verdict::Drop(reason) => reasons.insert(0, *reason),
+            Verdict::Reject(reason) => reasons.push(*reason),
+        }
+    }
     if !ways.is_empty() {
         return ways.join("; or ");
     }
-    if backends().any(|it| !it.usable.is_empty()) {
-        return lost(transport, Reason::NoLocalEndpoint, "");
-    }
-    if backends().next().is_some() {
-        return lost(transport, Reason::NoReadyEndpoint, "");
+    let sees = sees(arrival.key.transport, arrival.has_socket);
+    if let Some(reason) = reasons.first() {
+        return format!("{sees}: {reason}");
     }
     let failed = frontend.shares.iter().find_map(|share| share.target.as_ref().err());
     let detail = failed.map(|failure| failure.detail.to_string());
     let detail = detail.unwrap_or_else(|| format!("{} has no backend", frontend.owner));
-    lost(transport, Reason::NoService, &detail)
+    format!("{sees}: {detail}")
 }
 
-/// What the client sees. `detail` is said in place of the reason, where there is one.
-fn lost(transport: Transport, reason: Reason, detail: &str) -> String {
-    let is_dropped = matches!(reason, Reason::NoLocalEndpoint | Reason::SourceNotAllowed);
-    let what = match transport {
-        Transport::Tcp => "the connection is reset at once",
-        Transport::Udp if is_dropped => "the datagram is dropped",
-        Transport::Udp => "the datagram is refused at once",
-    };
-    let why = if detail.is_empty() { reason.as_str() } else { detail };
-    format!("{what}: {why}")
+/// What a client sees that gets no endpoint. Without a socket it is the kernel that refuses.
+fn sees(transport: Transport, has_socket: bool) -> &'static str {
+    match (transport, has_socket) {
+        (Transport::Tcp, false) => "the connection is refused at once",
+        (Transport::Tcp, true) => "the connection is reset at once",
+        (Transport::Udp, false) => "the datagram is refused at once",
+        (Transport::Udp, true) => "the datagram is dropped",
+    }
 }

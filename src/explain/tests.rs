@@ -1,5 +1,6 @@
 mod gateway;
 mod name;
+mod policy;
 mod tls;
 
 use std::time::UNIX_EPOCH;
@@ -136,6 +137,8 @@ fn connections_are_followed_by_address_or_name() {
         "{told}"
     );
     assert!(told.ends_with("the client is refused\n"), "{told}");
+    let told = ask(&["tcp://127.0.0.1:80"], None);
+    assert!(told.ends_with("ask for a URL to see which rule takes a request\n"), "{told}");
 }
 
 #[test]
@@ -263,69 +266,4 @@ it goes to an endpoint of default/web:http/tcp; or the client gets 500 invalid_b
     let redirected = ask_gateway(&["http://api.shop.test:8080/old/x?q"], &[]);
     let expected = "the client is sent to http://api.shop.test:8080/v1/x?q (302)\n";
     assert!(redirected.ends_with(expected), "{redirected}");
-}
-
-const POLICIES: &str = r#"
-apiVersion: v1
-kind: Service
-metadata: {name: lb}
-spec: {type: LoadBalancer, clusterIP: 127.96.0.30, externalTrafficPolicy: Local, internalTrafficPolicy: Local, loadBalancerSourceRanges: [127.0.0.0/24], healthCheckNodePort: 32000, ports: [{port: 80}]}
-status: {loadBalancer: {ingress: [{ip: 127.5.0.1}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: lb, labels: {kubernetes.io/service-name: lb}}
-addressType: IPv4
-ports: [{port: 8080}]
-endpoints:
-- {addresses: [10.0.0.1], nodeName: localhost, zone: a, hints: {forZones: [{name: a}]}}
-- {addresses: [10.0.0.2], nodeName: other, zone: a, hints: {forZones: [{name: a}]}}
-- {addresses: [10.0.0.3], nodeName: far, zone: b, hints: {forZones: [{name: b}]}}
----
-apiVersion: v1
-kind: Node
-metadata: {name: localhost, labels: {topology.kubernetes.io/zone: a}}
-"#;
-
-#[test]
-fn policies_are_told_for_the_client_that_asks() {
-    let told = |url: &str, from: Option<&str>| ask_of(POLICIES, &[url], from);
-    assert_eq!(
-        told("tcp://127.5.0.1:80", Some("127.0.0.9")),
-        "\
-tcp://127.5.0.1:80
-
-frontend: tcp://127.5.0.1:80 is the load-balancer of Service default/lb
-    at shop.yaml:2
-
-source ranges: 127.0.0.9 may connect
-    at shop.yaml:2
-  + 127.0.0.0/24: it has 127.0.0.9
-  - 127.5.0.1/32: 127.0.0.9 is outside
-
-policy: external Local: 127.0.0.9 is outside, and gets endpoints of this node only
-    at shop.yaml:2
-
-endpoint: the only one that can take new work on this node
-  + 10.0.0.1:8080: ready, node localhost, zone a (shop.yaml:8)
-  - 10.0.0.2:8080: ready, but not on this node, node other, zone a (shop.yaml:8)
-  - 10.0.0.3:8080: ready, but not on this node, node far, zone b (shop.yaml:8)
-
-it goes to an endpoint of default/lb:80/tcp
-"
-    );
-    let by_hints = told("tcp://127.5.0.1:80", Some("127.0.0.1"));
-    assert!(by_hints.contains("127.0.0.1 is a pod or the node"), "{by_hints}");
-    assert!(by_hints.contains("endpoint: one of 2 in this zone"), "{by_hints}");
-    let far = "- 10.0.0.3:8080: ready, but its hints are not for this zone, node far, zone b";
-    assert!(by_hints.contains(far), "{by_hints}");
-    let stranger = told("tcp://127.5.0.1:80", Some("203.0.113.9"));
-    assert!(stranger.contains("203.0.113.9 is in none of these ranges"), "{stranger}");
-    let end = "the connection is reset at once: source_not_allowed\n";
-    assert!(stranger.ends_with(end), "{stranger}");
-    let internal = told("tcp://127.96.0.30:80", None);
-    assert!(internal.contains("internal Local: endpoints of this node only"), "{internal}");
-    let health = told("tcp://127.0.0.1:32000", None);
-    let end = "load balancers get 200: 1 ready endpoints on this node\n";
-    assert!(health.ends_with(end), "{health}");
 }

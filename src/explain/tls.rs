@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Candidate, Explanation, Place, TlsQuestion, socket};
+use super::socket::{self, Arrival};
+use super::{Candidate, Explanation, Place, TlsQuestion};
 use crate::snapshot::{
     ClientAuth, ClientAuthMode, HostMatch, ListenerSpec, Reason, Serve, Snapshot, TlsHost,
     TlsListener, TlsRoutes, TlsServe, TlsTable, Transport,
@@ -18,7 +19,9 @@ pub(super) fn explain(
 ) {
     let Some(spec) = socket(snapshot, question, explanation) else { return };
     match &spec.serve {
-        Serve::Frontend(frontend) => socket::carried(frontend, spec.key, None, explanation),
+        Serve::Frontend(frontend) => {
+            socket::carried(frontend, &arrival(spec, snapshot.has_socket(spec)), explanation);
+        }
         Serve::Health(check) => socket::health_check(check, spec.key, explanation),
         Serve::Http(http) => {
             let table = http.tls.as_deref();
@@ -42,7 +45,9 @@ fn socket<'a>(
         let addr = spec.key.addr;
         spec.key.transport == Transport::Tcp
             && addr.port() == question.port
-            && ip.is_none_or(|ip| ip == addr.ip() || addr.ip().is_unspecified())
+            && ip.is_none_or(|ip| {
+                ip == addr.ip() || addr.ip().is_unspecified() && !snapshot.is_astray(spec.key, ip)
+            })
     };
     let found: Vec<_> =
         snapshot.listeners.values().map(|spec| &**spec).filter(has_address).collect();
@@ -125,9 +130,14 @@ fn served(
     };
     route(routes, server_name, explanation);
     match routes.select(server_name) {
-        Some(frontend) => socket::carried(frontend, spec.key, None, explanation),
+        Some(frontend) => socket::carried(frontend, &arrival(spec, true), explanation),
         None => explanation.end(reset(Reason::NoRoute)),
     }
+}
+
+/// Some client, at the address of the socket.
+fn arrival(spec: &ListenerSpec, has_socket: bool) -> Arrival {
+    Arrival { key: spec.key, at: spec.key.addr.ip(), from: None, has_socket }
 }
 
 fn route(routes: &TlsRoutes, server_name: &str, explanation: &mut Explanation) {

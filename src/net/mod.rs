@@ -16,4 +16,4 @@ pub use bind::{ReusePort, bind_udp, listen_tcp};
 pub use copy::{Copied, CopyError, SharedBuffer, copy_both};
 pub use datagrams::{Inbox, Outbox};
 pub use descriptors::{listening_budget, raise_limit};
-pub use stream::{ConnectError, connect, reset_on_drop, set_options};
+pub use stream::{ConnectError, connect, reached, reset_on_drop, set_options};

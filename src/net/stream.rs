@@ -1,6 +1,6 @@
 //! Options of TCP connections.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -48,6 +48,15 @@ pub fn set_options(stream: &TcpStream) {
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&keepalive);
     let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+}
+
+/// The address that the client of a connection came to: that of the listener, or where it listens
+/// on every address, the one of the connection.
+pub fn reached(stream: &TcpStream, listener: SocketAddr) -> IpAddr {
+    if !listener.ip().is_unspecified() {
+        return listener.ip();
+    }
+    stream.local_addr().map_or_else(|_| listener.ip(), |addr| addr.ip())
 }
 
 /// Makes the connection end by RST when it is dropped: an error, not an end.

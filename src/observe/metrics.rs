@@ -64,7 +64,7 @@ impl Metrics {
             counted: self.merged(snapshot),
             gauges: gauges.clone(),
             certificates: certificates(snapshot),
-            listeners: snapshot.listeners.len() as u64,
+            listeners: snapshot.sockets().count() as u64,
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));

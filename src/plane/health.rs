@@ -1,6 +1,8 @@
 //! `healthCheckNodePort`: tells load balancers in front of the nodes whether this one has pods of
 //! a Service, as kube-proxy tells them (`pkg/proxy/healthcheck/service_health.go`).
 //!
+//! While rutter drains the answer is 503, until the last session has ended.
+//!
 //! In: a connection, what the snapshot says of the Service. Out: one answer, whatever the path.
 //! Checkers connect anew each time, so a connection carries one request.
 

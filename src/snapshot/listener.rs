@@ -1,16 +1,13 @@
 //! Wanted sockets, and what each one serves.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{
-    Backend, Endpoint, HealthCheck, HttpListener, Policy, Target, TlsListener, TlsTable,
-    WeightedBackend,
-};
+use super::{HealthCheck, HttpListener, Policy, Target, TlsListener, TlsTable, WeightedBackend};
 use crate::manifest::{ObjectRef, Origin};
 
 /// The transports that userspace carries.
@@ -55,6 +52,9 @@ pub struct ListenerSpec {
     pub key: SocketKey,
     /// What connections and datagrams meet.
     pub serve: Serve,
+    /// Who goes first where there are not descriptors for all: Ingress and Gateways (0), then
+    /// Services by age.
+    pub rank: usize,
 }
 
 /// What a listener serves.
@@ -150,28 +150,13 @@ pub struct Frontend {
     pub origin: Origin,
     /// Where traffic goes, by weight. None, or a total weight of zero: it is refused.
     pub shares: Vec<WeightedBackend>,
-    /// What the Service says about its traffic, where it says anything; shared by its ports.
-    pub policy: Option<Arc<Policy>>,
+    /// What the Service says about its traffic; shared by its ports.
+    pub policy: Arc<Policy>,
 }
 
 impl Frontend {
     /// How long clients stay with their endpoint.
     pub fn affinity(&self) -> Option<Duration> {
-        self.policy.as_ref()?.affinity
-    }
-
-    /// Whether a client may connect.
-    pub fn admits(&self, client: IpAddr) -> bool {
-        self.policy.as_ref().is_none_or(|policy| policy.admits(client))
-    }
-
-    /// Whether a client gets the endpoints of this node only.
-    pub fn is_local_for(&self, client: IpAddr) -> bool {
-        self.policy.as_ref().is_some_and(|policy| policy.is_local_for(client))
-    }
-
-    /// The endpoints that a client gets.
-    pub fn endpoints<'a>(&self, backend: &'a Backend, client: IpAddr) -> &'a [Arc<Endpoint>] {
-        if self.is_local_for(client) { &backend.local } else { &backend.usable }
+        self.policy.affinity
     }
 }

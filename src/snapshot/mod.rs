@@ -17,10 +17,12 @@ mod health;
 mod http;
 mod listener;
 pub mod matching;
+mod network;
 mod policy;
 mod reason;
 mod target;
 mod tls;
+mod verdict;
 pub mod zone;
 
 use std::collections::BTreeMap;
@@ -37,7 +39,8 @@ pub use http::{
 };
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
 pub use matching::RouteTable;
-pub use policy::{Policy, Reach};
+pub use network::{Network, Place};
+pub use policy::Policy;
 pub use reason::Reason;
 pub use target::{
     Protocol, RetryBudget, SessionCarrier, SessionPersistence, Target, TrafficPolicy,
@@ -47,6 +50,7 @@ pub use tls::{
     Authorities, CaBundle, Certificate, CertificateId, ClientAuth, ClientAuthMode, SubjectName,
     TlsEntry, TlsHost, TlsListener, TlsRoutes, TlsServe, TlsTable, UpstreamTls,
 };
+pub use verdict::{EndpointSet, Verdict};
 pub use zone::{
     CachePolicy, Forward, ForwardPolicy, Hosts, Upstream, UpstreamTransport, Zone, ZoneEndpoint,
     ZonePort, ZoneService,
@@ -76,6 +80,8 @@ pub struct Snapshot {
     pub listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
     /// Every backend that some listener or rule leads to.
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// Who is where.
+    pub network: Arc<Network>,
     /// Names for the DNS plane.
     pub zone: Arc<Zone>,
     /// The certificate of DNS over TLS and HTTPS; empty without one.

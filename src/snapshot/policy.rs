@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Network;
+
 /// Who goes where behind an address of a Service. The default says nothing: everybody may go
 /// anywhere, each time anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,45 +15,25 @@ pub struct Policy {
     /// A client stays with its endpoint until it has made no connection for so long
     /// (`sessionAffinity: ClientIP`).
     pub affinity: Option<Duration>,
-    /// Which endpoints clients get.
-    pub reach: Reach,
+    /// Whether the address leads to endpoints of this node only: `internalTrafficPolicy: Local`
+    /// for the virtual address, `externalTrafficPolicy: Local` for the others, where clients from
+    /// outside are meant.
+    pub is_local: bool,
     /// Who may connect at all (`loadBalancerSourceRanges`); `None`: everybody.
     pub sources: Option<Vec<IpNet>>,
-}
-
-/// Which endpoints the clients of an address get.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Those of every node, as topology has it.
-    #[default]
-    Cluster,
-    /// Those of this node only (`internalTrafficPolicy: Local`).
-    Node,
-    /// Those of this node, for clients from outside (`externalTrafficPolicy: Local`). Pods and the
-    /// node itself, whose addresses are `inside`, get those of every node.
-    NodeFromOutside {
-        /// Where pods and this node are.
-        inside: Arc<[IpNet]>,
-    },
+    /// Tells where clients are.
+    pub network: Arc<Network>,
 }
 
 impl Policy {
     /// Whether a client may connect.
     pub fn admits(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
-        self.sources.as_ref().is_none_or(|sources| is_within(sources, client))
+        self.sources.as_ref().is_none_or(|nets| nets.iter().any(|net| net.contains(&client)))
     }
 
-    /// Whether a client gets the endpoints of this node only.
-    pub fn is_local_for(&self, client: IpAddr) -> bool {
-        match &self.reach {
-            Reach::Cluster => false,
-            Reach::Node => true,
-            Reach::NodeFromOutside { inside } => !is_within(inside, client.to_canonical()),
-        }
+    /// Whether the Service says anything at all.
+    pub fn is_silent(&self) -> bool {
+        self.affinity.is_none() && !self.is_local && self.sources.is_none()
     }
-}
-
-fn is_within(nets: &[IpNet], ip: IpAddr) -> bool {
-    nets.iter().any(|net| net.contains(&ip))
 }

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 pub enum Reason {
     /// No rule matches host and path.
     NoRoute,
-    /// The rule names a Service or port that does not exist.
+    /// The rule names a Service or port that does not exist; or a client came to a virtual address
+    /// by a port that no Service has there.
     NoService,
     /// The rule names a backend that rutter does not serve.
     UnsupportedBackend,

@@ -88,7 +88,7 @@ pub(super) fn build(
         let known = made.get(&content).cloned();
         let Some(serve) = known.or_else(|| shared.serve(ingress)) else { continue };
         made.insert(content, serve.clone());
-        specs.push(ListenerSpec { key, serve });
+        specs.push(ListenerSpec { key, serve, rank: 0 });
     }
     specs
 }
@@ -232,6 +232,6 @@ fn nothing_attached(listener: &OwnListener<'_>) -> Arc<Frontend> {
         exposure: Exposure::Gateway,
         origin: listener.subject.origin().clone(),
         shares: Vec::new(),
-        policy: None,
+        policy: Arc::default(),
     })
 }

@@ -78,7 +78,7 @@ fn add<'a>(
             exposure: Exposure::Gateway,
             origin: subject.origin().clone(),
             shares,
-            policy: None,
+            policy: Arc::default(),
         });
         for host in &attachment.hosts {
             if listener.hold(host, &frontend.owner) {

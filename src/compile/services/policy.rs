@@ -9,13 +9,12 @@ use ipnet::IpNet;
 
 use crate::manifest::Code;
 use crate::manifest::service::ServiceSpec;
-use crate::snapshot::{Exposure, Policy, Reach};
+use crate::snapshot::{Exposure, Policy};
 
 use super::Exposed;
 use crate::compile::address::Family;
 use crate::compile::report::{Findings, Subject};
 use crate::compile::settings::Settings;
-use crate::compile::this_node::ThisNode;
 
 /// The policies of a Service whose values make sense.
 #[derive(Clone, Debug, Default)]
@@ -55,45 +54,40 @@ impl CheckedPolicy {
         self.internal_local || self.external_local
     }
 
-    /// What is said about the traffic to one address.
+    /// What is said about the traffic to one address; `silent` where nothing is.
     pub(in crate::compile) fn at(
         &self,
         exposure: Exposure,
         ip: IpAddr,
-        node: &ThisNode,
-    ) -> Option<Arc<Policy>> {
-        let reach = match exposure {
-            Exposure::ClusterIp if self.internal_local => Reach::Node,
-            Exposure::NodePort | Exposure::LoadBalancer | Exposure::ExternalIp
-                if self.external_local =>
-            {
-                Reach::NodeFromOutside { inside: node.inside.clone() }
+        settings: &Settings,
+        silent: &Arc<Policy>,
+    ) -> Arc<Policy> {
+        let is_local = match exposure {
+            Exposure::ClusterIp => self.internal_local,
+            Exposure::NodePort | Exposure::LoadBalancer | Exposure::ExternalIp => {
+                self.external_local
             }
-            Exposure::ClusterIp
-            | Exposure::NodePort
-            | Exposure::LoadBalancer
-            | Exposure::ExternalIp
-            | Exposure::Gateway => Reach::Cluster,
+            Exposure::Gateway => false,
         };
-        let is_filtered = exposure == Exposure::LoadBalancer;
-        let sources = self.sources.as_ref().filter(|_| is_filtered);
-        let sources = sources.and_then(|sources| sources_of(sources, ip, node));
-        let policy = Policy { affinity: self.affinity, reach, sources };
-        (policy != Policy::default()).then(|| Arc::new(policy))
+        let sources = self.sources.as_ref().filter(|_| exposure == Exposure::LoadBalancer);
+        let sources = sources.and_then(|sources| sources_of(sources, ip, &settings.node_ips));
+        let network = silent.network.clone();
+        let policy = Policy { affinity: self.affinity, is_local, sources, network };
+        if policy.is_silent() { silent.clone() } else { Arc::new(policy) }
     }
 }
 
 /// The ranges of the address's family; `None`: everybody may come. If the node is within a range,
 /// it may come by the load balancer's address as well, which it has itself. A list in which
 /// nothing can be read lets nobody in: whoever wrote it wanted a limit.
-fn sources_of(written: &[IpNet], ip: IpAddr, node: &ThisNode) -> Option<Vec<IpNet>> {
+fn sources_of(written: &[IpNet], ip: IpAddr, node_ips: &[IpAddr]) -> Option<Vec<IpNet>> {
     let is_same = |net: &&IpNet| Family::of(net.addr()) == Family::of(ip);
     let mut sources: Vec<IpNet> = written.iter().filter(is_same).copied().collect();
     let is_for_other_family = sources.is_empty() && !written.is_empty();
     if is_for_other_family || sources.iter().any(|net| net.prefix_len() == 0) {
         return None;
     }
-    if node.ips.iter().any(|own| sources.iter().any(|net| net.contains(own))) {
+    if node_ips.iter().any(|own| sources.iter().any(|net| net.contains(own))) {
         sources.push(ip.into());
     }
     Some(sources)

@@ -1,4 +1,4 @@
-//! Who gets which endpoints by which address, and who may come at all.
+//! What Services say about their traffic: health checks, node ports, external addresses.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::services::web;
 use super::*;
-use crate::snapshot::Exposure;
-
+use crate::compile::NodePortAddresses;
 /// This node is 192.168.0.1, pods are in 10.1.0.0/16.
 fn settings() -> Settings {
     Settings {
@@ -16,10 +15,6 @@ fn settings() -> Settings {
         ..Settings::default()
     }
 }
-
-const POD: &str = "10.1.0.9";
-const NODE: &str = "192.168.0.1";
-const OUTSIDE: &str = "203.0.113.9";
 
 /// A load balancer with every kind of address, one endpoint here and one elsewhere.
 fn compiled_with(extra: Value) -> Compiled {
@@ -38,81 +33,6 @@ fn compiled_with(extra: Value) -> Compiled {
                       {"addresses": ["10.1.0.2"], "nodeName": "other"}],
     });
     compile(&objects([service, slice]), &settings(), &Allocations::default(), now())
-}
-
-fn frontend(compiled: &Compiled, exposure: Exposure) -> Arc<Frontend> {
-    let mut frontends = compiled.snapshot.listeners.values().flat_map(|it| it.serve.frontends());
-    frontends.find(|it| it.exposure == exposure).expect("a frontend").clone()
-}
-
-/// The masquerade table of services.md, as far as it says who gets which endpoints: `all`, or
-/// those of this node, or nobody (`-`).
-#[test]
-fn a_client_gets_the_endpoints_of_its_policy() {
-    let (internal, external) = ("internalTrafficPolicy", "externalTrafficPolicy");
-    let outside = [Exposure::NodePort, Exposure::LoadBalancer, Exposure::ExternalIp];
-    for (policies, client, cluster_ip, others) in [
-        (json!({}), POD, "all", "all"),
-        (json!({}), NODE, "all", "all"),
-        (json!({}), OUTSIDE, "all", "all"),
-        (json!({external: "Local"}), POD, "all", "all"),
-        (json!({external: "Local"}), NODE, "all", "all"),
-        (json!({external: "Local"}), "127.0.0.1", "all", "all"),
-        (json!({external: "Local"}), OUTSIDE, "all", "here"),
-        (json!({internal: "Local"}), POD, "here", "all"),
-        (json!({internal: "Local"}), NODE, "here", "all"),
-        (json!({internal: "Local"}), OUTSIDE, "here", "all"),
-        (json!({internal: "Local", external: "Local"}), POD, "here", "all"),
-        (json!({internal: "Local", external: "Local"}), OUTSIDE, "here", "here"),
-    ] {
-        let compiled = compiled_with(policies.clone());
-        assert_eq!(codes(&compiled).iter().filter(|it| it.0 == Code::NotCarried).count(), 0);
-        let given = |exposure| {
-            let frontend = frontend(&compiled, exposure);
-            let backend = frontend.shares[0].backend().expect("a backend");
-            let ip: IpAddr = client.parse().expect("an address");
-            match frontend.endpoints(backend, ip) {
-                [one] if one.id.ip() == IpAddr::from([10, 1, 0, 1]) => "here",
-                [_, _] => "all",
-                _ => "-",
-            }
-        };
-        assert_eq!(given(Exposure::ClusterIp), cluster_ip, "{policies} {client}");
-        for exposure in outside {
-            assert_eq!(given(exposure), others, "{policies} {client} {exposure}");
-        }
-    }
-}
-
-#[test]
-fn source_ranges_limit_the_load_balancers_address_and_nothing_else() {
-    for (ranges, client, expected) in [
-        (json!([]), OUTSIDE, true),
-        (json!(["203.0.113.0/24"]), OUTSIDE, true),
-        (json!([" 203.0.113.0/24 "]), OUTSIDE, true),
-        (json!(["203.0.113.0/25", "198.51.100.0/24"]), "198.51.100.1", true),
-        (json!(["198.51.100.0/24"]), OUTSIDE, false),
-        // pods and the node are no exception
-        (json!(["198.51.100.0/24"]), POD, false),
-        (json!(["198.51.100.0/24"]), NODE, false),
-        // the node may come by the address that it has of the load balancer
-        (json!(["192.168.0.0/24"]), NODE, true),
-        (json!(["192.168.0.0/24"]), "5.5.5.5", true),
-        (json!(["198.51.100.0/24"]), "5.5.5.5", false),
-        (json!(["0.0.0.0/0", "198.51.100.0/24"]), OUTSIDE, true),
-        // ranges of the other family say nothing about this one
-        (json!(["2001:db8::/32"]), OUTSIDE, true),
-        (json!(["2001:db8::/32", "198.51.100.0/24"]), OUTSIDE, false),
-        (json!(["203.0.113/24"]), OUTSIDE, false),
-    ] {
-        let compiled = compiled_with(json!({"loadBalancerSourceRanges": ranges}));
-        let ip: IpAddr = client.parse().expect("an address");
-        let admits = |exposure| frontend(&compiled, exposure).admits(ip);
-        assert_eq!(admits(Exposure::LoadBalancer), expected, "{ranges} {client}");
-        for exposure in [Exposure::ClusterIp, Exposure::NodePort, Exposure::ExternalIp] {
-            assert!(admits(exposure), "{ranges} {client} {exposure}");
-        }
-    }
 }
 
 /// What each health check tells, by its socket.
@@ -136,6 +56,32 @@ fn a_load_balancer_of_local_endpoints_tells_its_health() {
     assert_eq!(health_checks(&compiled_with(json!({}))), []);
     let nodes = json!({"type": "NodePort", "externalTrafficPolicy": "Local"});
     assert_eq!(health_checks(&compiled_with(nodes)), []);
+}
+
+/// As kube-proxy, which is two proxies, one a family.
+#[test]
+fn a_health_check_listens_in_the_families_of_its_service() {
+    let addresses = ["192.168.0.1", "fd00::1"].map(|ip| ip.parse().expect("an address"));
+    let settings =
+        Settings { nodeport_addresses: NodePortAddresses::Only(addresses.to_vec()), ..settings() };
+    let service = |families: Value| {
+        service(
+            "lb",
+            json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local",
+                   "healthCheckNodePort": 32_000, "ipFamilies": families,
+                   "ports": [{"port": 80, "nodePort": 30_080}]}),
+        )
+    };
+    for (families, expected) in [
+        (json!(["IPv4"]), vec!["tcp://192.168.0.1:32000"]),
+        (json!(["IPv6"]), vec!["tcp://[fd00::1]:32000"]),
+        (json!(["IPv4", "IPv6"]), vec!["tcp://192.168.0.1:32000", "tcp://[fd00::1]:32000"]),
+    ] {
+        let objects = objects([service(families)]);
+        let compiled = compile(&objects, &settings, &Allocations::default(), now());
+        let sockets: Vec<_> = health_checks(&compiled).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(sockets, expected);
+    }
 }
 
 #[test]

@@ -5,15 +5,17 @@ use serde_json::{Value, json};
 
 use super::services::web;
 use super::*;
-use crate::snapshot::Backend;
+use crate::snapshot::{Backend, Place, Reason, Verdict};
 
 /// What is tried; the zone of this node; changes to the Service; endpoints in words (see
-/// [`endpoint`]); places of those used for the cluster, and for this node.
-type Row = (&'static str, &'static str, Value, &'static [&'static str], &'static str, &'static str);
+/// [`endpoint`]); places of those used for the cluster, and for this node; whether there are any at
+/// all (`hasAnyEndpoints`), without which clients are rejected.
+type Row =
+    (&'static str, &'static str, Value, &'static [&'static str], &'static str, &'static str, bool);
 
 /// Compiles one row. Its endpoints are at 10.0.0.PLACE.
 #[track_caller]
-fn check((what, zone, extra, endpoints, cluster, local): Row) {
+fn check((what, zone, extra, endpoints, cluster, local, has_any): Row) {
     let zone = (zone != "-").then(|| zone.into());
     let settings = Settings { zone, ..Settings::default() };
     let mut service = web(json!({"selector": {}}));
@@ -32,6 +34,11 @@ fn check((what, zone, extra, endpoints, cluster, local): Row) {
     let backend = only_backend(&compiled);
     assert_eq!(places(&backend.usable), cluster, "{what}: for the cluster");
     assert_eq!(places(&backend.local), local, "{what}: for this node");
+    for frontend in compiled.snapshot.listeners.values().flat_map(|it| it.serve.frontends()) {
+        let verdict = frontend.verdict_from(Place::Outside, &backend);
+        let is_rejected = verdict == Verdict::Reject(Reason::NoReadyEndpoint);
+        assert_eq!(is_rejected, !has_any, "{what}: {} {verdict:?}", frontend.exposure);
+    }
 }
 
 fn only_backend(compiled: &Compiled) -> Arc<Backend> {
@@ -87,11 +94,19 @@ fn hints_of_zones_count_if_every_ready_endpoint_has_one_and_one_is_meant_for_her
     const SPREAD: &[&str] = &["zone:a", "zone:b", "zone:c", "zone:a"];
     let none = || json!({});
     let rows: [Row; 9] = [
-        ("in this zone", "a", none(), SPREAD, "03", ""),
-        ("a node without zone", "-", none(), &["zone:a"], "0", ""),
-        ("an empty zone", "", none(), &["zone:a"], "0", ""),
-        ("another zone", "b", none(), &["zone:a"], "0", ""),
-        ("one is unready", "a", none(), &["zone:a", "zone:b", "zone:c", "zone:a unready"], "0", ""),
+        ("in this zone", "a", none(), SPREAD, "03", "", true),
+        ("a node without zone", "-", none(), &["zone:a"], "0", "", true),
+        ("an empty zone", "", none(), &["zone:a"], "0", "", true),
+        ("another zone", "b", none(), &["zone:a"], "0", "", true),
+        (
+            "one is unready",
+            "a",
+            none(),
+            &["zone:a", "zone:b", "zone:c", "zone:a unready"],
+            "0",
+            "",
+            true,
+        ),
         (
             "none of the zone is ready",
             "a",
@@ -99,8 +114,9 @@ fn hints_of_zones_count_if_every_ready_endpoint_has_one_and_one_is_meant_for_her
             &["zone:a unready", "zone:b", "zone:c", "zone:a unready"],
             "12",
             "",
+            true,
         ),
-        ("one without", "a", none(), &["zone:a", "zone:b", "", "zone:a"], "0123", ""),
+        ("one without", "a", none(), &["zone:a", "zone:b", "", "zone:a"], "0123", "", true),
         (
             "several zones",
             "c",
@@ -108,6 +124,7 @@ fn hints_of_zones_count_if_every_ready_endpoint_has_one_and_one_is_meant_for_her
             &["zone:a,b,c", "zone:b,c", "zone:b,d", "zone:c"],
             "013",
             "",
+            true,
         ),
         (
             "an unready one without does not matter",
@@ -116,6 +133,7 @@ fn hints_of_zones_count_if_every_ready_endpoint_has_one_and_one_is_meant_for_her
             &["zone:a", "zone:b", "unready"],
             "0",
             "",
+            true,
         ),
     ];
     rows.into_iter().for_each(check);
@@ -125,10 +143,10 @@ fn hints_of_zones_count_if_every_ready_endpoint_has_one_and_one_is_meant_for_her
 fn hints_of_nodes_come_before_those_of_zones() {
     let none = || json!({});
     let rows: [Row; 6] = [
-        ("this node", "a", none(), &["node:localhost zone:a", "node:x zone:a"], "0", ""),
-        ("no hint for this node", "a", none(), &["node:x zone:a", "node:y zone:b"], "0", ""),
-        ("nor for its zone", "c", none(), &["node:x zone:a", "node:y zone:b"], "01", ""),
-        ("one without", "a", none(), &["node:localhost zone:a", "zone:b"], "0", ""),
+        ("this node", "a", none(), &["node:localhost zone:a", "node:x zone:a"], "0", "", true),
+        ("no hint for this node", "a", none(), &["node:x zone:a", "node:y zone:b"], "0", "", true),
+        ("nor for its zone", "c", none(), &["node:x zone:a", "node:y zone:b"], "01", "", true),
+        ("one without", "a", none(), &["node:localhost zone:a", "zone:b"], "0", "", true),
         (
             "that of this node is unready",
             "a",
@@ -136,8 +154,17 @@ fn hints_of_nodes_come_before_those_of_zones() {
             &["node:localhost zone:a unready", "node:x zone:a", "node:y zone:b"],
             "1",
             "",
+            true,
         ),
-        ("several nodes", "-", none(), &["node:x,localhost", "node:x", "node:localhost"], "02", ""),
+        (
+            "several nodes",
+            "-",
+            none(),
+            &["node:x,localhost", "node:x", "node:localhost"],
+            "02",
+            "",
+            true,
+        ),
     ];
     rows.into_iter().for_each(check);
 }
@@ -147,8 +174,8 @@ fn local_policies_ignore_hints_and_take_what_is_here() {
     const MIXED: &[&str] = &["zone:a here", "zone:b here", "zone:c", "zone:a"];
     const ONE_HERE: &[&str] = &["here", ""];
     let rows: [Row; 12] = [
-        ("external", "a", external_local(), MIXED, "03", "01"),
-        ("internal", "a", internal_local_and_outside(), MIXED, "03", "01"),
+        ("external", "a", external_local(), MIXED, "03", "01", true),
+        ("internal", "a", internal_local_and_outside(), MIXED, "03", "01", true),
         (
             "topology and node disagree",
             "a",
@@ -156,15 +183,16 @@ fn local_policies_ignore_hints_and_take_what_is_here() {
             &["zone:a here", "zone:b here", "zone:a", "zone:b"],
             "02",
             "01",
+            true,
         ),
-        ("no endpoint", "-", internal_local(), &[], "", ""),
-        ("all elsewhere", "-", internal_local(), &["", ""], "01", ""),
-        ("all here", "-", internal_local(), &["here", "here"], "01", "01"),
-        ("some here", "-", internal_local(), ONE_HERE, "01", "0"),
-        ("internal, and outside", "-", internal_local_and_outside(), ONE_HERE, "01", "0"),
-        ("external, some here", "-", external_local(), ONE_HERE, "01", "0"),
-        ("both, some here", "-", both_local(), ONE_HERE, "01", "0"),
-        ("both, all elsewhere", "-", both_local(), &["", ""], "01", ""),
+        ("no endpoint", "-", internal_local(), &[], "", "", false),
+        ("all elsewhere", "-", internal_local(), &["", ""], "01", "", true),
+        ("all here", "-", internal_local(), &["here", "here"], "01", "01", true),
+        ("some here", "-", internal_local(), ONE_HERE, "01", "0", true),
+        ("internal, and outside", "-", internal_local_and_outside(), ONE_HERE, "01", "0", true),
+        ("external, some here", "-", external_local(), ONE_HERE, "01", "0", true),
+        ("both, some here", "-", both_local(), ONE_HERE, "01", "0", true),
+        ("both, all elsewhere", "-", both_local(), &["", ""], "01", "", true),
         (
             "no address for the outside",
             "-",
@@ -172,6 +200,7 @@ fn local_policies_ignore_hints_and_take_what_is_here() {
             &["", "here"],
             "01",
             "",
+            true,
         ),
     ];
     rows.into_iter().for_each(check);
@@ -181,10 +210,10 @@ fn local_policies_ignore_hints_and_take_what_is_here() {
 fn terminating_endpoints_serve_where_none_is_ready_for_each_policy_apart() {
     let none = || json!({});
     let rows: [Row; 5] = [
-        ("none ready", "-", none(), &["unready", "unready"], "", ""),
-        ("one ready", "-", none(), &["unready", ""], "1", ""),
-        ("all leaving", "-", none(), &["leaving here", "leaving"], "01", ""),
-        ("all leaving, elsewhere", "-", both_local(), &["leaving", "leaving"], "01", ""),
+        ("none ready", "-", none(), &["unready", "unready"], "", "", false),
+        ("one ready", "-", none(), &["unready", ""], "1", "", true),
+        ("all leaving", "-", none(), &["leaving here", "leaving"], "01", "", true),
+        ("all leaving, elsewhere", "-", both_local(), &["leaving", "leaving"], "01", "", true),
         (
             "one leaving here, one ready elsewhere",
             "-",
@@ -192,6 +221,7 @@ fn terminating_endpoints_serve_where_none_is_ready_for_each_policy_apart() {
             &["", "unready here", "leaving here", "leaving"],
             "0",
             "2",
+            true,
         ),
     ];
     rows.into_iter().for_each(check);

@@ -39,7 +39,7 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
         exposure: Exposure::Gateway,
         origin: Origin { file: "shop.yaml".into(), line: 7, ..Origin::default() },
         shares: vec![WeightedBackend::all(Arc::new(backend))],
-        policy: None,
+        policy: Arc::default(),
     })
 }
 
@@ -86,7 +86,7 @@ fn ask(url: &str) -> String {
     let addr: SocketAddr = ([127, 0, 0, 1], 443).into();
     let key = SocketKey { transport: Transport::Tcp, addr };
     let serve = Serve::Tls(Arc::new(TlsListener::new("gw".into(), Some(http.into()), hosts)));
-    let listeners = [(key, Arc::new(ListenerSpec { key, serve }))].into();
+    let listeners = [(key, Arc::new(ListenerSpec { key, serve, rank: 0 }))].into();
     let snapshot = Snapshot { listeners, ..Snapshot::default() };
     let question = Question::parse(&[url.to_owned()], &[], None).expect("a question");
     assert_eq!(Question::from_query(&question.to_query()), Ok(question.clone()));

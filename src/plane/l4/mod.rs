@@ -3,6 +3,8 @@
 //! In: fresh TCP connections and UDP sockets from `worker`. Out: bytes at endpoints, a record a
 //! session or flow. The snapshot is loaded once a session (TCP) or flow (UDP).
 //!
+//! Invariant: who gets which endpoints, and who none, is the snapshot's decision
+//! ([`Frontend::verdict`](crate::snapshot::Frontend::verdict)).
 //! Invariant: an established session survives every change of the snapshot; only new work goes
 //! elsewhere.
 

@@ -1,7 +1,7 @@
 //! TCP sessions: pick an endpoint, connect, copy.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsStream;
 use super::way::Way;
 use crate::balance::InFlight;
 use crate::net::{
-    ConnectError, Copied, CopyError, SharedBuffer, connect, copy_both, reset_on_drop,
+    ConnectError, Copied, CopyError, SharedBuffer, connect, copy_both, reached, reset_on_drop,
 };
 use crate::observe::ConnectionRecord;
 use crate::plane::tls::Stream;
@@ -22,10 +22,11 @@ use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, Upstrea
 /// Carries one connection to an endpoint of `frontend`, to its end. `ahead` is what was read of it
 /// before.
 ///
-/// Without a usable endpoint it is reset at once: from userspace this is as close as one can come
-/// to the refusal of kube-proxy, and a client sees it as fast. What kube-proxy drops, a client that
-/// may not connect or has no endpoint on this node, is reset as well: the kernel has accepted the
-/// connection by then, and to keep it open in silence would let strangers hold descriptors.
+/// Without a usable endpoint there is no socket (see `listeners`), so that the kernel refuses whoever
+/// comes. What comes all the same is reset: queued before, or where a socket on every address has
+/// the port. What kube-proxy drops, a client that may not connect or has no endpoint on this node,
+/// is reset as well: the kernel has accepted the connection by then, and to keep it open in silence
+/// would let strangers hold descriptors.
 pub async fn serve(
     local: Rc<Local>,
     buffer: Rc<SharedBuffer>,
@@ -36,7 +37,8 @@ pub async fn serve(
     let Accepted { stream: mut client, client: peer, key } = accepted;
     let mut record = record(&local, frontend.exposure, peer, key);
     // boxed, so that a session that is only copying keeps neither room for connecting nor the way
-    let connected = Box::pin(connect_any(&local, frontend, &mut record)).await;
+    let at = reached(client.tcp(), key.addr);
+    let connected = Box::pin(connect_any(&local, frontend, at, &mut record)).await;
     let (mut endpoint, _in_flight) = match connected {
         Ok(connected) => connected,
         Err(reason) => {
@@ -55,9 +57,10 @@ pub async fn serve(
     }
 }
 
-/// Resets a connection to a listener of a Gateway that goes nowhere, and says why.
-pub fn refuse(local: &Local, accepted: &Accepted, reason: Reason) {
-    let mut record = record(local, Exposure::Gateway, accepted.client, accepted.key);
+/// Resets a connection that goes nowhere, and says why: to a listener of a Gateway, or to a virtual
+/// address by a port that nobody has there.
+pub fn refuse(local: &Local, accepted: &Accepted, exposure: Exposure, reason: Reason) {
+    let mut record = record(local, exposure, accepted.client, accepted.key);
     record.reason = Some(reason);
     reset_on_drop(&accepted.stream);
 }
@@ -87,9 +90,10 @@ fn record(
 async fn connect_any(
     local: &Local,
     frontend: Arc<Frontend>,
+    at: IpAddr,
     record: &mut ConnectionRecord,
 ) -> Result<(Stream, InFlight), Reason> {
-    let way = Way::choose(local, &frontend, record.client.ip())?;
+    let way = Way::choose(local, &frontend, record.client.ip(), at)?;
     let target = way.target;
     record.backend = Some(target.backend.clone());
     let mut tried = Vec::new();

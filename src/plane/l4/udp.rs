@@ -151,7 +151,7 @@ impl Listener {
         record: &mut ConnectionRecord,
         now: Instant,
     ) -> Result<EndpointId, Reason> {
-        let way = Way::choose(&self.local, frontend, record.client.ip())?;
+        let way = Way::choose(&self.local, frontend, record.client.ip(), self.key.addr.ip())?;
         record.backend = Some(way.target.backend.clone());
         let picked = way.pick(&self.local, &[], now);
         picked.map(|endpoint| endpoint.id).ok_or_else(|| way.refusal())

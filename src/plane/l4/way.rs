@@ -8,33 +8,34 @@ use tokio::time::Instant;
 
 use crate::balance::{StickyClient, pick, pick_weighted};
 use crate::plane::Local;
-use crate::snapshot::{Endpoint, EndpointId, Frontend, Reason, Target};
+use crate::snapshot::{Endpoint, EndpointId, Frontend, Reason, Target, Verdict};
 
 /// Where a client goes.
 #[derive(Debug)]
 pub(super) struct Way<'a> {
     pub(super) target: &'a Target,
-    /// Those that the policies of the Service leave to this client.
-    usable: &'a [Arc<Endpoint>],
+    /// Those that the policies of the Service leave to this client, or why there are none.
+    endpoints: Result<&'a [Arc<Endpoint>], Reason>,
     client: IpAddr,
     affinity: Option<Duration>,
 }
 
 impl<'a> Way<'a> {
-    /// One of the frontend's backends, by weight, for a client that may connect.
+    /// One of the frontend's backends, by weight, for a client that came to the address `at`.
     pub(super) fn choose(
         local: &Local,
         frontend: &'a Frontend,
         client: IpAddr,
+        at: IpAddr,
     ) -> Result<Self, Reason> {
-        if !frontend.admits(client) {
-            return Err(Reason::SourceNotAllowed);
-        }
         let picked = pick_weighted(&frontend.shares, &mut local.rng.borrow_mut());
         let (_, share) = picked.ok_or(Reason::NoService)?;
         let target = share.target.as_ref().map_err(|failure| failure.reason)?;
-        let usable = frontend.endpoints(&target.backend, client);
-        Ok(Self { target, usable, client, affinity: frontend.affinity() })
+        let endpoints = match frontend.verdict(client, at, &target.backend) {
+            Verdict::Forward { set, masquerade: _ } => Ok(target.backend.set(set)),
+            Verdict::Reject(reason) | Verdict::Drop(reason) => Err(reason),
+        };
+        Ok(Self { target, endpoints, client, affinity: frontend.affinity() })
     }
 
     /// An endpoint that was not tried: the client's, where clients stay.
@@ -44,7 +45,7 @@ impl<'a> Way<'a> {
         tried: &[EndpointId],
         now: Instant,
     ) -> Option<&'a Arc<Endpoint>> {
-        let usable = self.usable;
+        let usable = self.endpoints.ok()?;
         let choose = || pick(usable, tried, &local.loads, &mut local.rng.borrow_mut());
         let Some(timeout) = self.affinity else { return choose() };
         let client = StickyClient { service: &self.target.backend.id, ip: self.client, timeout };
@@ -53,9 +54,6 @@ impl<'a> Way<'a> {
 
     /// Why there is nothing to pick from.
     pub(super) fn refusal(&self) -> Reason {
-        match self.target.backend.usable.is_empty() {
-            true => Reason::NoReadyEndpoint,
-            false => Reason::NoLocalEndpoint,
-        }
+        self.endpoints.err().unwrap_or(Reason::NoReadyEndpoint)
     }
 }

@@ -5,6 +5,10 @@
 //! spawns the reconciler on the control thread, so that all binding and all failing happens in
 //! one place.
 //!
+//! An address that nobody is behind has no socket, so that the kernel refuses whoever comes; such
+//! refusals are in no metric and in no log. Only where a socket on every address has the same port it
+//! keeps its own, or the other would answer: its connections are reset (`no_ready_endpoint`).
+//!
 //! A socket that stays wanted is never opened anew, whatever it serves; one that is wanted no more
 //! is drained (its queue is accepted empty) before it is closed. What cannot be bound is retried
 //! with every change and every few seconds, and keeps nothing else from serving.

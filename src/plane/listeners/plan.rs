@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
-use crate::snapshot::{ListenerSpec, Serve, Snapshot, SocketKey, Transport};
+use crate::snapshot::{Serve, Snapshot, SocketKey};
 
 /// Which workers have a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Placement {
     One(usize),
 }
 
-/// What to do, by key, in the order of addresses.
+/// What to do, by key: what is opened, in the order of ranks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) open: Vec<(SocketKey, Placement)>,
@@ -26,7 +26,7 @@ pub(super) struct Plan {
 }
 
 /// The difference between what runs and what the snapshot wants. Services take `budget` sockets at
-/// most; the listeners of HTTP are few, and not counted.
+/// most, the oldest first; the listeners of HTTP are few, and not counted. What has a socket keeps it.
 pub(super) fn plan(
     running: &BTreeMap<SocketKey, Placement>,
     wanted: &Snapshot,
@@ -38,12 +38,15 @@ pub(super) fn plan(
         Serve::Frontend(_) | Serve::Health(_) => Placement::One(owner(key, workers)),
     };
     let is_of_service = |placement: Placement| matches!(placement, Placement::One(_));
-    let stays = |key: &SocketKey| wanted.listeners.get(key).is_some_and(|spec| is_wanted(spec));
+    let stays =
+        |key: &SocketKey| wanted.listeners.get(key).is_some_and(|spec| wanted.has_socket(spec));
     let kept = running.iter().filter(|(key, placement)| is_of_service(**placement) && stays(key));
     let mut plan = Plan::default();
     let mut room = budget.saturating_sub(kept.count());
-    let missing = wanted.listeners.values().filter(|spec| !running.contains_key(&spec.key));
-    for spec in missing.filter(|spec| is_wanted(spec)) {
+    let missing = wanted.sockets().filter(|spec| !running.contains_key(&spec.key));
+    let mut missing: Vec<_> = missing.collect();
+    missing.sort_by_key(|spec| (spec.rank, spec.key));
+    for spec in missing {
         let placement = place(&spec.serve, spec.key);
         if is_of_service(placement) {
             if room == 0 {
@@ -56,18 +59,6 @@ pub(super) fn plan(
     }
     plan.close.extend(running.keys().filter(|key| !stays(key)));
     plan
-}
-
-/// Where nobody is behind a UDP address, it has no socket either: then the kernel tells clients at
-/// once (ICMP port unreachable). TCP needs the socket to reset what comes.
-fn is_wanted(spec: &ListenerSpec) -> bool {
-    match &spec.serve {
-        Serve::Frontend(frontend) if spec.key.transport == Transport::Udp => {
-            let mut backends = frontend.shares.iter().filter_map(|share| share.backend());
-            backends.any(|backend| !backend.usable.is_empty())
-        }
-        Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => true,
-    }
 }
 
 /// Spread by hash, so that the owner does not depend on the other listeners.
@@ -99,7 +90,7 @@ mod tests {
 
     fn serving(ports: &[u16], serve: &Serve) -> Snapshot {
         let spec = |port: &u16| {
-            let spec = ListenerSpec { key: key(*port), serve: serve.clone() };
+            let spec = ListenerSpec { key: key(*port), serve: serve.clone(), rank: 0 };
             (spec.key, Arc::new(spec))
         };
         Snapshot { listeners: ports.iter().map(spec).collect(), ..Snapshot::default() }
@@ -112,7 +103,8 @@ mod tests {
         let frontend = frontend(vec![share(1, backend("web", transport, &endpoints))]);
         let spec = |port: &u16| {
             let key = SocketKey { transport, ..key(*port) };
-            (key, Arc::new(ListenerSpec { key, serve: Serve::Frontend(frontend.clone()) }))
+            let serve = Serve::Frontend(frontend.clone());
+            (key, Arc::new(ListenerSpec { key, serve, rank: 9 - usize::from(*port) }))
         };
         Snapshot { listeners: ports.iter().map(spec).collect(), ..Snapshot::default() }
     }
@@ -124,22 +116,37 @@ mod tests {
         let running = [(key(2), Placement::One(0)), (key(9), Placement::One(0))].into();
         let planned = plan(&running, &wanted, 1, 3);
         let opened: Vec<_> = planned.open.iter().map(|(key, _)| key.addr.port()).collect();
-        assert_eq!(opened, [1, 3, 80, 443]);
+        assert_eq!(opened, [80, 443, 5, 4], "the oldest, which have the highest ports here");
         assert_eq!((planned.close, planned.beyond_budget), (vec![key(9)], 2));
     }
 
     #[test]
-    fn a_udp_address_has_a_socket_while_somebody_is_behind_it() {
-        let udp = SocketKey { transport: Transport::Udp, ..key(1) };
-        let (used, unused) =
-            (of_service(Transport::Udp, &[1], true), of_service(Transport::Udp, &[1], false));
-        let running = BTreeMap::from([(udp, Placement::One(0))]);
-        assert_eq!(plan(&BTreeMap::new(), &used, 1, 9).open, [(udp, Placement::One(0))]);
-        assert_eq!(plan(&running, &used, 1, 9), Plan::default());
-        assert_eq!(plan(&BTreeMap::new(), &unused, 1, 9), Plan::default());
-        assert_eq!(plan(&running, &unused, 1, 9).close, [udp]);
-        let tcp = of_service(Transport::Tcp, &[1], false);
-        assert_eq!(plan(&BTreeMap::new(), &tcp, 1, 9).open.len(), 1);
+    fn an_address_has_a_socket_while_somebody_is_behind_it() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let key = SocketKey { transport, ..key(1) };
+            let used = of_service(transport, &[1], true);
+            let unused = of_service(transport, &[1], false);
+            let running = BTreeMap::from([(key, Placement::One(0))]);
+            assert_eq!(plan(&BTreeMap::new(), &used, 1, 9).open, [(key, Placement::One(0))]);
+            assert_eq!(plan(&running, &used, 1, 9), Plan::default());
+            assert_eq!(plan(&BTreeMap::new(), &unused, 1, 9), Plan::default());
+            assert_eq!(plan(&running, &unused, 1, 9).close, [key]);
+        }
+    }
+
+    #[test]
+    fn an_address_keeps_its_socket_where_one_on_every_address_would_take_its_clients() {
+        let mut wanted = of_service(Transport::Tcp, &[1], false);
+        let everywhere = SocketKey { addr: ([0, 0, 0, 0], 1).into(), ..key(1) };
+        for (serve, expected) in [
+            (http(), vec![everywhere, key(1)]),
+            (Serve::Frontend(frontend(Vec::new())), Vec::new()),
+        ] {
+            let spec = ListenerSpec { key: everywhere, serve, rank: 0 };
+            wanted.listeners.insert(everywhere, Arc::new(spec));
+            let opened: Vec<_> = plan(&BTreeMap::new(), &wanted, 1, 9).open;
+            assert_eq!(opened.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]
@@ -153,7 +160,9 @@ mod tests {
     #[test]
     fn what_a_socket_serves_is_no_reason_to_open_it_anew() {
         let tls = Serve::Tls(Arc::new(TlsListener::new("tls".into(), None, Vec::new())));
-        for serve in [http(), tls, Serve::Frontend(frontend(Vec::new()))] {
+        let endpoint = ([127, 0, 0, 2], 7).into();
+        let backend = backend("web", Transport::Tcp, &[endpoint]);
+        for serve in [http(), tls, Serve::Frontend(frontend(vec![share(1, backend)]))] {
             for placement in [Placement::Every, Placement::One(1)] {
                 let plan = plan(&[(key(1), placement)].into(), &serving(&[1], &serve), 2, 9);
                 assert_eq!(plan, Plan::default(), "{serve:?}");

@@ -21,7 +21,7 @@ use crate::observe::{Gauges, Metrics};
 use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
     AppProtocol, Backend, BackendId, Endpoint, EndpointId, Exposure, Failure, Frontend,
-    ListenerSpec, Reason, Serve, Snapshot, SocketKey, Target, Transport, WeightedBackend,
+    ListenerSpec, Network, Reason, Serve, Snapshot, SocketKey, Target, Transport, WeightedBackend,
 };
 
 /// Runs a test with its tasks on one thread.
@@ -38,6 +38,8 @@ pub(in crate::plane) fn run<F: Future<Output = ()>>(test: F) {
 pub(in crate::plane) struct Core {
     pub(in crate::plane) publisher: Publisher,
     pub(in crate::plane) local: Rc<Local>,
+    /// Of the snapshots that are published.
+    pub(in crate::plane) network: Arc<Network>,
     metrics: Metrics,
     _drain: DrainSignal,
 }
@@ -59,33 +61,33 @@ impl Core {
             observer: Rc::new(shards.remove(0).observer()),
             drain,
         });
-        Self { publisher, local, metrics, _drain: signal }
+        Self { publisher, local, network: Arc::default(), metrics, _drain: signal }
     }
 
     /// Publishes what one socket serves.
     pub(in crate::plane) fn publish(&mut self, key: SocketKey, serve: Serve) {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot { network: self.network.clone(), ..Snapshot::default() };
         for frontend in serve.frontends() {
             for backend in frontend.shares.iter().filter_map(WeightedBackend::backend) {
                 snapshot.backends.insert(backend.id.clone(), backend.clone());
             }
         }
-        snapshot.listeners.insert(key, Arc::new(ListenerSpec { key, serve }));
+        snapshot.listeners.insert(key, Arc::new(ListenerSpec { key, serve, rank: 0 }));
         self.publisher.publish(snapshot);
     }
 
-    /// How many sessions or flows of a Gateway ended for `reason`, or none, at a Service.
+    /// How many sessions or flows ended for `reason`, or none, at a Service.
     pub(in crate::plane) fn ended(&self, service: &str, reason: Option<Reason>) -> u64 {
         let text = self.metrics.encode(&self.local.snapshot.load(), &Gauges::default());
         let (service, reason) =
             (format!("{{service=\"{service}\","), reason.map_or("", |it| it.as_str()));
-        let labels = format!("exposure=\"gateway\",reason=\"{reason}\"}} ");
+        let labels = format!(",reason=\"{reason}\"}} ");
         let lines = text.lines().filter(|it| it.starts_with("rutter_connections_total"));
-        let mut counts = lines.filter(|it| it.contains(&service)).filter_map(|line| {
+        let counts = lines.filter(|it| it.contains(&service)).filter_map(|line| {
             let (_, count) = line.split_once(&labels)?;
             count.parse::<u64>().ok()
         });
-        counts.next().unwrap_or_default()
+        counts.sum()
     }
 
     /// Waits until so many sessions have ended: their tasks run when they do.
@@ -156,7 +158,7 @@ pub(in crate::plane) fn frontend(shares: Vec<WeightedBackend>) -> Arc<Frontend> 
         exposure: Exposure::Gateway,
         origin: Origin::default(),
         shares,
-        policy: None,
+        policy: Arc::default(),
     })
 }
 

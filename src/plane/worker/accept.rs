@@ -84,7 +84,11 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 impl Worker {
     /// Serves a fresh connection here, or hands it to a worker that has less to do.
     fn place(self: &Rc<Self>, stream: tokio::net::TcpStream, client: SocketAddr, key: SocketKey) {
-        let chosen = self.sessions.choose(self.number);
+        let mut chosen = self.sessions.choose(self.number);
+        // in a drain, the other worker may have ended
+        if chosen != self.number && self.local.drain.is_started() {
+            chosen = self.number;
+        }
         let session = self.sessions.begin(chosen);
         if chosen == self.number {
             return self.serve(stream, client, key, session);

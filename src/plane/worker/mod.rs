@@ -4,6 +4,8 @@
 //! every accepted connection and datagram goes to `l4`, `l7` or `dns`. Called by `app`.
 //!
 //! Invariant: one function spawns every accept loop ([`accept::spawn`]).
+//! Invariant: a drain closes every listener at once but those of `healthCheckNodePort`, which say
+//! 503 until the last session of any worker has ended.
 //! Invariant: workers share nothing on the hot path but the snapshot pointer and a gauge each of
 //! how many sessions they hold, by which a fresh connection finds the least loaded one; and the
 //! table of [`Affinity`], for Services that ask for it.

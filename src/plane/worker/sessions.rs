@@ -41,6 +41,18 @@ impl Sessions {
         self.workers.get(worker).map_or(0, |worker| worker.held.load(Ordering::Relaxed))
     }
 
+    /// Whether no worker holds any.
+    pub(super) fn are_all_idle(&self) -> bool {
+        (0..self.workers.len()).all(|worker| self.held(worker) == 0)
+    }
+
+    /// A worker has drained: those that wait for all learn of it.
+    pub(super) fn end(&self, ended: usize) {
+        for (_, worker) in self.workers.iter().enumerate().filter(|(number, _)| *number != ended) {
+            let _ = worker.mailbox.send(Work::Idle);
+        }
+    }
+
     /// Who should have a connection that `here` accepted: the least loaded worker, if it has at
     /// least two fewer; a smaller difference is not worth the way.
     pub(super) fn choose(&self, here: usize) -> usize {

@@ -16,20 +16,20 @@ use super::sessions::{Handed, Session, Sessions};
 use super::tls;
 use crate::balance::{Affinity, Loads, Rng};
 use crate::life::{Drain, spawn_local};
-use crate::net::{SharedBuffer, set_options};
+use crate::net::{SharedBuffer, reached, set_options};
 use crate::observe::WorkerShard;
 use crate::plane::listeners::Change;
 use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local, dns, health, l4, l7};
 use crate::snapshot::cell::Reader;
-use crate::snapshot::{Generation, Serve, SocketKey};
+use crate::snapshot::{Exposure, Generation, Reason, Serve, SocketKey};
 
 /// What a worker is asked for by others.
 #[derive(Debug)]
 pub(super) enum Work {
     /// Serve a connection that another worker accepted.
     Serve(Handed),
-    /// The last session ended.
+    /// The last session ended, or another worker.
     Idle,
     /// End at once.
     Stop,
@@ -133,6 +133,10 @@ impl Worker {
         set_options(&stream);
         let accepted = Accepted { stream, client, key };
         let snapshot = self.local.snapshot.load();
+        if snapshot.is_astray(key, reached(&accepted.stream, key.addr)) {
+            let (exposure, reason) = (Exposure::ClusterIp, Reason::NoService);
+            return l4::tcp::refuse(&self.local, &accepted, exposure, reason);
+        }
         match snapshot.listeners.get(&key).map(|spec| &spec.serve) {
             Some(Serve::Http(http)) => {
                 let (server, listener) = (self.http.clone(), http.clone());
@@ -153,9 +157,10 @@ impl Worker {
             }
             Some(Serve::Health(check)) => {
                 let (check, drain) = (check.clone(), self.local.drain.clone());
+                // a question after rutter's health is no work that a drain waits for
+                drop(session);
                 spawn_local("health", async move {
                     health::serve(accepted.stream, &check, &drain).await;
-                    drop(session);
                 });
             }
             Some(Serve::Tls(_)) => {
@@ -194,8 +199,8 @@ impl Mailbox {
                 Some(change) = self.changed.recv() => self.change(change),
                 () = drain.started(), if !self.is_closed() => self.close(),
             }
-            if drain.is_started() && self.is_closed() && self.is_idle() {
-                return;
+            if drain.is_started() && self.is_closed() && self.is_done() {
+                return self.worker.sessions.end(self.worker.number);
             }
         }
     }
@@ -231,8 +236,14 @@ impl Mailbox {
         }
     }
 
+    /// Takes nothing more in. Load balancers go on being told that rutter is on its way out, so that
+    /// they send nothing more.
     fn close(&mut self) {
-        self.tcp.clear();
+        let snapshot = self.worker.local.snapshot.load();
+        self.tcp.retain(|key, _| {
+            let spec = snapshot.listeners.get(key);
+            spec.is_some_and(|spec| matches!(spec.serve, Serve::Health(_)))
+        });
         self.udp.drain().for_each(|(_, task)| task.abort());
         // what was told but not done yet is not done any more
         self.changed.close();
@@ -243,7 +254,13 @@ impl Mailbox {
         self.changed.is_closed()
     }
 
-    fn is_idle(&self) -> bool {
-        self.worker.sessions.held(self.worker.number) == 0
+    /// Whether nothing is left to do: here, and where load balancers are still to be told of the
+    /// drain, elsewhere too.
+    fn is_done(&self) -> bool {
+        let sessions = &self.worker.sessions;
+        match self.tcp.is_empty() {
+            true => sessions.held(self.worker.number) == 0,
+            false => sessions.are_all_idle(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::thread::Worker;
 use crate::plane::tls::{self, Content, Hello, Stream};
 use crate::plane::{Accepted, l4};
 use crate::snapshot::{
-    Frontend, HttpListener, Reason, Serve, Snapshot, SocketKey, TlsServe, TlsTable,
+    Exposure, Frontend, HttpListener, Reason, Serve, Snapshot, SocketKey, TlsServe, TlsTable,
 };
 
 /// Carries a connection to its end.
@@ -44,7 +44,8 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         }
         Err(reason) => {
             let (stream, _) = hello.into_parts();
-            l4::tcp::refuse(&worker.local, &Accepted { stream, client, key }, reason);
+            let accepted = Accepted { stream, client, key };
+            l4::tcp::refuse(&worker.local, &accepted, Exposure::Gateway, reason);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::snapshot::{Policy, Serve, SocketKey, Transport};
 fn sticky(backend: &Arc<Backend>) -> Arc<Frontend> {
     let policy = Policy { affinity: Some(Duration::from_secs(60)), ..Policy::default() };
     let plain = frontend(vec![share(1, backend.clone())]);
-    Arc::new(Frontend { policy: Some(Arc::new(policy)), ..(*plain).clone() })
+    Arc::new(Frontend { policy: Arc::new(policy), ..(*plain).clone() })
 }
 
 /// Two workers, as far as they share anything.

@@ -11,22 +11,27 @@ use crate::plane::Accepted;
 use crate::plane::l4::{tcp, udp};
 use crate::plane::tests::{Core, backend, named_echo, run};
 use crate::plane::tls::Stream;
-use crate::snapshot::{Policy, Reach, Serve, SocketKey, Transport};
+use crate::snapshot::{Exposure, Network, Policy, Serve, SocketKey, Transport};
 
-fn ruled(backend: Backend, policy: Policy) -> Arc<Frontend> {
+type Rules = (Exposure, Policy);
+
+fn ruled(backend: Backend, (exposure, policy): Rules) -> Arc<Frontend> {
     let plain = frontend(vec![share(1, Arc::new(backend))]);
-    Arc::new(Frontend { policy: Some(Arc::new(policy)), ..(*plain).clone() })
+    Arc::new(Frontend { exposure, policy: Arc::new(policy), ..(*plain).clone() })
 }
 
+/// No policy, `internalTrafficPolicy: Local`, `externalTrafficPolicy: Local` and source ranges.
 /// A pod is 127.0.0.7, the outside is everybody else.
-fn policies() -> [Policy; 4] {
-    let net = |text: &str| text.parse().expect("a CIDR");
-    let inside = [net("127.0.0.7/32")].into();
+fn policies() -> [Rules; 4] {
+    let pod = || vec!["127.0.0.7/32".parse().expect("a CIDR")];
+    let network = Arc::new(Network { pods: pod(), ..Network::default() });
+    let policy = Policy { network, ..Policy::default() };
+    let local = Policy { is_local: true, ..policy.clone() };
     [
-        Policy::default(),
-        Policy { reach: Reach::Node, ..Policy::default() },
-        Policy { reach: Reach::NodeFromOutside { inside }, ..Policy::default() },
-        Policy { sources: Some(vec![net("127.0.0.7/32")]), ..Policy::default() },
+        (Exposure::LoadBalancer, policy.clone()),
+        (Exposure::ClusterIp, local.clone()),
+        (Exposure::LoadBalancer, local),
+        (Exposure::LoadBalancer, Policy { sources: Some(pod()), ..policy }),
     ]
 }
 
@@ -72,10 +77,12 @@ fn connections_go_where_policies_let_them_and_are_reset_elsewhere() {
             let key = SocketKey { transport: Transport::Tcp, addr: far };
             core.publish(key, Serve::Frontend(frontend.clone()));
             assert_eq!(hear(&core, client, &frontend).await, None, "{reason}");
-            let service = if reason == Reason::SourceNotAllowed { "" } else { "default/web" };
-            core.until_ended(1, service, Some(reason)).await;
+            core.until_ended(1, "default/web", Some(reason)).await;
         }
         let core = Core::new();
+        // the node, by the very address that it connects to: nobody has written it down
+        let frontend = ruled(elsewhere.clone(), from_outside.clone());
+        assert_eq!(hear(&core, [127, 0, 0, 1], &frontend).await, Some('f'));
         for (policy, client) in [(&node, POD), (&node, OUTSIDE), (&from_outside, OUTSIDE)] {
             let frontend = ruled(both.clone(), policy.clone());
             for _ in 0..20 {
@@ -108,15 +115,14 @@ fn datagrams_that_policies_do_not_let_in_are_dropped_and_the_socket_stays() {
         spawn_local("udp", udp::serve(core.local.clone(), socket, key));
         let backend = (*backend("dns", Transport::Udp, &[addr])).clone();
         let [_, node, _, sources] = policies();
-        for (policy, service, reason) in [
-            (&node, "default/dns", Reason::NoLocalEndpoint),
-            (&sources, "", Reason::SourceNotAllowed),
-        ] {
+        for (policy, reason) in
+            [(&node, Reason::NoLocalEndpoint), (&sources, Reason::SourceNotAllowed)]
+        {
             core.publish(key, Serve::Frontend(ruled(backend.clone(), policy.clone())));
             let outside = SocketAddr::new(IpAddr::from(OUTSIDE), 0);
             let client = UdpSocket::bind(outside).await.expect("loopback can be bound");
             client.send_to(b"lost", listen).await.expect("it must be sent");
-            core.until_ended(1, service, Some(reason)).await;
+            core.until_ended(1, "default/dns", Some(reason)).await;
         }
         let client = UdpSocket::bind(SocketAddr::new(IpAddr::from(POD), 0)).await.expect("bound");
         client.send_to(b"seen", listen).await.expect("it must be sent");
@@ -154,7 +160,7 @@ fn a_flow_stays_while_its_endpoint_serves_whatever_new_flows_get() {
         let client = UdpSocket::bind("127.0.0.1:0").await.expect("port 0 must be free");
         let mut from = Vec::new();
         for backend in [ready, leaving] {
-            core.publish(key, Serve::Frontend(ruled(backend, Policy::default())));
+            core.publish(key, Serve::Frontend(ruled(backend, policies()[0].clone())));
             client.send_to(b"?", listen).await.expect("it must be sent");
             from.push(endpoint.recv_from(&mut [0; 8]).await.expect("a datagram").1);
         }

@@ -85,7 +85,8 @@ impl World {
         }
         let routes = Arc::new(RouteTable::new(rules));
         let http = HttpListener::single("http".into(), tls, routes);
-        let spec = ListenerSpec { key: self.key, serve: Serve::Http(Arc::new(http)) };
+        let serve = Serve::Http(Arc::new(http));
+        let spec = ListenerSpec { key: self.key, serve, rank: 0 };
         snapshot.listeners.insert(self.key, Arc::new(spec));
         self.publisher.publish(snapshot);
     }

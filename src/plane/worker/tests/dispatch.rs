@@ -1,10 +1,11 @@
 use rustls_pki_types::ServerName;
+use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::manifest::{ObjectKey, Origin};
 use crate::plane::tests::tls::{ask, certificate, client_config, shake_hands, table};
 use crate::plane::tests::{named_echo, run};
-use crate::snapshot::HealthCheck;
+use crate::snapshot::{HealthCheck, Network, Reason};
 
 /// What each kind of socket does with a client of its kind.
 async fn check(site: &Site, serve: &Serve) {
@@ -96,6 +97,33 @@ fn a_hello_is_answered_by_what_the_socket_serves_at_its_end() {
             while site.worker.sessions.held(0) > 0 {
                 tokio::task::yield_now().await;
             }
+        }
+    });
+}
+
+/// Every address but the virtual ones, whose ports belong to Services.
+#[test]
+fn a_socket_on_every_address_resets_what_came_to_a_virtual_one() {
+    run(async {
+        let mut site = Site::at([0, 0, 0, 0], Duration::from_secs(5));
+        let service_cidrs = vec!["127.96.0.0/16".parse().expect("a CIDR")];
+        site.core.network = Arc::new(Network { service_cidrs, ..Network::default() });
+        let port = site.key.addr.port();
+        let echo = way("echo", named_echo("echo").await);
+        let mut astray = 0;
+        for serve in [Serve::Frontend(echo), Serve::Http(http(None, &[HostMatch::Any]))] {
+            site.publish(serve.clone());
+            let mut client = Client::connect(([127, 96, 0, 20], port).into()).await;
+            let error = client.stream.read_buf(&mut client.read).await.expect_err("a reset");
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{serve:?}");
+            astray += 1;
+            site.core.until_ended(astray, "", Some(Reason::NoService)).await;
+            let mut client = Client::connect(([127, 97, 0, 20], port).into()).await;
+            let answer = match &serve {
+                Serve::Frontend(_) => client.until("echo").await,
+                _ => client.get("/", "rutter: 404 no_route\n").await,
+            };
+            assert!(!answer.is_empty());
         }
     });
 }

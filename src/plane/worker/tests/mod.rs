@@ -37,7 +37,11 @@ impl Site {
     }
 
     fn with(handshake_time: Duration) -> Self {
-        let listener = listen_tcp(([127, 0, 0, 1], 0).into(), ReusePort::No).expect("a port");
+        Self::at([127, 0, 0, 1], handshake_time)
+    }
+
+    fn at(ip: [u8; 4], handshake_time: Duration) -> Self {
+        let listener = listen_tcp((ip, 0).into(), ReusePort::No).expect("a port");
         let addr = listener.local_addr().expect("a bound socket must have an address");
         let key = SocketKey { transport: Transport::Tcp, addr };
         let core = Core::new();
