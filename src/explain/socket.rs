@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Candidate, Explanation, Place, SocketQuestion, policy, rule};
+use super::{Candidate, Explanation, Place, SocketQuestion, load_balancer, policy, rule};
 use crate::manifest::Kind;
 use crate::snapshot::zone::{Outcome, Query};
 use crate::snapshot::{
@@ -28,7 +28,10 @@ pub(super) fn explain(
             let next = "ask for tls:// and a server name to see who takes it";
             looked_into(spec.key, "TLS", &tls.name, next, explanation);
         }
-        Serve::Frontend(frontend) => carried(frontend, spec.key, question.from, explanation),
+        Serve::Frontend(frontend) => {
+            load_balancer::explain(snapshot, &frontend.owner, ip, explanation);
+            carried(frontend, spec.key, question.from, explanation);
+        }
         Serve::Health(check) => health_check(check, spec.key, explanation),
     }
 }
@@ -79,7 +82,7 @@ fn listener(snapshot: &Snapshot, key: SocketKey) -> Option<&ListenerSpec> {
 
 fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
     let same_ip = snapshot.listeners.values().filter(|spec| spec.key.addr.ip() == key.addr.ip());
-    let candidates: Vec<Candidate> = same_ip
+    let mut candidates: Vec<Candidate> = same_ip
         .map(|spec| Candidate {
             what: spec.key.to_string(),
             taken: false,
@@ -97,6 +100,7 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
     } else {
         format!("nobody listens on {key}; the address has other ports")
     };
+    candidates.extend(load_balancer::nobody(snapshot, key.addr.ip()));
     explanation.step("listener", verdict).candidates = candidates;
     explanation.end("the client is refused");
 }
