@@ -64,9 +64,9 @@ pub(super) enum Exposed {
 /// `spec.ipFamilyPolicy` (KEP-563).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FamilyPolicy {
-    SingleStack,
-    PreferDualStack,
-    RequireDualStack,
+    Single,
+    PreferDual,
+    RequireDual,
 }
 
 impl<'a> Services<'a> {
@@ -231,9 +231,9 @@ fn family_policy(
     let policies = ["SingleStack", "PreferDualStack", "RequireDualStack"];
     subject.one_of(findings, "spec.ipFamilyPolicy", written, &policies);
     match written {
-        "PreferDualStack" => FamilyPolicy::PreferDualStack,
-        "RequireDualStack" => FamilyPolicy::RequireDualStack,
-        _ => FamilyPolicy::SingleStack,
+        "PreferDualStack" => FamilyPolicy::PreferDual,
+        "RequireDualStack" => FamilyPolicy::RequireDual,
+        _ => FamilyPolicy::Single,
     }
 }
 
@@ -259,7 +259,7 @@ fn families(
     // Endpoints of a headless Service without selector are the user's to choose.
     let is_free = exposed == Exposed::Headless && spec.selector.is_empty();
     let offered = settings.service_cidrs.iter().map(|cidr| Family::of(cidr.addr()));
-    if policy == FamilyPolicy::RequireDualStack && exposed >= Exposed::Headless && !is_free {
+    if policy == FamilyPolicy::RequireDual && exposed >= Exposed::Headless && !is_free {
         let served: Vec<_> = named.iter().copied().map(Family::of).chain(offered.clone()).collect();
         for family in [Family::V4, Family::V6].into_iter().filter(|it| !served.contains(it)) {
             let message = format!("RequireDualStack, but there are no {family} addresses");
@@ -271,7 +271,7 @@ fn families(
     }
     if is_free {
         families.extend([Family::V4, Family::V6]);
-    } else if policy != FamilyPolicy::SingleStack {
+    } else if policy != FamilyPolicy::Single {
         families.extend(offered);
     } else if families.is_empty() {
         families.extend(offered.take(1));

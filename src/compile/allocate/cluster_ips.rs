@@ -106,7 +106,7 @@ impl<'s, 'a> Allocation<'s, 'a> {
                 Some(ip) => self.take(service, ip),
                 // what is preferred may be missing, and of what is required it was said already
                 None if !self.space.has_family(*family)
-                    && service.family_policy != FamilyPolicy::SingleStack => {}
+                    && service.family_policy != FamilyPolicy::Single => {}
                 None => self.exhausted(service, *family),
             }
         }

@@ -294,7 +294,7 @@ impl<'s, 'a> Allocation<'s, 'a> {
         let outcome = self.outcome(wish);
         outcome.missing.push(format!("{message}: {why}"));
         let is_other = |ip: &IpAddr| Family::of(*ip) != family;
-        let does_without = wish.service.family_policy == FamilyPolicy::PreferDualStack
+        let does_without = wish.service.family_policy == FamilyPolicy::PreferDual
             && outcome.addresses.iter().any(is_other);
         let is_said = wish.request.pool.as_ref().is_some_and(|it| self.is_unknown(it.name));
         if does_without || is_said {

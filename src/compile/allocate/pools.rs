@@ -133,7 +133,8 @@ impl Pool<'_> {
 
     /// Whether somebody who does not have this address of it can be given it.
     pub(super) fn gives(&self, ip: IpAddr) -> bool {
-        !self.is_disabled && !self.reserved.contains(&ip) && !(self.avoids_buggy && is_buggy(ip))
+        let is_kept_back = self.reserved.contains(&ip) || self.avoids_buggy && is_buggy(ip);
+        !self.is_disabled && !is_kept_back
     }
 
     /// As messages name it.

@@ -46,86 +46,99 @@ fn an_address_is_kept_while_it_may_be_and_others_cannot_ask_for_it() {
     );
 }
 
-#[test]
-fn sharing_needs_one_key_different_ports_and_the_same_pods_or_policy_cluster() {
-    let share = |name: &str, port: u16, annotations: &Value, extra: Value| {
-        let mut spec = json!({"loadBalancerIP": "10.0.0.13", "selector": {"app": "a"}, "ports": [{"port": port}]});
+/// Two that ask for one address: the key, ports and policy of each.
+#[track_caller]
+fn check_sharing(what: &str, one: &Sharer, other: &Sharer, refused: Option<&str>) {
+    let of = |name: &str, (annotation, key, port, extra): &Sharer| {
+        let mut spec =
+            json!({"loadBalancerIP": "10.0.0.13", "selector": {"app": "x"}, "ports": [port]});
         spec.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
-        with(lb(name, spec), "annotations", annotations.clone())
+        with(lb(name, spec), "annotations", json!({*annotation: key}))
     };
-    let key = json!({"metallb.io/allow-shared-ip": "k"});
-    let old = json!({"metallb.universe.tf/allow-shared-ip": "k"});
-    let cilium = json!({"lbipam.cilium.io/sharing-key": "k"});
-    let local = |app: &str| json!({"externalTrafficPolicy": "Local", "selector": {"app": app}});
-    let udp = json!({"ports": [{"port": 80, "protocol": "UDP"}]});
-    let taken = "is taken by Service default/a (in.yaml:2)";
-    let rows: Vec<(&str, Value, Value, Option<String>)> = vec![
-        ("the same key", share("a", 80, &key, json!({})), share("b", 81, &key, json!({})), None),
+    let compiled = compiled([lan(), of("a", one), of("b", other)]);
+    assert_eq!(addresses(&compiled, "a"), ["10.0.0.13"], "{what}");
+    let clash = "RT203 spec.loadBalancerIP: 10.0.0.13 is taken by Service default/a (in.yaml:2)";
+    let expected: Vec<_> = refused.iter().map(|why| format!("{clash}{why}")).collect();
+    assert_eq!(told(&compiled), expected, "{what}");
+    assert_eq!(addresses(&compiled, "b").is_empty(), refused.is_some(), "{what}");
+}
+
+/// Annotation, key, port, changes to the spec.
+type Sharer = (&'static str, &'static str, Value, Value);
+
+const KEY: &str = "metallb.io/allow-shared-ip";
+
+fn port(number: u16) -> Value {
+    json!({"port": number})
+}
+
+fn local(app: &str) -> Value {
+    json!({"externalTrafficPolicy": "Local", "selector": {"app": app}})
+}
+
+#[test]
+fn an_address_is_shared_by_one_key_on_different_ports() {
+    let older = || (KEY, "k", port(80), json!({}));
+    let udp = json!({"port": 80, "protocol": "UDP"});
+    let rows: Vec<(&str, Sharer, Sharer)> = vec![
+        ("the same key", older(), (KEY, "k", port(81), json!({}))),
         (
             "the key of another project",
-            share("a", 80, &key, json!({})),
-            share("b", 81, &cilium, json!({})),
-            None,
+            older(),
+            ("lbipam.cilium.io/sharing-key", "k", port(81), json!({})),
         ),
-        ("the old prefix", share("a", 80, &old, json!({})), share("b", 81, &key, json!({})), None),
         (
-            "one number of two transports",
-            share("a", 80, &key, json!({})),
-            share("b", 80, &key, udp),
-            None,
+            "the old prefix",
+            ("metallb.universe.tf/allow-shared-ip", "k", port(80), json!({})),
+            (KEY, "k", port(81), json!({})),
         ),
+        ("one number of two transports", older(), (KEY, "k", udp, json!({}))),
         (
             "both Local, the same pods",
-            share("a", 80, &key, local("x")),
-            share("b", 81, &key, local("x")),
-            None,
+            (KEY, "k", port(80), local("x")),
+            (KEY, "k", port(81), local("x")),
         ),
+        ("one Local, the same pods", older(), (KEY, "k", port(81), local("x"))),
         (
-            "no key",
-            share("a", 80, &json!({}), json!({})),
-            share("b", 81, &json!({}), json!({})),
-            Some(taken.to_owned()),
+            "both Cluster, other pods",
+            older(),
+            (KEY, "k", port(81), json!({"selector": {"app": "y"}})),
         ),
+    ];
+    for (what, one, other) in rows {
+        check_sharing(what, &one, &other, None);
+    }
+}
+
+#[test]
+fn an_address_is_not_shared_where_a_condition_is_missing() {
+    let older = || (KEY, "k", port(80), json!({}));
+    let of_other_pods = ", with externalTrafficPolicy Local and another selector";
+    let rows: Vec<(&str, Sharer, Sharer, &str)> = vec![
+        ("no key", ("a/b", "", port(80), json!({})), ("a/b", "", port(81), json!({})), ""),
         (
             "a key on one side",
-            share("a", 80, &json!({}), json!({})),
-            share("b", 81, &key, json!({})),
-            Some(taken.to_owned()),
+            ("a/b", "", port(80), json!({})),
+            (KEY, "k", port(81), json!({})),
+            "",
         ),
         (
             "another key",
-            share("a", 80, &key, json!({})),
-            share("b", 81, &json!({"metallb.io/allow-shared-ip": "other"}), json!({})),
-            Some(format!("{taken}, which shares by the key \"k\", not \"other\"")),
+            older(),
+            (KEY, "other", port(81), json!({})),
+            ", which shares by the key \"k\", not \"other\"",
         ),
-        (
-            "the same port",
-            share("a", 80, &key, json!({})),
-            share("b", 80, &key, json!({})),
-            Some(format!("{taken}, which has the port 80/tcp there")),
-        ),
+        ("the same port", older(), older(), ", which has the port 80/tcp there"),
         (
             "both Local, other pods",
-            share("a", 80, &key, local("x")),
-            share("b", 81, &key, local("y")),
-            Some(format!("{taken}, with externalTrafficPolicy Local and another selector")),
+            (KEY, "k", port(80), local("x")),
+            (KEY, "k", port(81), local("y")),
+            of_other_pods,
         ),
-        (
-            "one Local, other pods",
-            share("a", 80, &key, json!({})),
-            share("b", 81, &key, local("y")),
-            Some(format!("{taken}, with externalTrafficPolicy Local and another selector")),
-        ),
+        ("one Local, other pods", older(), (KEY, "k", port(81), local("y")), of_other_pods),
     ];
     for (what, one, other, refused) in rows {
-        let compiled = compiled([lan(), one, other]);
-        assert_eq!(addresses(&compiled, "a"), ["10.0.0.13"], "{what}");
-        let expected: Vec<_> = refused
-            .iter()
-            .map(|why| format!("RT203 spec.loadBalancerIP: 10.0.0.13 {why}"))
-            .collect();
-        assert_eq!(told(&compiled), expected, "{what}");
-        assert_eq!(addresses(&compiled, "b").is_empty(), refused.is_some(), "{what}");
+        check_sharing(what, &one, &other, Some(refused));
     }
 }
 

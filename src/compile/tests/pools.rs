@@ -59,94 +59,86 @@ fn check_one_of(values: Vec<Value>, name: &str, expected: &[&str]) {
 
 #[test]
 fn pools_are_for_whom_they_say_and_asked_by_priority() {
-    let namespaces = |names: Value| json!({"addresses": ["10.1.0.1/32"], "serviceAllocation": {"namespaces": names}});
-    let labelled = |name: &str| with(lb(name, json!({})), "labels", json!({"tier": "front"}));
-    let front = json!([{"matchLabels": {"tier": "front"}}]);
-    let by_label =
-        json!({"addresses": ["10.1.0.1/32"], "serviceAllocation": {"serviceSelectors": front}});
-    let prior = |priority: i64| json!({"addresses": [format!("10.2.0.{priority}/32")], "serviceAllocation": {"priority": priority}});
-    let namespace =
-        json!({"kind": "Namespace", "metadata": {"name": "default", "labels": {"team": "a"}}});
-    let by_namespace = json!({"addresses": ["10.1.0.1/32"],
-        "serviceAllocation": {"namespaceSelectors": [{"matchLabels": {"team": "a"}}]}});
-    let rest = || pool("z", json!({"addresses": ["10.9.0.1/32"]}));
+    let one = |allocation: Value| {
+        pool("p", json!({"addresses": ["10.1.0.1/32"], "serviceAllocation": allocation}))
+    };
+    let prior = |name: &str, priority: i64| {
+        let addresses = json!([format!("10.2.0.{priority}/32")]);
+        pool(name, json!({"addresses": addresses, "serviceAllocation": {"priority": priority}}))
+    };
+    let plain = |extra: Value| {
+        let mut spec = json!({"addresses": ["10.1.0.255-10.1.1.0"]});
+        spec.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
+        pool("a", spec)
+    };
+    let selectors = |labels: Value| json!([{"matchLabels": labels}]);
+    let of_team = selectors(json!({"team": "a"}));
     let rows: Vec<(&str, Vec<Value>, &str)> = vec![
-        ("its namespace", vec![pool("p", namespaces(json!(["default"]))), rest()], "10.1.0.1"),
-        ("another one", vec![pool("p", namespaces(json!(["x"]))), rest()], "10.9.0.1"),
-        ("namespace by label", vec![pool("p", by_namespace), namespace, rest()], "10.1.0.1"),
-        ("its label", vec![pool("p", by_label), rest()], "10.1.0.1"),
-        ("priority", vec![pool("a", prior(9)), pool("b", prior(3)), rest()], "10.2.0.3"),
+        ("its namespace", vec![one(json!({"namespaces": ["default"]}))], "10.1.0.1"),
+        ("another one", vec![one(json!({"namespaces": ["x"]}))], "10.9.0.1"),
+        ("namespace by label", vec![one(json!({"namespaceSelectors": of_team}))], "10.1.0.1"),
         (
-            "none before some",
-            vec![
-                pool("a", json!({"addresses": ["10.1.0.9/32"], "serviceAllocation": {}})),
-                pool("b", prior(9)),
-                rest(),
-            ],
-            "10.2.0.9",
-        ),
-        (
-            "not automatic",
-            vec![pool("a", json!({"addresses": ["10.1.0.1/32"], "autoAssign": false})), rest()],
+            "another namespace by label",
+            vec![one(json!({"namespaceSelectors": selectors(json!({"team": "b"}))}))],
             "10.9.0.1",
         ),
         (
-            "none that ends in 0 or 255",
-            vec![
-                pool("a", json!({"addresses": ["10.1.0.255-10.1.1.0"], "avoidBuggyIPs": true})),
-                rest(),
-            ],
+            "its label",
+            vec![one(json!({"serviceSelectors": selectors(json!({"tier": "front"}))}))],
+            "10.1.0.1",
+        ),
+        (
+            "its namespace, but not its label",
+            vec![one(json!({"namespaces": ["default"], "serviceSelectors": of_team}))],
             "10.9.0.1",
         ),
-        (
-            "disabled",
-            vec![
-                cilium("a", json!({"blocks": [{"cidr": "10.1.0.1/32"}], "disabled": true})),
-                rest(),
-            ],
-            "10.9.0.1",
-        ),
-        (
-            "first and last kept back",
-            vec![cilium(
-                "a",
-                json!({"blocks": [{"cidr": "10.1.0.0/30"}], "allowFirstLastIPs": "No"}),
-            )],
-            "10.1.0.1 10.1.0.2",
-        ),
-        (
-            "two are too few to keep any back",
-            vec![cilium(
-                "a",
-                json!({"blocks": [{"cidr": "10.1.0.0/31"}], "allowFirstLastIPs": "No"}),
-            )],
-            "10.1.0.0 10.1.0.1",
-        ),
-        ("one address", vec![cilium("a", json!({"blocks": [{"start": "10.1.0.7"}]}))], "10.1.0.7"),
-        (
-            "the old name of blocks",
-            vec![cilium("a", json!({"cidrs": [{"cidr": "10.1.0.7/32"}]}))],
-            "10.1.0.7",
-        ),
-        (
-            "Cilium's labels of the metadata",
-            vec![
-                cilium(
-                    "a",
-                    json!({"blocks": [{"start": "10.1.0.7"}], "serviceSelector": {"matchLabels": {"io.kubernetes.service.namespace": "x"}}}),
-                ),
-                cilium(
-                    "b",
-                    json!({"blocks": [{"start": "10.1.0.8"}], "serviceSelector": {"matchExpressions": [{"key": "io.kubernetes.service.name", "operator": "In", "values": ["s"]}]}}),
-                ),
-            ],
-            "10.1.0.8",
-        ),
+        ("priority", vec![prior("a", 9), prior("b", 3)], "10.2.0.3"),
+        ("none before some", vec![one(json!({})), prior("q", 9)], "10.2.0.9"),
+        ("not automatic", vec![plain(json!({"autoAssign": false}))], "10.9.0.1"),
+        ("none that ends in 0 or 255", vec![plain(json!({"avoidBuggyIPs": true}))], "10.9.0.1"),
     ];
     for (what, mut values, expected) in rows {
         println!("{what}");
-        values.push(labelled("s"));
-        check_one_of(values, "s", &expected.split(' ').collect::<Vec<_>>());
+        values.push(pool("z", json!({"addresses": ["10.9.0.1/32"]})));
+        values.push(
+            json!({"kind": "Namespace", "metadata": {"name": "default", "labels": {"team": "a"}}}),
+        );
+        values.push(with(lb("s", json!({})), "labels", json!({"tier": "front"})));
+        check_one_of(values, "s", &[expected]);
+    }
+}
+
+#[test]
+fn pools_of_cilium_give_blocks_to_whom_they_select() {
+    let small = |cidr: &str| json!({"blocks": [{"cidr": cidr}], "allowFirstLastIPs": "No"});
+    let by_name = json!([{"key": "io.kubernetes.service.name", "operator": "In", "values": ["s"]}]);
+    let elsewhere = json!({"io.kubernetes.service.namespace": "x"});
+    let rows: Vec<(&str, Value, &[&str])> = vec![
+        ("off", json!({"blocks": [{"cidr": "10.1.0.1/32"}], "disabled": true}), &["10.9.0.1"]),
+        ("first and last kept back", small("10.1.0.0/30"), &["10.1.0.1", "10.1.0.2"]),
+        ("two are too few to keep any back", small("10.1.0.0/31"), &["10.1.0.0", "10.1.0.1"]),
+        ("one address", json!({"blocks": [{"start": "10.1.0.7"}]}), &["10.1.0.7"]),
+        (
+            "a range",
+            json!({"blocks": [{"start": "10.1.0.7", "stop": "10.1.0.8"}]}),
+            &["10.1.0.7", "10.1.0.8"],
+        ),
+        ("the old name of blocks", json!({"cidrs": [{"cidr": "10.1.0.7/32"}]}), &["10.1.0.7"]),
+        (
+            "by name",
+            json!({"blocks": [{"start": "10.1.0.8"}], "serviceSelector": {"matchExpressions": by_name}}),
+            &["10.1.0.8"],
+        ),
+        (
+            "by namespace",
+            json!({"blocks": [{"start": "10.1.0.8"}], "serviceSelector": {"matchLabels": elsewhere}}),
+            &["10.9.0.1"],
+        ),
+    ];
+    for (what, spec, expected) in rows {
+        println!("{what}");
+        let rest = pool("z", json!({"addresses": ["10.9.0.1/32"]}));
+        check_one_of(vec![cilium("a", spec), rest, lb("s", json!({}))], "s", expected);
     }
 }
 
@@ -173,74 +165,92 @@ fn an_address_is_asked_for_by_any_of_the_annotations_or_by_the_spec() {
     }
 }
 
+/// Annotations, changes to the spec, what is told.
+type Wrong = (Value, Value, &'static str);
+
+#[track_caller]
+fn check_nothing_is_given(rows: Vec<Wrong>) {
+    let only_x = json!({"namespaces": ["x"]});
+    let closed = json!({"addresses": ["10.5.0.0/24"], "serviceAllocation": only_x});
+    let buggy = json!({"addresses": ["10.6.0.0/24"], "avoidBuggyIPs": true});
+    for (annotations, spec, expected) in rows {
+        let asking = with(lb("s", spec), "annotations", annotations);
+        let values = [lan(), pool("closed", closed.clone()), pool("buggy", buggy.clone()), asking];
+        let compiled = compiled(values);
+        let told = told(&compiled);
+        let told: Vec<_> = told.iter().map(|it| it.replace("metadata.annotations.", "")).collect();
+        assert_eq!(told, [expected]);
+        assert_eq!(addresses(&compiled, "s"), [""; 0], "{expected}");
+    }
+}
+
 #[test]
-fn what_cannot_be_had_is_told_and_nothing_else_is_given() {
+fn what_a_pool_does_not_give_is_told_and_nothing_else_is_given() {
     let ask = |ips: &str| json!({"metallb.io/loadBalancerIPs": ips});
-    let closed = || {
-        pool(
-            "closed",
-            json!({"addresses": ["10.5.0.0/24"], "serviceAllocation": {"namespaces": ["x"]}}),
-        )
-    };
-    let buggy = || pool("buggy", json!({"addresses": ["10.6.0.0/24"], "avoidBuggyIPs": true}));
-    let rows: Vec<(Value, Value, &str)> = vec![
+    let of_pool = |name: &str| json!({"metallb.io/address-pool": name});
+    check_nothing_is_given(vec![
         (
             ask("10.9.9.9"),
             json!({}),
-            "RT401 metadata.annotations.metallb.io/loadBalancerIPs: no pool has the address 10.9.9.9",
+            "RT401 metallb.io/loadBalancerIPs: no pool has the address 10.9.9.9",
         ),
         (
             ask("10.5.0.7"),
             json!({}),
-            "RT401 metadata.annotations.metallb.io/loadBalancerIPs: IPAddressPool metallb-system/closed (in.yaml:2) has 10.5.0.7, but is not for this Service",
+            "RT401 metallb.io/loadBalancerIPs: IPAddressPool metallb-system/closed (in.yaml:2) has \
+             10.5.0.7, but is not for this Service",
         ),
         (
             ask("10.6.0.255"),
             json!({}),
-            "RT401 metadata.annotations.metallb.io/loadBalancerIPs: IPAddressPool metallb-system/buggy (in.yaml:3) has 10.6.0.255, but does not give it",
+            "RT401 metallb.io/loadBalancerIPs: IPAddressPool metallb-system/buggy (in.yaml:3) has \
+             10.6.0.255, but does not give it",
         ),
         (
             ask("fd00::1"),
             json!({}),
-            "RT007 metadata.annotations.metallb.io/loadBalancerIPs: fd00::1 is IPv6, and the Service is not",
+            "RT007 metallb.io/loadBalancerIPs: fd00::1 is IPv6, and the Service is not",
         ),
+        (of_pool("lam"), json!({}), "RT112 metallb.io/address-pool: no pool is named \"lam\""),
+        (
+            of_pool("closed"),
+            json!({}),
+            "RT402 spec: no pool has a free address for family IPv4: the pool closed has none for \
+             this Service",
+        ),
+    ]);
+}
+
+#[test]
+fn wishes_that_contradict_each_other_are_told_and_none_is_met() {
+    let ask = |ips: &str| json!({"metallb.io/loadBalancerIPs": ips});
+    let with_ask =
+        |name: &str, value: &str| json!({"metallb.io/loadBalancerIPs": "10.0.0.11", name: value});
+    check_nothing_is_given(vec![
         (
             ask("10.0.0.x"),
             json!({}),
-            "RT007 metadata.annotations.metallb.io/loadBalancerIPs: \"10.0.0.x\" is no IP address",
+            "RT007 metallb.io/loadBalancerIPs: \"10.0.0.x\" is no IP address",
         ),
         (
             ask("10.0.0.11"),
             json!({"loadBalancerIP": "10.0.0.12"}),
-            "RT007 spec.loadBalancerIP: 10.0.0.12 is asked for, but metallb.io/loadBalancerIPs asks for 10.0.0.11",
+            "RT007 spec.loadBalancerIP: 10.0.0.12 is asked for, but metallb.io/loadBalancerIPs \
+             asks for 10.0.0.11",
         ),
         (
-            json!({"metallb.io/loadBalancerIPs": "10.0.0.11", "kube-vip.io/loadbalancerIPs": "10.0.0.12"}),
+            with_ask("kube-vip.io/loadbalancerIPs", "10.0.0.12"),
             json!({}),
-            "RT007 metadata.annotations.kube-vip.io/loadbalancerIPs: 10.0.0.12 is asked for, but metallb.io/loadBalancerIPs asks for 10.0.0.11",
+            "RT007 kube-vip.io/loadbalancerIPs: 10.0.0.12 is asked for, but \
+             metallb.io/loadBalancerIPs asks for 10.0.0.11",
         ),
         (
-            json!({"metallb.io/loadBalancerIPs": "10.0.0.11", "metallb.io/address-pool": "buggy"}),
+            with_ask("metallb.io/address-pool", "buggy"),
             json!({}),
-            "RT007 metadata.annotations.metallb.io/loadBalancerIPs: IPAddressPool metallb-system/lan (in.yaml:1) has 10.0.0.11, and the pool buggy is asked for",
+            "RT007 metallb.io/loadBalancerIPs: IPAddressPool metallb-system/lan (in.yaml:1) has \
+             10.0.0.11, and the pool buggy is asked for",
         ),
-        (
-            json!({"metallb.io/address-pool": "lam"}),
-            json!({}),
-            "RT112 metadata.annotations.metallb.io/address-pool: no pool is named \"lam\"",
-        ),
-        (
-            json!({"metallb.io/address-pool": "closed"}),
-            json!({}),
-            "RT402 spec: no pool has a free address for family IPv4: the pool closed has none for this Service",
-        ),
-    ];
-    for (annotations, spec, expected) in rows {
-        let asking = with(lb("s", spec), "annotations", annotations);
-        let compiled = compiled([lan(), closed(), buggy(), asking]);
-        assert_eq!(told(&compiled), [expected]);
-        assert_eq!(addresses(&compiled, "s"), [""; 0]);
-    }
+    ]);
 }
 
 #[test]
