@@ -74,6 +74,7 @@ pub(super) fn allocate(
         node_ports::node_ports(services, held, findings);
     let LoadBalancers { addresses: load_balancers, terms: sharing, told } =
         load_balancers::load_balancers(services, pools, settings, held, findings);
+    findings.load_balancers(&told);
     let allocations = Allocations {
         cluster_ips,
         node_ports,

@@ -92,7 +92,6 @@ pub fn compile(
     let backends = Backends::build(&services, &sources, &node, &mut findings);
     let (allocations, load_balancers) =
         allocate::allocate(objects, &services, settings, held, &mut findings);
-    findings.load_balancers(&load_balancers);
 
     // L7: whose requests go to them, under which names and certificates.
     let references = References::new(objects, &services, &backends);

@@ -23,7 +23,7 @@ pub struct Report {
     pub statuses: BTreeMap<ObjectRef, Status>,
     /// What stands for each Gateway in a cluster.
     pub infrastructure: Vec<InfrastructureService>,
-    /// Which addresses each LoadBalancer has, and why, by namespace and name.
+    /// Which addresses each LoadBalancer is given, and why, by namespace and name.
     #[serde(serialize_with = "as_services")]
     pub load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
 }

@@ -132,3 +132,6 @@ pub(super) fn fields(kind: Kind, path: &str) -> &'static [&'static str] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests;

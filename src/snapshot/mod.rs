@@ -82,8 +82,13 @@ pub struct Snapshot {
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
     /// Names for the DNS plane.
     pub zone: Arc<Zone>,
+<<<<<<< HEAD
     /// The certificate of DNS over TLS and HTTPS; empty without one.
     pub dns_tls: Arc<TlsTable>,
     /// Why LoadBalancers have their addresses, by Service; for `explain`.
+=======
+    /// Why LoadBalancers have their addresses, by Service; for `explain`. Not those whose addresses
+    /// others decided on.
+>>>>>>> dcb533b (Tell LoadBalancers apart by who decides; files kept short)
     pub load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
 }

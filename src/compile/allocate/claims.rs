@@ -32,7 +32,8 @@ pub(super) struct Refusal {
 }
 
 impl<'s, 'a> Claims<'s, 'a> {
-    /// Why a Service cannot have an address; `None`: it can.
+    /// Why a Service cannot have an address; `None`: it can. Of several reasons that of the first
+    /// by name, whoever came first.
     pub(super) fn refusal(
         &self,
         ip: IpAddr,
@@ -40,15 +41,8 @@ impl<'s, 'a> Claims<'s, 'a> {
         terms: Option<&Terms>,
     ) -> Option<Refusal> {
         let others = self.by_ip.get(&ip)?.iter().filter(|it| it.service.key != service.key);
-        others.into_iter().find_map(|other| {
-            let who = other.service.subject().named();
-            let Some((own, theirs)) = terms.zip(other.terms) else {
-                let why = format!("is taken by {who}");
-                return Some(Refusal { why, help: TO_SHARE });
-            };
-            let refusal = own.refusal(theirs)?;
-            Some(Refusal { why: format!("is taken by {who}, {refusal}"), help: TO_SHARE_BETTER })
-        })
+        let refusals = others.filter_map(|other| Some((other, other.refusal(terms)?)));
+        refusals.min_by_key(|(other, _)| other.service.key).map(|(_, refusal)| refusal)
     }
 
     /// The first address of these that a Service can share.
@@ -82,6 +76,18 @@ impl<'s, 'a> Claims<'s, 'a> {
         if let Some(terms) = terms {
             self.by_key.entry(terms.key.clone()).or_default().insert(ip);
         }
+    }
+}
+
+impl Claim<'_, '_> {
+    /// Why nobody with these terms can have the address as well.
+    fn refusal(&self, terms: Option<&Terms>) -> Option<Refusal> {
+        let who = self.service.subject().named();
+        let Some((own, theirs)) = terms.zip(self.terms) else {
+            return Some(Refusal { why: format!("is taken by {who}"), help: TO_SHARE });
+        };
+        let refusal = own.refusal(theirs)?;
+        Some(Refusal { why: format!("is taken by {who}, {refusal}"), help: TO_SHARE_BETTER })
     }
 }
 

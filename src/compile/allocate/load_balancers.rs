@@ -61,7 +61,7 @@ pub(super) fn load_balancers(
     wishes.iter().filter(|wish| wish.is_decided).for_each(|wish| allocation.capture(wish));
     ours().for_each(|wish| allocation.requested(wish));
     ours().for_each(|wish| allocation.choose(wish));
-    let told = wishes.iter().map(|wish| (wish.service.key.clone(), allocation.tell(wish)));
+    let told = ours().map(|wish| (wish.service.key.clone(), allocation.tell(wish)));
     let told = told.collect();
     let terms = ours().filter_map(|it| Some((it.service.key.clone(), it.request.terms.clone()?)));
     let terms = terms.collect();

@@ -140,50 +140,6 @@ status: {startTime: 2026-01-01T00:00:00Z, podIP: 10.0.0.1}
 }
 
 #[test]
-fn pools_of_metallb_and_cilium_are_decoded_and_their_fields_known() {
-    let text = "\
-apiVersion: metallb.io/v1beta1
-kind: IPAddressPool
-metadata: {name: lan, namespace: metallb-system}
-spec:
-  addresses: [10.0.0.0/24]
-  autoAssing: true
-  serviceAllocation: {priority: 1, namespaces: [a], serviceSelector: [], serviceSelectors: [{matchLabels: {a: b}}]}
-status: {assignedIPv4: 3}
----
-apiVersion: cilium.io/v2alpha1
-kind: CiliumLoadBalancerIPPool
-metadata: {name: lan}
-spec:
-  blocks: [{cidr: 10.1.0.0/24, end: 10.1.0.9}]
-  serviceSelector: {matchExpression: []}
-  allowFirstLastIPs: \"No\"
----
-apiVersion: cilium.io/v2
-kind: CiliumLoadBalancerIPPol
-metadata: {name: lan}
-";
-    let decoded = decode("test.yaml", text);
-    let expected = ["IPAddressPool metallb-system/lan", "CiliumLoadBalancerIPPool lan"];
-    assert_eq!(references(&decoded), expected);
-    let told: Vec<_> = decoded
-        .findings
-        .iter()
-        .map(|it| format!("{} {}", it.message, it.help.as_deref().unwrap_or_default()))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            "IPAddressPool has no field spec.autoAssing did you mean autoAssign?",
-            "IPAddressPool has no field spec.serviceAllocation.serviceSelector did you mean serviceSelectors?",
-            "CiliumLoadBalancerIPPool has no field spec.blocks[0].end ",
-            "CiliumLoadBalancerIPPool has no field spec.serviceSelector.matchExpression did you mean matchExpressions?",
-            "kind CiliumLoadBalancerIPPol does not exist did you mean CiliumLoadBalancerIPPool?",
-        ]
-    );
-}
-
-#[test]
 fn values_of_a_wrong_type_are_errors_with_place_and_remedy() {
     let quoted = with("port: 80", "port: \"80\"");
     let decoded = check_findings(
