@@ -60,6 +60,7 @@ fn render(text: &str) -> String {
     http(&mut out, &compiled.snapshot);
     zone(&mut out, &compiled.snapshot.zone);
     statuses(&mut out, &compiled);
+    load_balancers(&mut out, &compiled);
     findings(&mut out, &compiled, text);
     out
 }
@@ -276,6 +277,21 @@ fn statuses(out: &mut String, compiled: &Compiled) {
                     conditions(out, "    ", &it.conditions);
                 }
             }
+        }
+    }
+}
+
+fn load_balancers(out: &mut String, compiled: &Compiled) {
+    if !compiled.report.load_balancers.is_empty() {
+        writeln!(out, "\n# load balancers").expect("a string takes it");
+    }
+    for (service, told) in &compiled.report.load_balancers {
+        for it in &told.addresses {
+            writeln!(out, "{service} {} of {}, {}", it.ip, it.source, it.why)
+                .expect("a string takes it");
+        }
+        for why in &told.missing {
+            writeln!(out, "{service} {why}").expect("a string takes it");
         }
     }
 }

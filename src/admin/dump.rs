@@ -16,6 +16,7 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
         "backends": snapshot.backends.values().map(|it| backend(it)).collect::<Vec<_>>(),
         "zone": zone(&snapshot.zone),
         "dns_certificates": certificates(&snapshot.dns_tls),
+        "load_balancers": load_balancers(snapshot),
     })
 }
 
@@ -148,6 +149,12 @@ fn backend(backend: &Backend) -> Value {
         "endpoints": backend.endpoints,
         "usable": backend.usable.iter().map(|it| it.id).collect::<Vec<_>>(),
     })
+}
+
+/// By namespace and name of the Service.
+fn load_balancers(snapshot: &Snapshot) -> Value {
+    let all = snapshot.load_balancers.iter();
+    all.map(|(service, told)| (service.to_string(), json!(told))).collect::<Map<_, _>>().into()
 }
 
 fn zone(zone: &Zone) -> Value {

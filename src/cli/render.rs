@@ -15,7 +15,26 @@ pub(super) fn text(report: &Report, texts: &mut Texts, colour: bool) -> String {
         out += &renderer.render(&group(finding, line.as_ref()));
         out += "\n\n";
     }
+    out += &load_balancers(report);
     out + &summary(report)
+}
+
+/// Which pool gave each LoadBalancer its address, and why; or why none did.
+fn load_balancers(report: &Report) -> String {
+    let mut out = String::new();
+    for (service, told) in &report.load_balancers {
+        for given in &told.addresses {
+            let (ip, source, why) = (given.ip, &given.source, &given.why);
+            out += &format!("Service {service}: {ip} of {source}, {why}\n");
+        }
+        for why in &told.missing {
+            out += &format!("Service {service}: {why}\n");
+        }
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
 }
 
 /// A source line, and the part of it that is meant, in bytes.

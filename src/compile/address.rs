@@ -1,5 +1,6 @@
 //! IP addresses as manifests write them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `IPv4` or `IPv6`: Services, their addresses and their endpoints each belong to one.
@@ -28,6 +29,15 @@ impl Family {
             Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
         }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
     }
 }
 

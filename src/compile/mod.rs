@@ -23,6 +23,7 @@ mod listeners;
 mod order;
 mod references;
 mod report;
+mod selector;
 mod services;
 mod settings;
 pub mod status;
@@ -46,7 +47,7 @@ pub use hosts::{HostsFiles, parse_hosts};
 pub use report::{InfrastructureService, Report};
 pub use settings::{
     AddressRange, GATEWAY_CONTROLLER, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses,
-    Settings,
+    PoolRange, Settings,
 };
 
 pub use tls::parse_authorities;
@@ -89,7 +90,8 @@ pub fn compile(
     let services = Services::parse(objects, settings, &mut findings);
     let sources = Sources::index(objects, &services, &node, &mut findings);
     let backends = Backends::build(&services, &sources, &node, &mut findings);
-    let allocations = allocate::allocate(&services, settings, held, &mut findings);
+    let (allocations, load_balancers) =
+        allocate::allocate(objects, &services, settings, held, &mut findings);
     let network = this_node::network(objects, settings, &allocations);
 
     // L7: whose requests go to them, under which names and certificates.
@@ -128,6 +130,7 @@ pub fn compile(
             network,
             zone: Arc::new(zone),
             dns_tls: Arc::new(dns_tls),
+            load_balancers,
             ..Snapshot::default()
         },
         report: findings.into_report(objects),

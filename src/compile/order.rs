@@ -21,6 +21,11 @@ impl<'a> Seniority<'a> {
         Self { created: Reverse(Self::created(metadata).map(Reverse)), key }
     }
 
+    /// Namespace and name.
+    pub(super) fn key(&self) -> &'a ObjectKey {
+        self.key
+    }
+
     /// When the API server first saw the object.
     pub(super) fn created(metadata: &Metadata) -> Option<OffsetDateTime> {
         OffsetDateTime::parse(metadata.creation_timestamp.as_deref()?, &Rfc3339).ok()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::manifest::{Code, Finding, Kind, ObjectKey, ObjectRef, Origin, finding, similar};
+use crate::snapshot::LoadBalancer;
 use crate::store::{Objects, Stored};
 
 use super::status::Status;
@@ -22,6 +23,9 @@ pub struct Report {
     pub statuses: BTreeMap<ObjectRef, Status>,
     /// What stands for each Gateway in a cluster.
     pub infrastructure: Vec<InfrastructureService>,
+    /// Which addresses each LoadBalancer is given, and why, by namespace and name.
+    #[serde(serialize_with = "as_services")]
+    pub load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
 }
 
 /// A headless Service without selector that stands for a Gateway.
@@ -53,6 +57,22 @@ fn as_list<S: Serializer>(
     serializer.collect_seq(statuses.iter().map(|(object, status)| Entry { object, status }))
 }
 
+/// A list of `{namespace, name, addresses, missing}`.
+fn as_services<S: Serializer>(
+    load_balancers: &BTreeMap<ObjectKey, LoadBalancer>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        #[serde(flatten)]
+        service: &'a ObjectKey,
+        #[serde(flatten)]
+        load_balancer: &'a LoadBalancer,
+    }
+    let entry = |(service, load_balancer)| Entry { service, load_balancer };
+    serializer.collect_seq(load_balancers.iter().map(entry))
+}
+
 /// Collects findings while a compilation runs.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -60,6 +80,7 @@ pub(super) struct Findings {
     suggested: usize,
     statuses: BTreeMap<ObjectRef, Status>,
     infrastructure: Vec<InfrastructureService>,
+    load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
 }
 
 impl Findings {
@@ -95,6 +116,11 @@ impl Findings {
         self.infrastructure = services;
     }
 
+    /// Says which addresses LoadBalancers have.
+    pub(super) fn load_balancers(&mut self, told: &BTreeMap<ObjectKey, LoadBalancer>) {
+        self.load_balancers = told.clone();
+    }
+
     /// Says what the status of an object is.
     pub(super) fn status(&mut self, object: ObjectRef, status: Status) {
         self.statuses.insert(object, status);
@@ -125,6 +151,7 @@ impl Findings {
             objects: counts.filter(|(_, count)| *count > 0).collect(),
             statuses: self.statuses,
             infrastructure: self.infrastructure,
+            load_balancers: self.load_balancers,
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct CheckedService<'a> {
     pub(super) exposed: Exposed,
     /// The families of its addresses, the primary one first; never empty.
     pub(super) families: Vec<Family>,
+    /// Whether it has to be of both.
+    pub(super) family_policy: FamilyPolicy,
     /// Virtual addresses that it names itself.
     pub(super) cluster_ips: Vec<IpAddr>,
     pub(super) ports: Vec<CheckedPort>,
@@ -57,6 +59,14 @@ pub(super) enum Exposed {
     NodePort,
     /// … and an address for the outside.
     LoadBalancer,
+}
+
+/// `spec.ipFamilyPolicy` (KEP-563).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FamilyPolicy {
+    Single,
+    PreferDual,
+    RequireDual,
 }
 
 impl<'a> Services<'a> {
@@ -117,11 +127,13 @@ impl<'a> CheckedService<'a> {
         let subject = Subject::new(Kind::Service, key, stored);
         let exposed = exposed(spec, subject, findings);
         let cluster_ips = cluster_ips(spec, exposed, subject, findings);
-        let families = families(spec, exposed, &cluster_ips, settings, subject, findings);
+        let family_policy = family_policy(spec, subject, findings);
+        let families =
+            families(spec, family_policy, exposed, &cluster_ips, settings, subject, findings);
         let ports = ports::parse(spec, exposed, subject, findings);
         features::check(&stored.object, exposed, settings, subject, findings);
         let policy = CheckedPolicy::parse(spec, exposed, settings, subject, findings);
-        Self { key, stored, exposed, families, cluster_ips, ports, policy }
+        Self { key, stored, exposed, families, family_policy, cluster_ips, ports, policy }
     }
 
     pub(super) fn spec(&self) -> &'a ServiceSpec {
@@ -210,20 +222,33 @@ fn written_cluster_ips(spec: &ServiceSpec) -> impl Iterator<Item = (String, &Arc
     primary.chain(others).filter(|(_, ip)| !ip.is_empty())
 }
 
+fn family_policy(
+    spec: &ServiceSpec,
+    subject: Subject<'_>,
+    findings: &mut Findings,
+) -> FamilyPolicy {
+    let written = spec.ip_family_policy.as_deref().unwrap_or("SingleStack");
+    let policies = ["SingleStack", "PreferDualStack", "RequireDualStack"];
+    subject.one_of(findings, "spec.ipFamilyPolicy", written, &policies);
+    match written {
+        "PreferDualStack" => FamilyPolicy::PreferDual,
+        "RequireDualStack" => FamilyPolicy::RequireDual,
+        _ => FamilyPolicy::Single,
+    }
+}
+
 /// `ipFamilies` as the API server defaults them (KEP-563): by what is written, else by the
 /// addresses that are named, else the cluster's first family, or all of its families where the
 /// policy asks for dual stack.
 fn families(
     spec: &ServiceSpec,
+    policy: FamilyPolicy,
     exposed: Exposed,
     named: &[IpAddr],
     settings: &Settings,
     subject: Subject<'_>,
     findings: &mut Findings,
 ) -> Vec<Family> {
-    let policy = spec.ip_family_policy.as_deref().unwrap_or("SingleStack");
-    let policies = ["SingleStack", "PreferDualStack", "RequireDualStack"];
-    subject.one_of(findings, "spec.ipFamilyPolicy", policy, &policies);
     let mut families: Vec<Family> = named.iter().copied().map(Family::of).collect();
     for (place, written) in spec.ip_families.iter().enumerate() {
         let field = format!("spec.ipFamilies[{place}]");
@@ -234,9 +259,19 @@ fn families(
     // Endpoints of a headless Service without selector are the user's to choose.
     let is_free = exposed == Exposed::Headless && spec.selector.is_empty();
     let offered = settings.service_cidrs.iter().map(|cidr| Family::of(cidr.addr()));
+    if policy == FamilyPolicy::RequireDual && exposed >= Exposed::Headless && !is_free {
+        let served: Vec<_> = named.iter().copied().map(Family::of).chain(offered.clone()).collect();
+        for family in [Family::V4, Family::V6].into_iter().filter(|it| !served.contains(it)) {
+            let message = format!("RequireDualStack, but there are no {family} addresses");
+            let help =
+                format!("give --service-cidr an {family} range as well, or say PreferDualStack");
+            let field = "spec.ipFamilyPolicy";
+            findings.push(subject.error(Code::BadValue, field, message).help(help));
+        }
+    }
     if is_free {
         families.extend([Family::V4, Family::V6]);
-    } else if policy.ends_with("DualStack") {
+    } else if policy != FamilyPolicy::Single {
         families.extend(offered);
     } else if families.is_empty() {
         families.extend(offered.take(1));

@@ -1,5 +1,6 @@
 //! The options of this process that decide what objects mean; made by `config`.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ pub struct Settings {
     pub ingress_addresses: Vec<IpAddr>,
     /// Name of the IngressClass that is ours even when no IngressClass object exists.
     pub ingress_class: Arc<str>,
-    /// Addresses for LoadBalancer Services.
-    pub lb_pool: Vec<AddressRange>,
+    /// Addresses for LoadBalancer Services, besides those of pools that are objects.
+    pub lb_pool: Vec<PoolRange>,
     /// Addresses for Gateways.
     pub gateway_pool: Vec<AddressRange>,
     /// Where NodePorts listen.
@@ -65,6 +66,24 @@ pub struct AddressRange {
     pub first: IpAddr,
     /// Last, inclusive.
     pub last: IpAddr,
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            return self.first.fmt(f);
+        }
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// A range of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolRange {
+    /// By which Services ask for the pool; empty: they cannot.
+    pub pool: Arc<str>,
+    /// Its addresses.
+    pub range: AddressRange,
 }
 
 /// Where NodePorts listen.

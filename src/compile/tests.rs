@@ -1,12 +1,16 @@
 //! Behaviour of the whole compilation, on objects written as JSON.
 
+mod allocation;
+mod allocation_properties;
 mod certificates;
 mod clients;
 mod endpoints;
 mod gateways;
 mod grants;
+mod load_balancers;
 mod names;
 mod policies;
+mod pools;
 mod properties;
 mod routes;
 mod schema;
@@ -22,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Allocations, Compiled, Settings, compile};
-use crate::manifest::{Code, Object, Origin};
+use crate::manifest::{Code, Object, ObjectKey, Origin};
 use crate::snapshot::{Frontend, RouteTable, Serve};
 use crate::source::Sourced;
 use crate::store::Objects;
@@ -46,9 +50,8 @@ fn objects(values: impl IntoIterator<Item = Value>) -> Objects {
 fn object(mut value: Value) -> Object {
     let kind = value["kind"].take();
     let kind = kind.as_str().expect("a kind");
-    if !["IngressClass", "Node", "GatewayClass", "Namespace"].contains(&kind)
-        && value["metadata"]["namespace"].is_null()
-    {
+    let cluster = ["Namespace", "IngressClass", "Node", "GatewayClass", "CiliumLoadBalancerIPPool"];
+    if !cluster.contains(&kind) && value["metadata"]["namespace"].is_null() {
         value["metadata"]["namespace"] = json!("default");
     }
     match kind {
@@ -69,6 +72,8 @@ fn object(mut value: Value) -> Object {
         "TCPRoute" => Object::TcpRoute(decode(value)),
         "ReferenceGrant" => Object::ReferenceGrant(decode(value)),
         "BackendTLSPolicy" => Object::BackendTlsPolicy(decode(value)),
+        "IPAddressPool" => Object::IpAddressPool(decode(value)),
+        "CiliumLoadBalancerIPPool" => Object::CiliumLoadBalancerIpPool(decode(value)),
         "XBackendTrafficPolicy" => Object::BackendTrafficPolicy(decode(value)),
         other => panic!("no test needs {other}"),
     }

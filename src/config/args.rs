@@ -54,8 +54,9 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub ingress_class: Option<String>,
 
-    /// Addresses for LoadBalancer Services: CIDR, FIRST-LAST or one address
-    #[arg(long, value_name = "RANGE", value_delimiter = ',')]
+    /// Addresses for LoadBalancer Services, beside IPAddressPool objects: CIDR, FIRST-LAST or one
+    /// address; ranges of one NAME are a pool that Services can ask for
+    #[arg(long, value_name = "[NAME=]RANGE", value_delimiter = ',')]
     pub lb_pool: Vec<String>,
 
     /// Addresses for Gateways, one each: CIDR, FIRST-LAST or one address

@@ -183,7 +183,7 @@ fn settings(layers: &mut Layers) -> Settings {
         https_port: layers.one("https-port", default.https_port, parse::port_or_off),
         ingress_addresses: layers.many("ingress-address", default.ingress_addresses, parse::ip),
         ingress_class: layers.one("ingress-class", default.ingress_class, parse::object_name),
-        lb_pool: layers.many("lb-pool", default.lb_pool, parse::address_range),
+        lb_pool: layers.many("lb-pool", default.lb_pool, parse::pool_range),
         gateway_pool: layers.many("gateway-pool", default.gateway_pool, parse::address_range),
         nodeport_addresses: nodeport_addresses(layers, &node_ips),
         external_ips: layers.one("external-ips", default.external_ips, parse::on_or_off),

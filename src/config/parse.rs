@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tracing_subscriber::filter::Targets;
 
 use super::{AccessLog, DnsRateLimit};
-use crate::compile::AddressRange;
+use crate::compile::{AddressRange, PoolRange};
 use crate::manifest::{ObjectKey, is_subdomain};
 
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
@@ -65,6 +65,15 @@ pub(super) fn address_range(text: &str) -> Result<AddressRange, String> {
         ));
     }
     Ok(AddressRange { first, last })
+}
+
+/// A range, or `NAME=RANGE`: one of a pool that has a name.
+pub(super) fn pool_range(text: &str) -> Result<PoolRange, String> {
+    let (pool, range) = match text.split_once('=') {
+        Some((name, range)) => (object_name(name.trim())?, range.trim()),
+        None => (Arc::default(), text),
+    };
+    Ok(PoolRange { pool, range: address_range(range)? })
 }
 
 /// Addresses among those of the node: itself, `primary`, or all within a CIDR.

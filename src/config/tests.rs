@@ -65,6 +65,18 @@ fn the_command_line_wins_over_the_file() {
 }
 
 #[test]
+fn a_pool_may_have_a_name() {
+    let args =
+        Args { lb_pool: vec!["dmz=10.0.0.0/30".into(), "10.1.0.5".into()], ..Args::default() };
+    let config = Config::new(&args).expect("the options must be good");
+    let pools: Vec<_> =
+        config.settings.lb_pool.iter().map(|it| format!("{} {}", it.pool, it.range)).collect();
+    assert_eq!(pools, ["dmz 10.0.0.0-10.0.0.3", " 10.1.0.5"]);
+    let wrong = Args { lb_pool: vec!["D M Z=10.0.0.1".into()], ..Args::default() };
+    assert_eq!(problems(&wrong), ["--lb-pool: \"D M Z\" is no valid name"]);
+}
+
+#[test]
 fn an_unknown_option_in_the_file_is_a_problem() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("rutter.yaml");

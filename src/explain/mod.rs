@@ -11,6 +11,7 @@
 //! Deliberately absent: I/O. Lines of fields are found by whoever prints.
 
 mod http;
+mod load_balancer;
 mod name;
 mod policy;
 mod question;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Candidate, Explanation, Place, SocketQuestion, policy, rule};
+use super::{Candidate, Explanation, Place, SocketQuestion, load_balancer, policy, rule};
 use crate::manifest::Kind;
 use crate::snapshot::zone::{Outcome, Query};
 use crate::snapshot::{
@@ -42,6 +42,7 @@ pub(super) fn explain(
             looked_into(spec.key, "TLS", &tls.name, next, explanation);
         }
         Serve::Frontend(frontend) => {
+            load_balancer::explain(snapshot, &frontend.owner, ip, explanation);
             let has_socket = snapshot.has_socket(spec);
             let arrival = Arrival { key: spec.key, at: ip, from: question.from, has_socket };
             carried(frontend, &arrival, explanation);
@@ -121,7 +122,7 @@ fn listener<'a>(
 
 fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
     let same_ip = snapshot.listeners.values().filter(|spec| spec.key.addr.ip() == key.addr.ip());
-    let candidates: Vec<Candidate> = same_ip
+    let mut candidates: Vec<Candidate> = same_ip
         .map(|spec| Candidate {
             what: spec.key.to_string(),
             taken: false,
@@ -139,6 +140,7 @@ fn nobody(snapshot: &Snapshot, key: SocketKey, explanation: &mut Explanation) {
     } else {
         format!("nobody listens on {key}; the address has other ports")
     };
+    candidates.extend(load_balancer::nobody(snapshot, key.addr.ip()));
     explanation.step("listener", verdict).candidates = candidates;
     explanation.end("the client is refused");
 }

@@ -1,4 +1,5 @@
 mod gateway;
+mod load_balancers;
 mod name;
 mod policy;
 mod tls;

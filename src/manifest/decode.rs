@@ -202,6 +202,10 @@ fn read_object(
         Kind::ReferenceGrant => Object::ReferenceGrant(read(kind, value, ignored)?),
         Kind::BackendTlsPolicy => Object::BackendTlsPolicy(read(kind, value, ignored)?),
         Kind::BackendTrafficPolicy => Object::BackendTrafficPolicy(read(kind, value, ignored)?),
+        Kind::IpAddressPool => Object::IpAddressPool(read(kind, value, ignored)?),
+        Kind::CiliumLoadBalancerIpPool => {
+            Object::CiliumLoadBalancerIpPool(read(kind, value, ignored)?)
+        }
         Kind::Secret => Object::Secret(read(kind, value, ignored)?),
         Kind::ConfigMap => Object::ConfigMap(read(kind, value, ignored)?),
     })
@@ -278,6 +282,8 @@ fn default_metadata(kind: Kind, metadata: &mut Metadata) -> Option<Mistake> {
         | Kind::ReferenceGrant
         | Kind::BackendTlsPolicy
         | Kind::BackendTrafficPolicy
+        | Kind::IpAddressPool
+        | Kind::CiliumLoadBalancerIpPool
         | Kind::Secret
         | Kind::ConfigMap => (is_subdomain(&metadata.name), NAME_RULE),
     };

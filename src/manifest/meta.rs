@@ -83,6 +83,32 @@ impl Metadata {
     }
 }
 
+/// Labels that an object must have (meta/v1): all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelSelector {
+    /// Names and values.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub match_labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Names and sets of values.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub match_expressions: Vec<LabelRequirement>,
+}
+
+/// A name and a set of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct LabelRequirement {
+    /// The name.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub key: Arc<str>,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub operator: Arc<str>,
+    /// The values.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub values: Vec<Arc<str>>,
+}
+
 /// `field:` without a value is absent to Kubernetes, so it is absent to us: the default.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod ingress;
 pub mod meta;
 pub mod pod;
+pub mod pool;
 pub mod service;
 pub mod similar;
 pub mod yaml;

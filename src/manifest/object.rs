@@ -14,6 +14,7 @@ use super::gateway::{
 use super::ingress::{Ingress, IngressClass};
 use super::meta::{Metadata, ObjectKey};
 use super::pod::Pod;
+use super::pool::{CiliumLoadBalancerIpPool, IpAddressPool};
 use super::service::Service;
 
 /// The kinds that rutter reads, in the order in which a report lists them.
@@ -64,6 +65,12 @@ pub enum Kind {
     /// gateway.networking.x-k8s.io/v1alpha1.
     #[serde(rename = "XBackendTrafficPolicy")]
     BackendTrafficPolicy,
+    /// metallb.io/v1beta1.
+    #[serde(rename = "IPAddressPool")]
+    IpAddressPool,
+    /// cilium.io/v2, cluster-scoped.
+    #[serde(rename = "CiliumLoadBalancerIPPool")]
+    CiliumLoadBalancerIpPool,
     /// core/v1.
     Secret,
     /// core/v1.
@@ -72,7 +79,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -92,6 +99,8 @@ impl Kind {
         Self::ReferenceGrant,
         Self::BackendTlsPolicy,
         Self::BackendTrafficPolicy,
+        Self::IpAddressPool,
+        Self::CiliumLoadBalancerIpPool,
         Self::Secret,
         Self::ConfigMap,
     ];
@@ -118,6 +127,8 @@ impl Kind {
             Self::ReferenceGrant => "ReferenceGrant",
             Self::BackendTlsPolicy => "BackendTLSPolicy",
             Self::BackendTrafficPolicy => "XBackendTrafficPolicy",
+            Self::IpAddressPool => "IPAddressPool",
+            Self::CiliumLoadBalancerIpPool => "CiliumLoadBalancerIPPool",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
         }
@@ -139,6 +150,8 @@ impl Kind {
             | Self::ReferenceGrant
             | Self::BackendTlsPolicy => "gateway.networking.k8s.io/v1",
             Self::BackendTrafficPolicy => "gateway.networking.x-k8s.io/v1alpha1",
+            Self::IpAddressPool => "metallb.io/v1beta1",
+            Self::CiliumLoadBalancerIpPool => "cilium.io/v2",
             Self::Namespace
             | Self::Node
             | Self::Pod
@@ -157,6 +170,7 @@ impl Kind {
             Self::GatewayClass | Self::Gateway | Self::HttpRoute => &["v1beta1"],
             Self::ReferenceGrant => &["v1beta1", "v1alpha2"],
             Self::GrpcRoute | Self::TcpRoute | Self::UdpRoute => &["v1alpha2"],
+            Self::CiliumLoadBalancerIpPool => &["v2alpha1"],
             Self::TlsRoute => &["v1alpha2", "v1alpha3"],
             Self::BackendTlsPolicy => &["v1alpha3"],
             Self::Namespace
@@ -169,6 +183,7 @@ impl Kind {
             | Self::IngressClass
             | Self::ListenerSet
             | Self::BackendTrafficPolicy
+            | Self::IpAddressPool
             | Self::Secret
             | Self::ConfigMap => &[],
         }
@@ -181,7 +196,13 @@ impl Kind {
 
     /// Whether objects of this kind live in a namespace.
     pub fn is_namespaced(self) -> bool {
-        let cluster = [Self::Namespace, Self::Node, Self::IngressClass, Self::GatewayClass];
+        let cluster = [
+            Self::Namespace,
+            Self::Node,
+            Self::IngressClass,
+            Self::GatewayClass,
+            Self::CiliumLoadBalancerIpPool,
+        ];
         !cluster.contains(&self)
     }
 }
@@ -271,6 +292,8 @@ pub enum Object {
     ReferenceGrant(Arc<ReferenceGrant>),
     BackendTlsPolicy(Arc<BackendTlsPolicy>),
     BackendTrafficPolicy(Arc<BackendTrafficPolicy>),
+    IpAddressPool(Arc<IpAddressPool>),
+    CiliumLoadBalancerIpPool(Arc<CiliumLoadBalancerIpPool>),
     Secret(Arc<Secret>),
     ConfigMap(Arc<ConfigMap>),
 }
@@ -298,6 +321,8 @@ impl Object {
             Self::ReferenceGrant(_) => Kind::ReferenceGrant,
             Self::BackendTlsPolicy(_) => Kind::BackendTlsPolicy,
             Self::BackendTrafficPolicy(_) => Kind::BackendTrafficPolicy,
+            Self::IpAddressPool(_) => Kind::IpAddressPool,
+            Self::CiliumLoadBalancerIpPool(_) => Kind::CiliumLoadBalancerIpPool,
             Self::Secret(_) => Kind::Secret,
             Self::ConfigMap(_) => Kind::ConfigMap,
         }
@@ -325,6 +350,8 @@ impl Object {
             Self::ReferenceGrant(object) => &object.metadata,
             Self::BackendTlsPolicy(object) => &object.metadata,
             Self::BackendTrafficPolicy(object) => &object.metadata,
+            Self::IpAddressPool(object) => &object.metadata,
+            Self::CiliumLoadBalancerIpPool(object) => &object.metadata,
             Self::Secret(object) => &object.metadata,
             Self::ConfigMap(object) => &object.metadata,
         }
@@ -352,6 +379,8 @@ impl Object {
             Self::ReferenceGrant(object) => &mut Arc::make_mut(object).metadata,
             Self::BackendTlsPolicy(object) => &mut Arc::make_mut(object).metadata,
             Self::BackendTrafficPolicy(object) => &mut Arc::make_mut(object).metadata,
+            Self::IpAddressPool(object) => &mut Arc::make_mut(object).metadata,
+            Self::CiliumLoadBalancerIpPool(object) => &mut Arc::make_mut(object).metadata,
             Self::Secret(object) => &mut Arc::make_mut(object).metadata,
             Self::ConfigMap(object) => &mut Arc::make_mut(object).metadata,
         }

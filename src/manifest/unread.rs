@@ -35,6 +35,7 @@ pub(super) fn fields(kind: Kind, path: &str) -> &'static [&'static str] {
         | Kind::ReferenceGrant
         | Kind::BackendTlsPolicy
         | Kind::BackendTrafficPolicy => super::gateway::fields(kind, path),
+        Kind::IpAddressPool | Kind::CiliumLoadBalancerIpPool => super::pool::fields(kind, path),
         Kind::Secret | Kind::ConfigMap => &[],
     }
 }
@@ -55,7 +56,9 @@ fn top(kind: Kind) -> &'static [&'static str] {
         | Kind::TcpRoute
         | Kind::UdpRoute
         | Kind::BackendTlsPolicy
-        | Kind::BackendTrafficPolicy => &["apiVersion", "kind", "metadata", "spec", "status"],
+        | Kind::BackendTrafficPolicy
+        | Kind::IpAddressPool
+        | Kind::CiliumLoadBalancerIpPool => &["apiVersion", "kind", "metadata", "spec", "status"],
         Kind::IngressClass | Kind::ReferenceGrant => &["apiVersion", "kind", "metadata", "spec"],
         Kind::EndpointSlice => {
             &["apiVersion", "kind", "metadata", "addressType", "endpoints", "ports"]

@@ -16,6 +16,7 @@ mod filter;
 mod health;
 mod http;
 mod listener;
+mod load_balancer;
 pub mod matching;
 mod network;
 mod policy;
@@ -28,6 +29,8 @@ pub mod zone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::manifest::ObjectKey;
+
 pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId, Topology};
 pub use filter::{
     Cors, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, Mirror, PathRewrite,
@@ -38,6 +41,7 @@ pub use http::{
     Action, Failure, HostMatch, HttpListener, MatchPath, Retry, Rule, Timeouts, VirtualHost,
 };
 pub use listener::{Exposure, Frontend, ListenerSpec, Serve, SocketKey, Transport};
+pub use load_balancer::{GivenAddress, LoadBalancer};
 pub use matching::RouteTable;
 pub use network::{Network, Place};
 pub use policy::Policy;
@@ -86,4 +90,7 @@ pub struct Snapshot {
     pub zone: Arc<Zone>,
     /// The certificate of DNS over TLS and HTTPS; empty without one.
     pub dns_tls: Arc<TlsTable>,
+    /// Why LoadBalancers have their addresses, by Service; for `explain`. Not those whose addresses
+    /// others decided on.
+    pub load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
 }

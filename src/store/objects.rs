@@ -11,6 +11,7 @@ use crate::manifest::gateway::{
 };
 use crate::manifest::ingress::{Ingress, IngressClass};
 use crate::manifest::pod::Pod;
+use crate::manifest::pool::{CiliumLoadBalancerIpPool, IpAddressPool};
 use crate::manifest::service::Service;
 use crate::manifest::{Kind, Object, ObjectKey, ObjectRef, Origin};
 use crate::source::Sourced;
@@ -55,6 +56,8 @@ pub struct Objects {
     pub reference_grants: BTreeMap<ObjectKey, Stored<ReferenceGrant>>,
     pub backend_tls_policies: BTreeMap<ObjectKey, Stored<BackendTlsPolicy>>,
     pub backend_traffic_policies: BTreeMap<ObjectKey, Stored<BackendTrafficPolicy>>,
+    pub ip_address_pools: BTreeMap<ObjectKey, Stored<IpAddressPool>>,
+    pub cilium_pools: BTreeMap<ObjectKey, Stored<CiliumLoadBalancerIpPool>>,
     pub secrets: BTreeMap<ObjectKey, Stored<Secret>>,
     pub config_maps: BTreeMap<ObjectKey, Stored<ConfigMap>>,
 }
@@ -86,6 +89,10 @@ impl Objects {
             Object::BackendTrafficPolicy(object) => {
                 put(&mut self.backend_traffic_policies, object, sourced)
             }
+            Object::IpAddressPool(object) => put(&mut self.ip_address_pools, object, sourced),
+            Object::CiliumLoadBalancerIpPool(object) => {
+                put(&mut self.cilium_pools, object, sourced)
+            }
             Object::Secret(object) => put(&mut self.secrets, object, sourced),
             Object::ConfigMap(object) => put(&mut self.config_maps, object, sourced),
         }
@@ -114,6 +121,8 @@ impl Objects {
             Kind::ReferenceGrant => drop(self.reference_grants.remove(key)),
             Kind::BackendTlsPolicy => drop(self.backend_tls_policies.remove(key)),
             Kind::BackendTrafficPolicy => drop(self.backend_traffic_policies.remove(key)),
+            Kind::IpAddressPool => drop(self.ip_address_pools.remove(key)),
+            Kind::CiliumLoadBalancerIpPool => drop(self.cilium_pools.remove(key)),
             Kind::Secret => drop(self.secrets.remove(key)),
             Kind::ConfigMap => drop(self.config_maps.remove(key)),
         }
@@ -141,6 +150,8 @@ impl Objects {
             Kind::ReferenceGrant => Count::of(&self.reference_grants),
             Kind::BackendTlsPolicy => Count::of(&self.backend_tls_policies),
             Kind::BackendTrafficPolicy => Count::of(&self.backend_traffic_policies),
+            Kind::IpAddressPool => Count::of(&self.ip_address_pools),
+            Kind::CiliumLoadBalancerIpPool => Count::of(&self.cilium_pools),
             Kind::Secret => Count::of(&self.secrets),
             Kind::ConfigMap => Count::of(&self.config_maps),
         }

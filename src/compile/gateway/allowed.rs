@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::listener::{OwnListener, Protocol};
 use super::{Context, Verdict};
 use crate::compile::references::References;
-use crate::manifest::gateway::{GROUP, LabelRequirement, LabelSelector, RouteNamespaces};
+use crate::compile::selector::selects;
+use crate::manifest::gateway::{GROUP, RouteNamespaces};
 use crate::manifest::{Code, Kind};
 
 /// Which kinds of routes may attach: those that the protocol can carry, or the named ones among
@@ -56,25 +57,9 @@ pub(super) fn allows<'a>(
     match rule.from.as_deref().unwrap_or(default) {
         "All" => true,
         "Same" => own == namespace,
-        "Selector" => rule.selector.as_ref().is_some_and(|it| selects(it, namespace, references)),
-        _ => false,
-    }
-}
-
-/// Labels as meta/v1 has it: all of the requirements. An empty selector selects everything.
-fn selects<'a>(selector: &LabelSelector, namespace: &'a str, references: &References<'a>) -> bool {
-    let label = |name: &str| references.namespace_label(namespace, name);
-    let has_all = selector.match_labels.iter().all(|(name, value)| label(name) == Some(value));
-    has_all && selector.match_expressions.iter().all(|it| holds(it, label(&it.key)))
-}
-
-fn holds(requirement: &LabelRequirement, value: Option<&str>) -> bool {
-    let is_listed = |value: &str| requirement.values.iter().any(|it| **it == *value);
-    match &*requirement.operator {
-        "In" => value.is_some_and(is_listed),
-        "NotIn" => !value.is_some_and(is_listed),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
+        "Selector" => rule.selector.as_ref().is_some_and(|selector| {
+            selects(selector, |name| references.namespace_label(namespace, name))
+        }),
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::grants::{Named, Referrer, missing_grant};
 use super::{References, Unresolved, is_or_absent, other_port};
 use crate::compile::report::{Findings, named};
+use crate::compile::selector::namespace_label;
 use crate::compile::services::{CheckedPort, CheckedService, Exposed};
 use crate::manifest::core::{ConfigMap, Secret};
 use crate::manifest::gateway::{BackendRef, Gateway, GatewayClass, ListenerSet, ObjectReference};
@@ -138,18 +139,13 @@ impl<'a> References<'a> {
         self.objects.gateway_classes.get(&ObjectKey::cluster(name))
     }
 
-    /// Whether the labels of a namespace are these. Every namespace has its name as a label,
-    /// whether it is written or not, as the API server sees to it.
+    /// The value of a label of a namespace.
     pub(in crate::compile) fn namespace_label(
         &self,
         namespace: &'a str,
         label: &str,
     ) -> Option<&'a str> {
-        if label == "kubernetes.io/metadata.name" {
-            return Some(namespace);
-        }
-        let stored = self.objects.namespaces.get(&ObjectKey::cluster(namespace))?;
-        stored.object.metadata.label(label)
+        namespace_label(self.objects, namespace, label)
     }
 
     fn permit(&self, from: Referrer<'_>, to: Named<'_>) -> Result<(), Unresolved> {

@@ -180,7 +180,7 @@ fn other_bytes_are_another_certificate() {
 
 /// What an option names, with these objects.
 fn for_dns(name: &str, values: impl IntoIterator<Item = Value>) -> Compiled {
-    let wanted = Some(crate::manifest::ObjectKey::new("default", name));
+    let wanted = Some(ObjectKey::new("default", name));
     let settings = Settings { dns_certificate: wanted, ..Settings::default() };
     compile(&objects(values), &settings, &Allocations::default(), now())
 }

@@ -1,12 +1,16 @@
 //! Services, their addresses and names.
 
-use std::net::IpAddr;
-
 use serde_json::{Value, json};
 
 use super::endpoints::slice;
 use super::*;
+use crate::compile::{AddressRange, PoolRange};
 use crate::snapshot::{ZoneEndpoint, ZoneService};
+
+fn pool_range(first: [u8; 4], last: [u8; 4]) -> PoolRange {
+    let range = AddressRange { first: first.into(), last: last.into() };
+    PoolRange { pool: Arc::default(), range }
+}
 
 pub(super) fn web(extra: Value) -> Value {
     let mut spec = json!({"clusterIP": "127.96.0.20", "selector": {"app": "web"},
@@ -87,10 +91,7 @@ fn a_load_balancer_at_the_nodes_address_does_not_take_ingress_its_port() {
 #[test]
 fn a_load_balancer_listens_where_its_status_says_else_at_its_wish_else_from_the_pool() {
     let settings = Settings {
-        lb_pool: vec![super::super::AddressRange {
-            first: IpAddr::from([127, 1, 0, 1]),
-            last: IpAddr::from([127, 1, 0, 9]),
-        }],
+        lb_pool: vec![pool_range([127, 1, 0, 1], [127, 1, 0, 9])],
         ..Settings::default()
     };
     let rows = [
@@ -100,7 +101,7 @@ fn a_load_balancer_listens_where_its_status_says_else_at_its_wish_else_from_the_
         (json!({"loadBalancerIP": "127.1.0.3"}), json!({}), Some("127.1.0.3")),
         (json!({"loadBalancerClass": "example.com/other"}), json!({}), None),
         (json!({}), json!({}), Some("127.1.0.")),
-        (json!({"loadBalancerIP": "10.9.9.9"}), json!({}), Some("127.1.0.")),
+        (json!({"loadBalancerIP": "10.9.9.9"}), json!({}), None),
     ];
     for (extra, status, expected) in rows {
         let mut lb = service("lb", json!({"type": "LoadBalancer", "ports": [{"port": 80}]}));
@@ -208,4 +209,22 @@ fn clients_stay_at_every_address_of_a_service_that_asks_for_it() {
 fn timeout(seconds: Value) -> Value {
     json!({"sessionAffinity": "ClientIP",
            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}})
+}
+
+#[test]
+fn a_requested_load_balancer_address_is_given_once() {
+    let settings = Settings {
+        lb_pool: vec![pool_range([127, 1, 0, 1], [127, 1, 0, 9])],
+        ..Settings::default()
+    };
+    let lb = |name: &str, port: u16| {
+        let spec = json!({"type": "LoadBalancer", "loadBalancerIP": "127.1.0.3", "ports": [{"port": port}]});
+        service(name, spec)
+    };
+    let compiled =
+        compile(&objects([lb("a", 80), lb("b", 81)]), &settings, &Allocations::default(), now());
+    let listeners = frontends(&compiled);
+    let at = listeners.iter().filter(|it| it.starts_with("tcp://127.1.0.3:"));
+    assert_eq!(at.count(), 1, "{listeners:?}");
+    assert_eq!(codes(&compiled), [(Code::AddressClash, "spec.loadBalancerIP")]);
 }

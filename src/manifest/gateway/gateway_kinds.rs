@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{GROUP, GatewayTls, ObjectReference, ParentReference};
-use crate::manifest::meta::{Metadata, null_is_default};
+use crate::manifest::meta::{LabelSelector, Metadata, null_is_default};
 
 /// Who serves Gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -185,32 +185,6 @@ pub struct RouteNamespaces {
     /// For `Selector`.
     #[serde(default)]
     pub selector: Option<LabelSelector>,
-}
-
-/// Labels that an object must have (meta/v1): all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LabelSelector {
-    /// Names and values.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub match_labels: BTreeMap<Arc<str>, Arc<str>>,
-    /// Names and sets of values.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub match_expressions: Vec<LabelRequirement>,
-}
-
-/// A name and a set of values.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct LabelRequirement {
-    /// The name.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub key: Arc<str>,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub operator: Arc<str>,
-    /// The values.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub values: Vec<Arc<str>>,
 }
 
 /// A kind of route.

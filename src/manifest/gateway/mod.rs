@@ -32,8 +32,8 @@ pub use filter::{
 };
 pub use gateway_kinds::{
     AllowedListeners, AllowedRoutes, Gateway, GatewayAddress, GatewayClass, GatewayClassSpec,
-    GatewayInfrastructure, GatewaySpec, LabelRequirement, LabelSelector, Listener, ListenerSet,
-    ListenerSetSpec, ListenerTls, ParametersReference, RouteGroupKind, RouteNamespaces,
+    GatewayInfrastructure, GatewaySpec, Listener, ListenerSet, ListenerSetSpec, ListenerTls,
+    ParametersReference, RouteGroupKind, RouteNamespaces,
 };
 pub use gateway_tls::{
     FrontendTls, FrontendTlsConfig, FrontendTlsPort, FrontendTlsValidation, GatewayBackendTls,
