@@ -227,7 +227,7 @@ impl App {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = LocalSet::new().block_on(&runtime, async {
             let signals = signals.map(|listen| listen()).transpose()?;
-            self.serve(signals).await
+            Box::pin(self.serve(signals)).await
         });
         // a scan of a slow file system must not hold the process
         runtime.shutdown_background();

@@ -78,7 +78,7 @@ impl World {
             Serve::Frontend(it) if it.exposure == exposure => {
                 Some((*key, &**it, &**it.shares[0].backend().expect("a backend")))
             }
-            _ => None,
+            Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => None,
         });
         found.next().expect("a frontend")
     }
@@ -260,7 +260,7 @@ fn source_ranges_are_for_the_load_balancers_addresses_only() {
     ] {
         let frontends = world.0.listeners.iter().filter_map(|(key, spec)| match &spec.serve {
             Serve::Frontend(it) if it.exposure == exposure => Some((key, it)),
-            _ => None,
+            Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => None,
         });
         let mut at_address =
             frontends.filter(|(key, _)| exposure == NodePort || key.addr.ip() == ip(at));

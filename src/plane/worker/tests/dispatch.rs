@@ -121,7 +121,9 @@ fn a_socket_on_every_address_resets_what_came_to_a_virtual_one() {
             let mut client = Client::connect(([127, 97, 0, 20], port).into()).await;
             let answer = match &serve {
                 Serve::Frontend(_) => client.until("echo").await,
-                _ => client.get("/", "rutter: 404 no_route\n").await,
+                Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => {
+                    client.get("/", "rutter: 404 no_route\n").await
+                }
             };
             assert!(!answer.is_empty());
         }
