@@ -28,6 +28,15 @@ metadata: {name: web}
 spec: {clusterIP: None, ports: [{port: 80}]}
 "#;
 
+/// Somebody behind a Service, without whom it has no socket.
+fn endpoint(service: &str, address: &str) -> String {
+    format!(
+        "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: {service}, \
+         labels: {{kubernetes.io/service-name: {service}}}}}\naddressType: IPv4\nports: [{{port: \
+         80}}]\nendpoints: [{{addresses: [{address}]}}]\n"
+    )
+}
+
 fn rutter(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rutter")).args(arguments).output().expect("rutter must run")
 }
@@ -262,7 +271,8 @@ fn sigterm_drains_sighup_reads_again_and_a_second_sigterm_ends_at_once() {
 
 #[test]
 fn a_port_that_is_taken_is_one_line_with_a_remedy_and_harms_nothing_else() {
-    let (block, dir) = (Block::claim(), manifests(&(GOOD.replace("None", "NET.20") + INGRESS)));
+    let text = GOOD.replace("None", "NET.20") + &endpoint("web", "NET.130") + INGRESS;
+    let (block, dir) = (Block::claim(), manifests(&text));
     let file = dir.path().join("main.yaml");
     let content = std::fs::read_to_string(&file).expect("the file");
     std::fs::write(&file, content.replace("NET", &block.prefix())).expect("the file");
@@ -285,13 +295,13 @@ fn a_port_that_is_taken_is_one_line_with_a_remedy_and_harms_nothing_else() {
 #[test]
 fn services_that_do_not_fit_the_limit_of_files_leave_room_for_connections() {
     let block = Block::claim();
+    let net = block.prefix();
     let service = |number: u32| {
+        let port = 1000 + number;
         format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{number}}}\nspec: {{clusterIP: \
-             {}.20, ports: [{{port: {}}}]}}\n",
-            block.prefix(),
-            1000 + number
-        )
+             {net}.20, ports: [{{port: {port}}}]}}\n"
+        ) + &endpoint(&format!("s{number}"), &format!("{net}.130"))
     };
     let services: String = (0..300).map(service).collect();
     let dir = manifests(&(services + "---" + GOOD + INGRESS));
