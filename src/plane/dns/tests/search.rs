@@ -350,7 +350,7 @@ async fn what_does_not_fit_is_truncated_and_comes_over_tcp() {
         .await;
         let site = site(&upstream);
         let [udp, tcp] = ask_site(&site, &first("www.example.org", RecordType::A)).await;
-        assert!(udp.metadata.truncation && udp.answers.is_empty());
+        assert!(udp.metadata.truncation && udp.answers.len() < tcp.answers.len());
         assert_eq!((tcp.metadata.truncation, tcp.answers.len()), (false, 101));
     };
     LocalSet::new().run_until(steps).await;
