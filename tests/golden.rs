@@ -299,7 +299,9 @@ fn conditions(out: &mut String, indent: &str, conditions: &[Condition]) {
 fn findings(out: &mut String, compiled: &Compiled, text: &str) {
     writeln!(out, "\n# findings").expect("a string takes it");
     for it in &compiled.report.findings {
-        let span = it.span.or_else(|| yaml::locate(text, &it.origin, &it.field));
+        let find = |part| yaml::Places::new(text).find_part(&it.origin, &it.field, part);
+        let whole = || yaml::locate(text, &it.origin, &it.field);
+        let span = it.span.or_else(|| it.part.map_or_else(whole, find));
         let place = span.map_or(String::new(), |span| format!(":{}:{}", span.line, span.column));
         let (severity, code) = (it.severity, it.code);
         writeln!(out, "{severity} {code} {}{place} {}", it.origin.file, it.field)
