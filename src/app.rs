@@ -158,7 +158,7 @@ impl App {
         let (signal, drain) = drain();
         let admin = sockets::admin(&config)?;
         let (dns_addr, dns) = sockets::dns(&config)?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&config.metrics_compat));
         let shards =
             metrics.shards(config.workers, &config.access_log).map_err(AppError::AccessLog)?;
         let setup = Setup {

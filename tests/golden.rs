@@ -214,6 +214,10 @@ fn zone(out: &mut String, zone: &Zone) {
                     writeln!(out, "{name}.{namespace} → {addresses:?}{}", ports(named))
                         .expect("a string takes it");
                 }
+                ZoneService::Empty => {
+                    writeln!(out, "{name}.{namespace} does not exist while it is empty")
+                        .expect("a string takes it");
+                }
                 ZoneService::External { name: target } => {
                     writeln!(out, "{name}.{namespace} → CNAME {target}")
                         .expect("a string takes it");

@@ -16,6 +16,7 @@ use crate::manifest::{Code, ObjectKey};
 use crate::snapshot::{BackendId, Transport};
 
 use super::address::{Family, parse_ip};
+use super::corefile::LastCorefile;
 use super::report::Findings;
 use super::services::{CheckedService, Exposed, Services};
 use super::settings::{AddressRange, LOAD_BALANCER_CLASS, Settings};
@@ -25,8 +26,8 @@ use space::PortSpace;
 pub(super) use space::{AddressSpace, stable_hash};
 
 /// What a compilation leaves to the next one: the addresses and ports that Services have, whether
-/// they name them or were given them, and the certificates that it has checked. Kept by the
-/// driver.
+/// they name them or were given them, the certificates that it has checked, and the last Corefile
+/// that it could read. Kept by the driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allocations {
     /// Virtual addresses, one a family.
@@ -41,6 +42,14 @@ pub struct Allocations {
     pub(super) gateways: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// By Secret.
     pub(super) certificates: BTreeMap<ObjectKey, Reading>,
+    pub(super) corefile: LastCorefile,
+}
+
+impl Allocations {
+    /// Whether the Corefile cannot be read as it is, so that another serves, or none.
+    pub fn has_broken_corefile(&self) -> bool {
+        self.corefile.is_broken
+    }
 }
 
 pub(super) fn allocate(
@@ -58,6 +67,7 @@ pub(super) fn allocate(
         load_balancers: load_balancers(services, settings, held, findings),
         gateways: BTreeMap::new(),
         certificates: BTreeMap::new(),
+        corefile: LastCorefile::default(),
     }
 }
 

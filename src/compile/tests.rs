@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clients;
+mod corefile;
 mod endpoints;
 mod gateways;
 mod grants;

@@ -9,6 +9,7 @@
 //! the hot path is shared between workers.
 
 mod access;
+mod coredns;
 mod dns;
 mod forward;
 mod histogram;
@@ -24,6 +25,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use coredns::{AnsweredBy, DnsDetail};
 pub use dns::{DnsLimited, DnsRefusal, DnsTransport, OpenDnsConnection};
 pub use forward::{
     ByKind, CacheCounts, ForwardCounts, UpstreamCounts, UpstreamFailure, UpstreamRecord,
