@@ -227,7 +227,8 @@ impl App {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = LocalSet::new().block_on(&runtime, async {
             let signals = signals.map(|listen| listen()).transpose()?;
-            self.serve(signals).await
+            // boxed: it holds all that the process is made of
+            Box::pin(self.serve(signals)).await
         });
         // a scan of a slow file system must not hold the process
         runtime.shutdown_background();

@@ -58,7 +58,7 @@ impl Reading<'_, '_> {
         if zone != self.names.domain {
             let of_options = &self.settings.cluster_domain;
             let message = format!("{zone} wins over {of_options} of --cluster-domain");
-            self.note(word, message, "say the same in both");
+            self.overrides(word, message);
         }
         self.names.domain = zone;
     }
@@ -114,7 +114,7 @@ impl Reading<'_, '_> {
         let of_options = self.settings.dns_ttl;
         if of_options != ttl && of_options != Settings::default().dns_ttl {
             let message = format!("ttl {ttl} wins over {of_options} of --dns-ttl");
-            self.note(word, message, "say the same in both");
+            self.overrides(word, message);
         }
         self.names.ttl = ttl;
     }

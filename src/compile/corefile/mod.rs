@@ -203,7 +203,7 @@ impl<'a, 'f> Reading<'a, 'f> {
         }
         if self.forward.upstreams.is_empty() && !blocks.is_empty() {
             let message = "no forward . in a block of the root zone: names of others are refused";
-            self.findings.push(self.subject.note(Code::BadValue, FIELD, message));
+            self.findings.push(self.subject.note(Code::NotCarried, FIELD, message));
         }
         let rewrites = &mut self.names.rewrites.blocks;
         if rewrites.values().all(Vec::is_empty) {
@@ -264,6 +264,12 @@ impl<'a, 'f> Reading<'a, 'f> {
     fn note(&mut self, word: &Word, message: impl Into<String>, help: &str) {
         let finding = self.subject.note(Code::NotCarried, FIELD, message);
         self.push(finding, word.span, help);
+    }
+
+    /// That the Corefile wins over an option that says something else.
+    fn overrides(&mut self, word: &Word, message: impl Into<String>) {
+        let finding = self.subject.note(Code::Conflict, FIELD, message);
+        self.push(finding, word.span, "say the same in both");
     }
 
     /// `help` may be empty.

@@ -275,11 +275,11 @@ fn the_corefile_wins_over_the_options_and_says_so() {
         [
             "2:23 warning RT403 kubernetes serves one zone, k8s.test; other.test is left out",
             "5:3 warning RT204 kubernetes stands above already: that one counts",
-            "data.Corefile note RT007 no forward . in a block of the root zone: names of others are \
+            "data.Corefile note RT403 no forward . in a block of the root zone: names of others are \
              refused",
-            "2:14 note RT403 k8s.test wins over cluster.local of --cluster-domain (say the same in \
+            "2:14 note RT204 k8s.test wins over cluster.local of --cluster-domain (say the same in \
              both)",
-            "3:9 note RT403 ttl 30 wins over 10 of --dns-ttl (say the same in both)",
+            "3:9 note RT204 ttl 30 wins over 10 of --dns-ttl (say the same in both)",
         ]
     );
 }

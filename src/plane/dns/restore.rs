@@ -28,16 +28,9 @@ impl Restorer<'_> {
         if let Some(name) = self.changed(&record.name, Rewritten::owner) {
             record.name = name;
         }
-        let target = match &mut record.data {
-            RData::CNAME(target) => &mut target.0,
-            RData::NS(target) => &mut target.0,
-            RData::PTR(target) => &mut target.0,
-            RData::SRV(srv) => &mut srv.target,
-            RData::MX(mx) => &mut mx.exchange,
-            RData::SOA(soa) => &mut soa.mname,
-            _ => return record,
-        };
-        if let Some(name) = self.changed(target, Rewritten::target) {
+        if let Some(target) = target(&mut record.data)
+            && let Some(name) = self.changed(target, Rewritten::target)
+        {
             *target = name;
         }
         record
@@ -57,5 +50,19 @@ impl Restorer<'_> {
         }
         let changed = wire::name(&changed.to_ascii_lowercase()).ok()?;
         Some(if *self.question == changed { self.question.clone() } else { changed })
+    }
+}
+
+/// The name that a record leads to.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most types of records lead to none")]
+fn target(data: &mut RData) -> Option<&mut Name> {
+    match data {
+        RData::CNAME(target) => Some(&mut target.0),
+        RData::NS(target) => Some(&mut target.0),
+        RData::PTR(target) => Some(&mut target.0),
+        RData::SRV(srv) => Some(&mut srv.target),
+        RData::MX(mx) => Some(&mut mx.exchange),
+        RData::SOA(soa) => Some(&mut soa.mname),
+        _ => None,
     }
 }

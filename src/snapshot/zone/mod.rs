@@ -3,6 +3,8 @@
 //! In: built by `compile`. Out: [`Zone::lookup`], which `plane::dns` puts on the wire and
 //! `explain` prints; and [`Zone::search`], what a name that does not exist is in search lists.
 //!
+//! The order is that of CoreDNS: names are rewritten, then looked up in hosts, in the zone, and at
+//! upstreams.
 //! Invariant: a lookup is pure; it knows no wire format, clock or socket.
 //! Deliberately absent: the answers of other zones (only who is asked for them is here), wildcards (`*.svc.…`; dropped by CoreDNS 1.9.0), names of the
 //! endpoints of Services that have virtual addresses (not in the specification).

@@ -104,6 +104,9 @@ impl Rewrites {
     }
 
     fn block(&self, name: &str) -> Option<&[Rewrite]> {
+        if self.blocks.is_empty() {
+            return None;
+        }
         let mut rest = name;
         loop {
             if let Some(rules) = self.blocks.get(rest) {
