@@ -158,7 +158,7 @@ impl App {
         let (signal, drain) = drain();
         let admin = sockets::admin(&config)?;
         let (dns_addr, dns) = sockets::dns(&config)?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&config.metrics_compat));
         let shards =
             metrics.shards(config.workers, &config.access_log).map_err(AppError::AccessLog)?;
         let setup = Setup {
@@ -227,6 +227,7 @@ impl App {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = LocalSet::new().block_on(&runtime, async {
             let signals = signals.map(|listen| listen()).transpose()?;
+            // boxed: it holds all that the process is made of
             Box::pin(self.serve(signals)).await
         });
         // a scan of a slow file system must not hold the process

@@ -215,6 +215,10 @@ fn zone(out: &mut String, zone: &Zone) {
                     writeln!(out, "{name}.{namespace} → {addresses:?}{}", ports(named))
                         .expect("a string takes it");
                 }
+                ZoneService::Empty => {
+                    writeln!(out, "{name}.{namespace} does not exist while it is empty")
+                        .expect("a string takes it");
+                }
                 ZoneService::External { name: target } => {
                     writeln!(out, "{name}.{namespace} → CNAME {target}")
                         .expect("a string takes it");
@@ -315,7 +319,9 @@ fn conditions(out: &mut String, indent: &str, conditions: &[Condition]) {
 fn findings(out: &mut String, compiled: &Compiled, text: &str) {
     writeln!(out, "\n# findings").expect("a string takes it");
     for it in &compiled.report.findings {
-        let span = it.span.or_else(|| yaml::locate(text, &it.origin, &it.field));
+        let find = |part| yaml::Places::new(text).find_part(&it.origin, &it.field, part);
+        let whole = || yaml::locate(text, &it.origin, &it.field);
+        let span = it.span.or_else(|| it.part.map_or_else(whole, find));
         let place = span.map_or(String::new(), |span| format!(":{}:{}", span.line, span.column));
         let (severity, code) = (it.severity, it.code);
         writeln!(out, "{severity} {code} {}{place} {}", it.origin.file, it.field)

@@ -138,6 +138,7 @@ impl Admin {
             stale_objects: status.stale as u64,
             compile_seconds: status.compile_time.as_secs_f64(),
             compiles: status.compiles,
+            corefile_failures: status.corefile_failures,
             findings: [
                 ("error", count(Severity::Error)),
                 ("warning", count(Severity::Warning)),

@@ -26,6 +26,7 @@ use crate::manifest::{Code, ObjectKey};
 use crate::snapshot::{BackendId, LoadBalancer};
 use crate::store::Objects;
 
+use super::corefile::LastCorefile;
 use super::report::Findings;
 use super::services::{CheckedService, Services};
 use super::settings::Settings;
@@ -38,8 +39,8 @@ use request::Terms;
 pub(super) use space::{AddressSpace, stable_hash};
 
 /// What a compilation leaves to the next one: the addresses and ports that Services have, whether
-/// they name them or were given them, and the certificates that it has checked. Kept by the
-/// driver.
+/// they name them or were given them, the certificates that it has checked, and the last Corefile
+/// that it could read. Kept by the driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allocations {
     /// Virtual addresses, one a family.
@@ -56,6 +57,14 @@ pub struct Allocations {
     pub(super) gateways: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// By Secret.
     pub(super) certificates: BTreeMap<ObjectKey, Reading>,
+    pub(super) corefile: LastCorefile,
+}
+
+impl Allocations {
+    /// Whether the Corefile cannot be read as it is, so that another serves, or none.
+    pub fn has_broken_corefile(&self) -> bool {
+        self.corefile.is_broken
+    }
 }
 
 /// Allocations, and why LoadBalancers have theirs.

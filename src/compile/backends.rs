@@ -22,6 +22,8 @@ pub(super) struct Backends(Vec<ServiceBackends>);
 pub(super) struct ServiceBackends {
     /// In the order of the Service's ports.
     ports: Vec<PortBackends>,
+    /// Whether any endpoint can take new work.
+    pub(super) is_ready: bool,
     /// Kept for headless Services, whose names lead to them.
     pub(super) members: Vec<Member>,
 }
@@ -43,8 +45,10 @@ impl Backends {
             let ports = service.ports.iter();
             let ports =
                 ports.map(|port| PortBackends::build(service, port, &members, node)).collect();
+            let is_ready = members.iter().any(|member| member.ready);
             let is_headless = service.exposed == Exposed::Headless;
-            ServiceBackends { ports, members: if is_headless { members } else { Vec::new() } }
+            let members = if is_headless { members } else { Vec::new() };
+            ServiceBackends { ports, is_ready, members }
         };
         Self(services.iter().enumerate().map(build).collect())
     }

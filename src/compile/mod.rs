@@ -14,6 +14,7 @@ mod address;
 mod allocate;
 mod backends;
 mod clients;
+mod corefile;
 mod dns_tls;
 mod endpoints;
 mod gateway;
@@ -122,7 +123,9 @@ pub fn compile(
         sockets,
         &mut findings,
     );
-    let zone = zone::build(objects, &services, &backends, &allocations, settings);
+    let (names, corefile) = corefile::read(objects, settings, &held.corefile, &mut findings);
+    let zone = zone::build(objects, &services, &backends, &allocations, settings, &names);
+    let certificates = certificates.into_readings();
     Compiled {
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),
@@ -134,10 +137,6 @@ pub fn compile(
             ..Snapshot::default()
         },
         report: findings.into_report(objects),
-        allocations: Allocations {
-            certificates: certificates.into_readings(),
-            gateways,
-            ..allocations
-        },
+        allocations: Allocations { certificates, gateways, corefile, ..allocations },
     }
 }

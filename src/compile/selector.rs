@@ -13,7 +13,8 @@ pub(super) fn selects<'a>(
     has_all && selector.match_expressions.iter().all(|it| holds(it, label(&it.key)))
 }
 
-fn holds(requirement: &LabelRequirement, value: Option<&str>) -> bool {
+/// Whether a label is as a requirement has it; `None`: there is no such label.
+pub(super) fn holds(requirement: &LabelRequirement, value: Option<&str>) -> bool {
     let is_listed = |value: &str| requirement.values.iter().any(|it| **it == *value);
     match &*requirement.operator {
         "In" => value.is_some_and(is_listed),

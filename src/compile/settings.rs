@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::HostsFiles;
 use crate::manifest::ObjectKey;
-use crate::snapshot::Forward;
+use crate::snapshot::{Forward, Upstream};
 
 /// What `compile` must know besides the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub struct Settings {
     pub dns_certificate: Option<ObjectKey>,
     /// What hosts add to the search lists of their Pods; `None`: the lists are left to the clients.
     pub dns_search: Option<Arc<[Arc<str>]>>,
+    /// The ConfigMap with the Corefile; `None` = none is read.
+    pub corefile: Option<ObjectKey>,
+    /// The nameservers of /etc/resolv.conf, which a Corefile may name.
+    pub resolv_conf: Arc<[Upstream]>,
 }
 
 /// First and last address, inclusive, of one family.
@@ -131,6 +135,8 @@ impl Default for Settings {
             dns_hosts: HostsFiles::default(),
             dns_certificate: None,
             dns_search: None,
+            corefile: Some(ObjectKey::new("kube-system", "coredns")),
+            resolv_conf: Arc::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod allocation;
 mod allocation_properties;
 mod certificates;
 mod clients;
+mod corefile;
 mod endpoints;
 mod gateways;
 mod grants;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::manifest::ObjectKey;
+use crate::snapshot::zone::PodNames;
 use crate::snapshot::{Zone, ZoneEndpoint, ZonePort, ZoneService};
 use crate::store::{Objects, Stored};
 
@@ -12,7 +15,8 @@ use super::address::parse_ip;
 use super::allocate::Allocations;
 use super::backends::Backends;
 use super::clients;
-use super::endpoints::Member;
+use super::corefile::{Names, PodMode};
+use super::endpoints::{self, Member};
 use super::services::{CheckedService, Exposed, Services};
 use super::settings::Settings;
 
@@ -22,28 +26,42 @@ pub(super) fn build(
     backends: &Backends,
     allocations: &Allocations,
     settings: &Settings,
+    names: &Names,
 ) -> Zone {
     let mut zone = Zone {
-        domain: settings.cluster_domain.clone(),
-        ttl: settings.dns_ttl,
+        domain: names.domain.clone(),
+        ttl: names.ttl,
         namespaces: namespaces(objects),
         services: BTreeMap::new(),
         origins: BTreeMap::new(),
         reverse: BTreeMap::new(),
-        reverse_zones: [&settings.service_cidrs[..], &settings.pod_cidrs].concat(),
-        hosts: settings.dns_hosts.hosts.clone(),
-        forward: settings.dns_forward.clone(),
+        reverse_zones: reverse_zones(settings, names),
+        hosts: names.hosts.clone(),
+        forward: names.forward.clone(),
+        fallthrough: names.fallthrough.clone(),
+        pods: PodNames::Disabled,
+        rewrites: names.rewrites.clone(),
         clients: clients::build(objects, settings),
         search_domains: settings.dns_search.clone(),
     };
+    zone.namespaces.retain(|namespace| names.has_namespace(namespace, objects));
+    zone.pods = pods(objects, &zone, names.pods);
     let virtual_ips: BTreeSet<IpAddr> =
         allocations.cluster_ips.values().flatten().copied().collect();
     for (place, service) in services.iter().enumerate() {
+        let label = |name: &str| service.stored.object.metadata.label(name);
+        let is_served = zone.namespaces.contains(&lower(&service.key.namespace));
+        if !is_served || !names.selects(label) {
+            continue;
+        }
+        let backends = backends.of(place);
         let answer = match service.exposed {
             Exposed::ExternalName => external(service),
             Exposed::Headless => {
-                let members = backends.of(place).map_or(&[][..], |backends| &backends.members);
-                Some(ZoneService::Headless { endpoints: endpoints(members) })
+                let members = backends.filter(|_| names.endpoints);
+                let members = members.map_or(&[][..], |backends| &backends.members);
+                let endpoints = endpoints(members, names.pod_hostnames);
+                Some(ZoneService::Headless { endpoints })
             }
             Exposed::ClusterIp | Exposed::NodePort | Exposed::LoadBalancer => {
                 let addresses = allocations.cluster_ips.get(service.key);
@@ -51,19 +69,52 @@ pub(super) fn build(
                 Some(ZoneService::ClusterIp { addresses, ports: named_ports(service) })
             }
         };
+        let is_empty = !backends.is_some_and(|backends| backends.is_ready);
         if let Some(answer) = answer {
-            add(&mut zone, service, answer, &virtual_ips);
+            add(&mut zone, service, answer, &virtual_ips, is_empty && !names.empty_services);
         }
     }
+    zone.reverse.retain(|ip, _| names.reverse.iter().any(|net| net.contains(ip)));
     zone
 }
 
-/// A virtual address is that of its Service, also where it is the endpoint of another.
+/// Addresses that nobody else is asked about: those of the cluster, or all that are answered where
+/// nothing falls through.
+fn reverse_zones(settings: &Settings, names: &Names) -> Vec<IpNet> {
+    if names.is_all_reverse {
+        return names.reverse.clone();
+    }
+    let mut own = [&settings.service_cidrs[..], &settings.pod_cidrs].concat();
+    own.retain(|own| names.reverse.iter().any(|net| net.contains(own)));
+    own
+}
+
+fn pods(objects: &Objects, zone: &Zone, mode: PodMode) -> PodNames {
+    match mode {
+        PodMode::Disabled => return PodNames::Disabled,
+        PodMode::Insecure => return PodNames::Insecure,
+        PodMode::Verified => {}
+    }
+    let mut pods = BTreeMap::<Arc<str>, BTreeSet<IpAddr>>::new();
+    for (key, stored) in &objects.pods {
+        let namespace = lower(&key.namespace);
+        let phase = stored.object.status.phase.as_deref();
+        let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+        if !has_ended && zone.namespaces.contains(&namespace) {
+            pods.entry(namespace).or_default().extend(endpoints::addresses(&stored.object));
+        }
+    }
+    PodNames::Verified(pods)
+}
+
+/// A virtual address is that of its Service, also where it is the endpoint of another. `is_hidden`:
+/// only its addresses have names.
 fn add(
     zone: &mut Zone,
     service: &CheckedService<'_>,
     answer: ZoneService,
     virtual_ips: &BTreeSet<IpAddr>,
+    is_hidden: bool,
 ) {
     let (namespace, name) = (lower(&service.key.namespace), lower(&service.key.name));
     let origin = service.stored.origin.clone();
@@ -82,8 +133,10 @@ fn add(
                 zone.reverse.entry(endpoint.address).or_default().push(name.into());
             }
         }
-        ZoneService::External { .. } => {}
+        ZoneService::External { .. } | ZoneService::Empty => {}
     }
+    let is_hidden = is_hidden && matches!(answer, ZoneService::ClusterIp { .. });
+    let answer = if is_hidden { ZoneService::Empty } else { answer };
     zone.services.entry(namespace).or_default().insert(name, answer);
 }
 
@@ -105,10 +158,11 @@ fn named_ports(service: &CheckedService<'_>) -> Vec<ZonePort> {
 }
 
 /// The ready members by address and hostname; what several slices say of one is joined.
-fn endpoints(members: &[Member]) -> Vec<ZoneEndpoint> {
+fn endpoints(members: &[Member], pod_hostnames: bool) -> Vec<ZoneEndpoint> {
     let mut ports = BTreeMap::<(IpAddr, Arc<str>), BTreeSet<ZonePort>>::new();
     for member in members.iter().filter(|member| member.ready) {
-        let hostname = match &member.hostname {
+        let pod = || member.pod.as_ref().filter(|pod| pod_hostnames && pod.len() < LONGEST_POD);
+        let hostname = match member.hostname.as_ref().or_else(pod) {
             Some(hostname) => lower(hostname),
             None => dashed(member.address).into(),
         };
@@ -127,6 +181,9 @@ fn endpoints(members: &[Member]) -> Vec<ZoneEndpoint> {
     };
     ports.into_iter().map(endpoint).collect()
 }
+
+/// Longer ones are no label.
+const LONGEST_POD: usize = 64;
 
 /// `10-0-0-1`; `2001-db8--1`; an end in `-`, which no host name has, gets a `0` (CoreDNS).
 fn dashed(ip: IpAddr) -> String {

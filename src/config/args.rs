@@ -128,9 +128,18 @@ pub struct Args {
     #[arg(long, value_name = "off|on|DOMAIN,…", value_delimiter = ',')]
     pub dns_search: Vec<String>,
 
+    /// ConfigMap whose Corefile says how names are answered; it wins over the options of DNS [default: kube-system/coredns]
+    #[arg(long, value_name = "NAMESPACE/NAME|off")]
+    pub corefile: Option<String>,
+
     /// Where the admin API listens [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub admin: Option<String>,
+
+    /// Metrics that are shown under the names of others too, for their dashboards and alerts; may
+    /// repeat
+    #[arg(long, value_name = "coredns", value_delimiter = ',')]
+    pub metrics_compat: Vec<String>,
 
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N|auto")]
@@ -185,7 +194,9 @@ impl Args {
             ("dns-upstream-ca", one(&self.dns_upstream_ca)),
             ("dns-hosts", self.dns_hosts.clone()),
             ("dns-search", self.dns_search.clone()),
+            ("corefile", one(&self.corefile)),
             ("admin", one(&self.admin)),
+            ("metrics-compat", self.metrics_compat.clone()),
             ("workers", one(&self.workers)),
             ("access-log", one(&self.access_log)),
             ("log", one(&self.log)),
@@ -196,4 +207,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 33;
+const OPTIONS: usize = 35;

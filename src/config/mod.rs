@@ -51,6 +51,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Whether the admin address is the default, so that it may be given up when it is taken.
     pub admin_is_default: bool,
+    /// Whose names metrics have beside our own.
+    pub metrics_compat: Vec<MetricsCompat>,
     /// Worker threads.
     pub workers: usize,
     /// Where access lines go.
@@ -106,6 +108,13 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
+/// Whose names metrics have beside our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsCompat {
+    /// `coredns_*`.
+    Coredns,
+}
+
 /// What is wrong with the options: all of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problems.join("\n"))]
@@ -136,7 +145,9 @@ impl Config {
         let dns_tls = layers.one("dns-tls-listen", None, parse::addr_or_off);
         let dns_https = layers.one("dns-https-listen", None, parse::addr_or_off);
         let listen = DnsListeners { plain: dns, tls: dns_tls, https: dns_https };
-        settings.dns_forward = upstreams::forward(&mut layers, listen, &settings).into();
+        let (forward, resolv_conf) = upstreams::forward(&mut layers, listen, &settings);
+        settings.dns_forward = forward.into();
+        settings.resolv_conf = resolv_conf;
         settings.dns_search = search::domains(&mut layers, listen, &settings);
         let config = Self {
             manifests: layers.all("manifests").map(PathBuf::from).collect(),
@@ -150,6 +161,7 @@ impl Config {
             ),
             admin: layers.one("admin", Some(DEFAULT_ADMIN), parse::addr_or_off),
             admin_is_default: !layers.is_given("admin"),
+            metrics_compat: layers.many("metrics-compat", Vec::new(), parse::metrics_compat),
             workers: layers.one("workers", parse::cores(), parse::workers),
             access_log: layers.one("access-log", AccessLog::Off, parse::access_log),
             log: layers.one(
@@ -193,6 +205,8 @@ fn settings(layers: &mut Layers) -> Settings {
         dns_hosts: hosts::hosts(layers),
         dns_certificate: layers.optional("dns-certificate", parse::object_key),
         dns_search: default.dns_search,
+        corefile: layers.one("corefile", default.corefile, parse::object_key_or_off),
+        resolv_conf: default.resolv_conf,
         node_ips,
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::filter::Targets;
 
-use super::{AccessLog, DnsRateLimit};
+use super::{AccessLog, DnsRateLimit, MetricsCompat};
 use crate::compile::{AddressRange, PoolRange};
+use crate::manifest::similar::closest;
 use crate::manifest::{ObjectKey, is_subdomain};
 
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
@@ -156,6 +157,11 @@ pub(super) fn node_name(text: &str) -> Result<Arc<str>, String> {
     if is_subdomain(&name) { Ok(name.into()) } else { Err(format!("{text:?} is no valid name")) }
 }
 
+/// `NAMESPACE/NAME` of an object, or `off`.
+pub(super) fn object_key_or_off(text: &str) -> Result<Option<ObjectKey>, String> {
+    if text == "off" { Ok(None) } else { object_key(text).map(Some) }
+}
+
 /// The value of a label, and not an empty one.
 pub(super) fn label_value(text: &str) -> Result<Arc<str>, String> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -192,6 +198,17 @@ pub(super) fn workers(text: &str) -> Result<usize, String> {
 /// `info`, or by part of the program: `warn,rutter::source=debug`.
 pub(super) fn log_filter(text: &str) -> Result<Targets, String> {
     text.parse().map_err(|_| format!("{text:?} is not a level such as info, or PART=LEVEL,…"))
+}
+
+/// A word among those that are known.
+pub(super) fn metrics_compat(text: &str) -> Result<MetricsCompat, String> {
+    let known = [("coredns", MetricsCompat::Coredns)];
+    if let Some((_, compat)) = known.iter().find(|(word, _)| *word == text) {
+        return Ok(*compat);
+    }
+    let words = known.map(|(word, _)| word);
+    let meant = closest(text, words).map(|meant| format!("; did you mean {meant}?"));
+    Err(format!("{text:?} is none of {}{}", words.join(", "), meant.unwrap_or_default()))
 }
 
 pub(super) fn access_log(text: &str) -> Result<AccessLog, String> {

@@ -12,23 +12,28 @@ use crate::compile::{
 };
 
 /// Reads the options. Upstreams of resolv.conf that are this process itself are left out, as
-/// where rutter is the resolver of its machine; one that was typed is a problem.
-pub(super) fn forward(layers: &mut Layers, listen: DnsListeners, settings: &Settings) -> Forward {
+/// where rutter is the resolver of its machine; one that was typed is a problem. The nameservers of
+/// resolv.conf are also given apart, for a Corefile that names the file.
+pub(super) fn forward(
+    layers: &mut Layers,
+    listen: DnsListeners,
+    settings: &Settings,
+) -> (Forward, Arc<[Upstream]>) {
     let given = layers.many("dns-upstream", vec![Upstreams::ResolvConf], upstreams);
     let stubs = layers.many("dns-stub", Vec::new(), stub);
     let policy = layers.one("dns-policy", ForwardPolicy::default(), policy);
     let authorities = layers.one("dns-upstream-ca", Authorities::System, authorities);
     let is_own = |upstream: &Upstream| is_own(upstream.addr, listen, &settings.node_ips);
     let domain = &settings.cluster_domain;
+    // without a DNS listener nobody asks, and the file is of no interest
+    let is_asked = listen.addresses().next().is_some();
+    let text = if is_asked { resolv_conf() } else { String::new() };
+    let resolv_conf: Vec<_> = nameservers(&text).into_iter().filter(|it| !is_own(it)).collect();
     let mut forward = Forward { policy, authorities, ..Forward::default() };
     for upstreams in given {
         match upstreams {
             Upstreams::Off => {}
-            // without a DNS listener nobody asks, and the file is of no interest
-            Upstreams::ResolvConf if listen.addresses().next().is_none() => {}
-            Upstreams::ResolvConf => forward
-                .upstreams
-                .extend(nameservers(&resolv_conf()).into_iter().filter(|it| !is_own(it))),
+            Upstreams::ResolvConf => forward.upstreams.extend(resolv_conf.iter().cloned()),
             Upstreams::At(upstream) if is_own(&upstream) => {
                 layers.conflict("dns-upstream", &format!("{upstream} is this rutter itself"));
             }
@@ -47,7 +52,7 @@ pub(super) fn forward(layers: &mut Layers, listen: DnsListeners, settings: &Sett
     forward.upstreams = unique(forward.upstreams);
     forward.stubs =
         forward.stubs.into_iter().map(|(stub, it)| (stub, unique(it))).collect::<BTreeMap<_, _>>();
-    forward
+    (forward, unique(resolv_conf).into())
 }
 
 /// Where we are asked.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::question::type_name;
 use super::{Candidate, Explanation, NameQuestion, Place};
-use crate::snapshot::zone::{Decision, Lookup, Outcome, Query, Record, RecordData};
+use crate::snapshot::zone::{Decision, Lookup, Outcome, Query, Record, RecordData, Rewritten};
 use crate::snapshot::{Snapshot, Upstream, Zone};
 
 pub(super) fn explain(snapshot: &Snapshot, question: &NameQuestion, explanation: &mut Explanation) {
@@ -52,11 +52,12 @@ impl Try {
             Outcome::NxDomain => format!("NXDOMAIN: {decision}"),
             Outcome::OutOfZone => outside(self.upstreams.as_deref(), *decision),
         };
+        let why = self.lookup.rewritten.as_ref().map(rewrite).unwrap_or_default() + &why;
         Candidate { what: self.name.clone(), taken: self.is_taken(), why, place: self.place(zone) }
     }
 
     fn place(&self, zone: &Zone) -> Option<Place> {
-        let name = named(&self.lookup.outcome).unwrap_or(&self.name);
+        let name = named(&self.lookup.outcome).unwrap_or_else(|| asked(&self.name, &self.lookup));
         Place::new(zone.origin(name)?, "")
     }
 }
@@ -68,7 +69,7 @@ fn tries(zone: &Zone, question: &NameQuestion, names: &[String]) -> Vec<Try> {
     for name in names {
         let lookup = zone.lookup(name, question.query);
         let is_outside = lookup.outcome == Outcome::OutOfZone;
-        let upstreams = is_outside.then(|| upstreams(zone, name)).flatten();
+        let upstreams = is_outside.then(|| upstreams(zone, asked(name, &lookup))).flatten();
         let tried = Try { name: name.clone(), lookup, upstreams };
         let is_found = tried.is_of_zone();
         tries.push(tried);
@@ -138,6 +139,18 @@ fn answer(zone: &Zone, question: &NameQuestion, tries: &[Try], explanation: &mut
     let mut lines: Vec<String> = records.iter().map(record).collect();
     lines.extend(leads_out(zone, records, question.query));
     explanation.end(lines.join("\n"));
+}
+
+/// What is looked up for a name.
+fn asked<'l>(name: &'l str, lookup: &'l Lookup) -> &'l str {
+    lookup.rewritten.as_ref().map_or(name, |rewritten| &rewritten.name)
+}
+
+/// What was looked up instead of a name, and why.
+fn rewrite(rewritten: &Rewritten) -> String {
+    let lines: Vec<String> = rewritten.lines.iter().map(u32::to_string).collect();
+    let line = if lines.len() == 1 { "line" } else { "lines" };
+    format!("rewritten to {} ({line} {} of the Corefile); ", rewritten.name, lines.join(", "))
 }
 
 /// What becomes of a name that is not of the zone.

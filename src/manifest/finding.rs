@@ -176,6 +176,7 @@ pub fn sort(findings: &mut [Finding]) {
             .cmp(&right.severity)
             .then_with(|| left.origin.cmp(&right.origin))
             .then_with(|| left.span.cmp(&right.span))
+            .then_with(|| left.part.cmp(&right.part))
             .then_with(|| left.code.cmp(&right.code))
             .then_with(|| left.field.cmp(&right.field))
     });
@@ -194,7 +195,12 @@ pub struct Finding {
     pub origin: Origin,
     /// Path of the field, as `spec.rules[0].http.paths[1].path`; empty for the whole object.
     pub field: String,
-    /// Known at once for syntax errors; found from `origin` and `field` when printed otherwise.
+    /// Which part of the field it is, where the field is a text with a grammar of its own: from
+    /// the first line and column of that text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Span>,
+    /// Known at once for syntax errors; found from `origin`, `field` and `part` when printed
+    /// otherwise.
     pub span: Option<Span>,
     /// What is wrong, as a clause: `Service "crat" does not exist in namespace shop`.
     pub message: String,
@@ -234,6 +240,7 @@ impl Finding {
             object: None,
             origin: origin.clone(),
             field: String::new(),
+            part: None,
             span: None,
             message: message.into(),
             help: None,
@@ -266,6 +273,13 @@ impl Finding {
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = field.into();
+        self
+    }
+
+    /// The part of the field it is about.
+    #[must_use]
+    pub fn within(mut self, part: Span) -> Self {
+        self.part = Some(part);
         self
     }
 

@@ -11,6 +11,7 @@
 //! Deliberately absent: what a Service *means* (that is `compile`).
 
 pub mod core;
+pub mod corefile;
 pub mod document;
 pub mod endpoints;
 pub mod finding;

@@ -72,6 +72,7 @@ pub fn mapping(text: &str) -> Result<serde_json::Map<String, Value>, String> {
 /// A text that fields are looked up in: parses each document at most once.
 #[derive(Debug)]
 pub struct Places<'a> {
+    text: &'a str,
     documents: Vec<Document<'a>>,
     parsed: BTreeMap<u32, Option<Node>>,
 }
@@ -79,19 +80,37 @@ pub struct Places<'a> {
 impl<'a> Places<'a> {
     /// Looks up nothing yet.
     pub fn new(text: &'a str) -> Self {
-        Self { documents: documents(text), parsed: BTreeMap::new() }
+        Self { text, documents: documents(text), parsed: BTreeMap::new() }
     }
 
     /// As [`locate`].
     pub fn find(&mut self, origin: &Origin, field: &str) -> Option<Span> {
+        let object = self.object(origin)?;
+        Some(object.find(field).unwrap_or_else(|| object.title()))
+    }
+
+    /// Finds a part of a field that is a text: its own line, where the text is written as a literal
+    /// block (`|`); its key where it is not, since then its lines are not those of the file.
+    pub fn find_part(&mut self, origin: &Origin, field: &str, part: Span) -> Option<Span> {
+        let Some(key) = self.object(origin)?.find_key(field) else {
+            return self.find(origin, field);
+        };
+        let Some(indent) = literal_block(self.text, key) else { return Some(key) };
+        Some(Span {
+            line: key.line.saturating_add(part.line),
+            column: indent.saturating_add(part.column),
+            length: part.length,
+        })
+    }
+
+    fn object(&mut self, origin: &Origin) -> Option<&Node> {
         let document = *self.documents.get(usize::try_from(origin.document).ok()?)?;
         let parsed = self.parsed.entry(document.index).or_insert_with(|| parse_places(&document));
         let root = parsed.as_ref()?;
-        let object = match origin.item {
-            Some(item) => *flatten_nodes(root).get(usize::try_from(item).ok()?)?,
-            None => root,
-        };
-        Some(object.find(field).unwrap_or_else(|| object.title()))
+        match origin.item {
+            Some(item) => flatten_nodes(root).get(usize::try_from(item).ok()?).copied(),
+            None => Some(root),
+        }
     }
 }
 
@@ -182,6 +201,22 @@ fn options(length: usize) -> Options {
         emit_comments: false,
         with_snippet: false,
     }
+}
+
+/// By how many characters the lines of a value are indented that is a literal block (YAML 1.2,
+/// section 8.1.2); `None` if it is something else. `key` is where its key stands.
+fn literal_block(text: &str, key: Span) -> Option<u32> {
+    let mut lines = text.lines().skip(usize::try_from(key.line).ok()?.checked_sub(1)?);
+    let before = usize::try_from(key.column.saturating_sub(1).saturating_add(key.length)).ok()?;
+    let line: String = lines.next()?.chars().skip(before).collect();
+    let value = line.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?;
+    let mut words = value.split_whitespace().skip_while(|word| word.starts_with(['!', '&']));
+    let header = words.next()?.strip_prefix('|')?;
+    if let Some(digit) = header.chars().find_map(|char| char.to_digit(10)) {
+        return Some(key.column.saturating_sub(1).saturating_add(digit));
+    }
+    let first = lines.find(|line| !line.trim().is_empty())?;
+    u32::try_from(first.chars().take_while(|char| *char == ' ').count()).ok()
 }
 
 fn span(location: &Location, lines_before: u32) -> Option<Span> {

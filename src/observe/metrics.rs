@@ -16,15 +16,18 @@ use super::histogram::{BOUNDS, Histogram};
 use super::observer::WorkerShard;
 use super::process::Process;
 use super::shard::Shard;
-use crate::config::AccessLog;
+use crate::config::{AccessLog, MetricsCompat};
 use crate::snapshot::{Snapshot, Upstream};
 
+mod coredns;
 mod forward;
 
 /// The metrics of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     shards: Mutex<Vec<Arc<Mutex<Shard>>>>,
+    /// Whether they have the names of CoreDNS too.
+    coredns: bool,
 }
 
 /// What is not counted but read at the time of a scrape, by whoever asks for it.
@@ -40,6 +43,8 @@ pub struct Gauges {
     pub compile_seconds: f64,
     /// Compilations so far.
     pub compiles: u64,
+    /// How often the Corefile became one that cannot be read.
+    pub corefile_failures: u64,
     /// Findings by severity.
     pub findings: BTreeMap<&'static str, u64>,
     /// Wanted sockets that are not open.
@@ -47,11 +52,19 @@ pub struct Gauges {
 }
 
 impl Metrics {
+    /// Metrics that have the names of others too.
+    pub fn new(compat: &[MetricsCompat]) -> Self {
+        Self { coredns: compat.contains(&MetricsCompat::Coredns), ..Self::default() }
+    }
+
     /// A shard for each worker, all writing to the same access log. Fails if that cannot be opened.
     pub fn shards(&self, workers: usize, access: &AccessLog) -> io::Result<Vec<WorkerShard>> {
         let target = AccessTarget::open(access)?;
-        let shard =
-            |_| WorkerShard { counted: Arc::default(), access: AccessWriter::new(target.clone()) };
+        let shard = |_| WorkerShard {
+            counted: Arc::default(),
+            access: AccessWriter::new(target.clone()),
+            wants_dns_detail: self.coredns,
+        };
         let shards: Vec<_> = (0..workers).map(shard).collect();
         let counted = shards.iter().map(|shard| shard.counted.clone());
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
@@ -65,6 +78,7 @@ impl Metrics {
             gauges: gauges.clone(),
             certificates: certificates(snapshot),
             listeners: snapshot.sockets().count() as u64,
+            coredns: self.coredns.then(|| coredns::Enabled::of(&snapshot.zone)),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
@@ -84,6 +98,7 @@ impl Metrics {
                 |id| snapshot.backends.contains_key(id),
                 |upstream| upstreams.contains(upstream),
                 |namespace| snapshot.zone.namespaces.contains(namespace),
+                |stub| snapshot.zone.forward.stubs.contains_key(stub),
             );
             merged.add(&shard);
         }
@@ -114,6 +129,8 @@ struct Scrape {
     gauges: Gauges,
     certificates: BTreeMap<String, i64>,
     listeners: u64,
+    /// What CoreDNS would have enabled, if its names are wanted.
+    coredns: Option<coredns::Enabled>,
 }
 
 impl Collector for Scrape {
@@ -123,7 +140,11 @@ impl Collector for Scrape {
         self.encode_queries(&mut encoder)?;
         forward::encode(&self.counted.forward, &mut encoder)?;
         self.encode_configuration(&mut encoder)?;
-        self.encode_process(&mut encoder)
+        self.encode_process(&mut encoder)?;
+        match &self.coredns {
+            Some(enabled) => coredns::encode(&self.counted, enabled, &self.gauges, &mut encoder),
+            None => Ok(()),
+        }
     }
 }
 

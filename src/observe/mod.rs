@@ -4,11 +4,14 @@
 //! the Prometheus text of `admin`. [`Metrics`] is made once; each worker has a [`WorkerShard`] of
 //! it, which becomes the [`Observer`] that its records go to.
 //!
+//! With `--metrics-compat` the same is shown under the names of others too (`coredns`); what only
+//! they count is counted only then.
 //! Invariant: metric labels come from the snapshot, never from bytes of the network.
 //! Invariant: a worker counts in its own shard, whose lock only a scrape ever contends; nothing on
 //! the hot path is shared between workers.
 
 mod access;
+mod coredns;
 mod dns;
 mod forward;
 mod histogram;
@@ -24,6 +27,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use coredns::{AnsweredBy, DnsDetail};
 pub use dns::{DnsLimited, DnsRefusal, DnsTransport, OpenDnsConnection};
 pub use forward::{
     ByKind, CacheCounts, ForwardCounts, UpstreamCounts, UpstreamFailure, UpstreamRecord,

@@ -17,12 +17,14 @@ use super::shard::Shard;
 pub struct WorkerShard {
     pub(super) counted: Arc<Mutex<Shard>>,
     pub(super) access: AccessWriter,
+    pub(super) wants_dns_detail: bool,
 }
 
 impl WorkerShard {
     /// Becomes the observer, on the worker's thread.
     pub fn observer(self) -> Observer {
-        Observer { counted: self.counted, access: RefCell::new(self.access) }
+        let Self { counted, access, wants_dns_detail } = self;
+        Observer { counted, access: RefCell::new(access), wants_dns_detail }
     }
 }
 
@@ -31,6 +33,7 @@ impl WorkerShard {
 pub struct Observer {
     counted: Arc<Mutex<Shard>>,
     access: RefCell<AccessWriter>,
+    wants_dns_detail: bool,
 }
 
 impl Observer {
@@ -66,6 +69,11 @@ impl Observer {
 
     pub(super) fn record_connection(&self, record: &ConnectionRecord) {
         self.counted().count_connection(record);
+    }
+
+    /// Whether records of DNS queries are to have their detail.
+    pub fn wants_dns_detail(&self) -> bool {
+        self.wants_dns_detail
     }
 
     pub(super) fn record_query(&self, record: &DnsRecord) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{DnsTransport, Observer};
+use super::{DnsDetail, DnsTransport, Observer};
 use crate::snapshot::{Backend, EndpointId, Exposure, Reason, Rule, Transport};
 
 /// What is known of an HTTP exchange.
@@ -128,6 +128,8 @@ pub struct DnsRecord {
     pub rcode: &'static str,
     /// What it was in a search list, if it was in one.
     pub searched: Option<Searched>,
+    /// What only [`Observer::wants_dns_detail`] asks for.
+    pub detail: Option<DnsDetail>,
 }
 
 impl Drop for DnsRecord {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::coredns::CorednsCounts;
 use super::dns::{DnsCounts, DnsTransport};
 use super::forward::ForwardCounts;
 use super::histogram::Histogram;
@@ -24,6 +25,8 @@ pub(super) struct Shard {
     pub(super) dns: DnsCounts,
     /// By namespace, which is of the snapshot, or empty.
     pub(super) searches: HashMap<Arc<str>, SearchCounts, RandomState>,
+    /// Empty unless `--metrics-compat coredns` is given.
+    pub(super) coredns: CorednsCounts,
     /// Access lines that could not be written.
     pub(super) lost_lines: u64,
 }
@@ -120,6 +123,9 @@ impl Shard {
             Some(Searched::Missed(of)) => self.search(of).misses += 1,
             Some(Searched::Answered(of)) => self.search(of).answers += 1,
         }
+        if let Some(detail) = &record.detail {
+            self.coredns.count(record, detail, time);
+        }
     }
 
     fn search(&mut self, namespace: &Arc<str>) -> &mut SearchCounts {
@@ -133,6 +139,7 @@ impl Shard {
         has_backend: impl Fn(&BackendId) -> bool,
         has_upstream: impl Fn(&str) -> bool,
         has_namespace: impl Fn(&str) -> bool,
+        has_stub: impl Fn(&str) -> bool,
     ) {
         self.requests.retain(|labels, _| {
             (labels.route.is_empty() || has_route(&labels.route))
@@ -141,6 +148,7 @@ impl Shard {
         self.connections.retain(|labels, _| labels.backend.as_ref().is_none_or(&has_backend));
         self.forward.upstreams.retain(|upstream, _| has_upstream(upstream));
         self.searches.retain(|namespace, _| namespace.is_empty() || has_namespace(namespace));
+        self.coredns.zones.retain(|zone, _| zone.is_empty() || has_stub(zone));
     }
 
     /// Adds what another worker has counted.
@@ -170,6 +178,7 @@ impl Shard {
         self.dropped_queries += other.dropped_queries;
         self.forward.add(&other.forward);
         self.dns.add(&other.dns);
+        self.coredns.add(&other.coredns);
         self.lost_lines += other.lost_lines;
     }
 }

@@ -115,6 +115,7 @@ async fn steps_of_search_lists_are_counted_by_namespaces_that_exist() {
             query_type: QueryType::A,
             rcode: "NXDOMAIN",
             searched,
+            detail: None,
         });
     }
     let zone = Zone { namespaces: ["shop".into()].into(), ..Zone::default() };

@@ -29,6 +29,8 @@ pub struct Status {
     pub published: Option<SystemTime>,
     /// Objects that serve in an older version because their text is broken.
     pub stale: usize,
+    /// How often the Corefile became one that cannot be read.
+    pub corefile_failures: u64,
     /// The findings of sources and compiler, located.
     pub report: Arc<Report>,
 }
@@ -54,10 +56,11 @@ pub async fn run(
         },
         inbox: Inbox::default(),
         allocations: Allocations::default(),
+        corefile_failures: 0,
         publisher,
         status,
     };
-    driver.run(drain).await;
+    Box::pin(driver.run(drain)).await;
 }
 
 struct Driver<C> {
@@ -68,6 +71,7 @@ struct Driver<C> {
     compile: C,
     inbox: Inbox,
     allocations: Allocations,
+    corefile_failures: u64,
     publisher: Publisher,
     status: watch::Sender<Status>,
 }
@@ -109,6 +113,9 @@ impl<C: Fn(&Objects, HostsFiles, &Allocations) -> Compiled> Driver<C> {
         let hosts = self.hosts.borrow_and_update().clone();
         let Compiled { mut snapshot, mut report, allocations } =
             (self.compile)(&self.inbox.objects, hosts, &self.allocations);
+        let has_failed =
+            allocations.has_broken_corefile() && !self.allocations.has_broken_corefile();
+        self.corefile_failures += u64::from(has_failed);
         self.allocations = allocations;
         let compile_time = start.elapsed();
         let before = self.publisher.current();
@@ -132,6 +139,7 @@ impl<C: Fn(&Objects, HostsFiles, &Allocations) -> Compiled> Driver<C> {
                 compile_time,
                 published: published.or(status.published),
                 stale,
+                corefile_failures: self.corefile_failures,
                 report: Arc::new(report),
             }
         });

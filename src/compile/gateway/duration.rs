@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `1h30m` and the like. `None`: it is not one.
-pub(super) fn parse(written: &str) -> Option<Duration> {
+pub(in crate::compile) fn parse(written: &str) -> Option<Duration> {
     let mut rest = written;
     let mut sum = Duration::ZERO;
     let mut parts = 0;

@@ -57,6 +57,7 @@ use super::tls::Certificates;
 
 pub(super) use sockets::{IngressRules, Sockets};
 
+pub(super) use duration::parse as parse_duration;
 use gateways::OwnGateway;
 use listener::OwnListener;
 use listener_sets::OwnListenerSet;

@@ -1,3 +1,5 @@
+mod parts;
+
 use super::*;
 use crate::manifest::{Code, Kind, ObjectKey, Severity};
 

@@ -12,7 +12,7 @@ use super::pending::Pending;
 use super::search;
 use super::wire::{self, Writer};
 use crate::observe::Searched;
-use crate::snapshot::zone::{Lookup, Outcome, RecordData};
+use crate::snapshot::zone::{Decision, Lookup, Outcome, RecordData, Rewritten};
 use crate::snapshot::{Snapshot, Zone};
 
 /// What there is to say.
@@ -73,7 +73,7 @@ impl Asking<'_> {
         let is_failure = message.metadata.response_code == ResponseCode::ServFail;
         // who does not want recursion wants to know what others have asked for
         let may_ask = message.metadata.recursion_desired && !is_failure;
-        let outside = may_ask.then(|| self.outside(asked, &lookup.outcome)).flatten();
+        let outside = may_ask.then(|| self.outside(asked, &lookup)).flatten();
         let is_routed = |outside: &Outside| self.zone().forward.route(&outside.text).is_some();
         match outside.filter(is_routed) {
             Some(outside) => Draft::Ask(Box::new(self.pending(message, outside, searched))),
@@ -87,6 +87,9 @@ impl Asking<'_> {
             Outcome::Records(records) => (ResponseCode::NoError, records.as_slice()),
             Outcome::NoData => (ResponseCode::NoError, [].as_slice()),
             Outcome::NxDomain => (ResponseCode::NXDomain, [].as_slice()),
+            Outcome::OutOfZone if lookup.decision == Decision::NoName => {
+                (ResponseCode::ServFail, [].as_slice())
+            }
             Outcome::OutOfZone => (ResponseCode::Refused, [].as_slice()),
         };
         let question = &self.question.name;
@@ -112,17 +115,21 @@ impl Asking<'_> {
         message
     }
 
-    fn outside(&self, asked: &str, outcome: &Outcome) -> Option<Outside> {
-        match outcome {
-            Outcome::OutOfZone => {
-                Some(Outside { name: self.question.name.clone(), text: asked.to_ascii_lowercase() })
-            }
+    fn outside(&self, asked: &str, lookup: &Lookup) -> Option<Outside> {
+        match &lookup.outcome {
+            Outcome::OutOfZone => match &lookup.rewritten {
+                Some(rewritten) => Outside::rewritten(rewritten),
+                None => Some(Outside::of(self.question.name.clone(), asked)),
+            },
             Outcome::Records(records) if self.question.query_type != RecordType::CNAME => {
                 let RecordData::Cname(target) = &records.last()?.data else { return None };
                 let query = wire::query(self.question.query_type);
-                let is_outside = self.zone().lookup(target, query).outcome == Outcome::OutOfZone;
-                let name = wire::name(target).ok().filter(|_| is_outside)?;
-                Some(Outside { name, text: target.to_ascii_lowercase() })
+                let lookup = self.zone().lookup(target, query);
+                match &lookup.rewritten {
+                    _ if lookup.outcome != Outcome::OutOfZone => None,
+                    Some(rewritten) => Outside::rewritten(rewritten),
+                    None => Some(Outside::of(wire::name(target).ok()?, target)),
+                }
             }
             Outcome::Records(_) | Outcome::NoData | Outcome::NxDomain => None,
         }
@@ -146,6 +153,7 @@ impl Asking<'_> {
             question: self.question.clone(),
             asked,
             name: outside.text,
+            rewritten: outside.rewritten,
             forward: self.zone().forward.clone(),
             client: self.client,
             searched,
@@ -163,6 +171,20 @@ struct Outside {
     name: Name,
     /// Lower-case, without the trailing dot.
     text: String,
+    /// How the name was made of the one that was asked for.
+    rewritten: Option<Rewritten>,
+}
+
+impl Outside {
+    fn of(name: Name, text: &str) -> Self {
+        Self { name, text: text.to_ascii_lowercase(), rewritten: None }
+    }
+
+    /// `None`: what it was rewritten to is no name.
+    fn rewritten(rewritten: &Rewritten) -> Option<Self> {
+        let name = wire::name(&rewritten.name).ok()?;
+        Some(Self { rewritten: Some(rewritten.clone()), ..Self::of(name, &rewritten.name) })
+    }
 }
 
 /// Spreads clients that take the first address. Aliases stay in front.

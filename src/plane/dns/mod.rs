@@ -34,6 +34,7 @@ mod pending;
 mod plain;
 mod rate_limit;
 mod records;
+mod restore;
 mod search;
 mod server;
 mod shed;

@@ -9,9 +9,10 @@ use hickory_proto::rr::{Name, RData, Record};
 use super::answer::{Answered, send};
 use super::draft::{Draft, rotate_addresses};
 use super::forward::{Answer, Asked, ClientSide, Failure, render};
+use super::restore::restore;
 use super::wire;
 use crate::observe::Searched;
-use crate::snapshot::zone::Forward;
+use crate::snapshot::zone::{Forward, Rewritten};
 
 /// A question with our half of the answer.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Pending {
     pub(super) asked: Asked,
     /// Its name as text: lower-case, without the trailing dot.
     pub(super) name: String,
+    /// How that was made of the name that was asked for.
+    pub(super) rewritten: Option<Rewritten>,
     /// Who may be asked, as published when the question came.
     pub(super) forward: Arc<Forward>,
     pub(super) client: ClientSide,
@@ -51,6 +54,9 @@ impl Pending {
     ) -> Finished {
         let otherwise = self.otherwise.take();
         let code = match (outcome, otherwise) {
+            (Ok(answer), _) if self.response.answers.is_empty() && self.rewritten.is_some() => {
+                return Finished::Answered(self.finish_rewritten(answer, out));
+            }
             (Ok(answer), _) if self.response.answers.is_empty() => {
                 render(answer, &self.asked, self.client, out);
                 let rcode = wire::rcode(code(answer));
@@ -70,6 +76,36 @@ impl Pending {
         let query_type = Some(self.question.query_type);
         let answered = send(&self.response, query_type, self.client.largest, out);
         Finished::Answered(answered.map(|it| Answered { searched: self.searched, ..it }))
+    }
+
+    /// The stub domain that the name is in.
+    pub(super) fn zone(&self) -> Option<Arc<str>> {
+        let domain = self.forward.route(&self.name)?.domain;
+        self.forward.stubs.get_key_value(domain).map(|(domain, _)| domain.clone())
+    }
+
+    /// Answers with what an upstream has said of another name.
+    fn finish_rewritten(mut self, answer: &Answer, out: &mut Vec<u8>) -> Option<Answered> {
+        self.response.metadata.response_code = ResponseCode::ServFail;
+        if let Ok(message) = Message::from_vec(answer.message()) {
+            self.response.metadata.response_code = code(answer);
+            self.response.answers = self.records(answer, message.answers);
+            self.response.authorities = self.records(answer, message.authorities);
+            rotate_addresses(&mut self.response.answers, self.client.rotate);
+        }
+        send(&self.response, Some(self.question.query_type), self.client.largest, out)
+    }
+
+    /// Records of an upstream as the client is to see them.
+    fn records(&self, answer: &Answer, records: Vec<Record>) -> Vec<Record> {
+        let aged = records.into_iter().map(|mut record| {
+            record.ttl = answer.left(record.ttl);
+            record
+        });
+        match &self.rewritten {
+            Some(rewritten) => restore(aged, rewritten, &self.question.name),
+            None => aged.collect(),
+        }
     }
 
     /// Answers that the question has come back to where it was asked.
@@ -105,8 +141,8 @@ impl Pending {
             Some(target) if *target == name => target.clone(),
             _ => name,
         };
-        self.response.answers.extend(message.answers.into_iter().map(|mut record| {
-            record.ttl = answer.left(record.ttl);
+        let records = self.records(answer, message.answers).into_iter();
+        self.response.answers.extend(records.map(|mut record| {
             record.name = owner(record.name);
             record
         }));

@@ -31,6 +31,10 @@ pub(super) fn answer(
         _ => return None,
     };
     let lookup = zone.lookup(name, query);
+    if lookup.rewritten.is_some() {
+        // then the question need not end with the name of the zone
+        return None;
+    }
     let (rcode, searched) = match &lookup.outcome {
         Outcome::Records(_) | Outcome::NoData => ("NOERROR", None),
         Outcome::NxDomain => match zone.search(from, name) {

@@ -17,7 +17,8 @@ use super::forward::{Forwarder, Identity};
 use super::limits::Limits;
 use super::pending::{Finished, Pending};
 use super::rate_limit::{RateLimit, Verdict};
-use crate::observe::{DnsLimited, DnsRecord, DnsTransport};
+use super::records::{OPT, records};
+use crate::observe::{AnsweredBy, DnsDetail, DnsLimited, DnsRecord, DnsTransport};
 use crate::plane::Local;
 use crate::plane::tls::ServerConfigs;
 
@@ -124,16 +125,26 @@ impl Server {
         let started = Instant::now();
         let rotate = self.local.rng.borrow_mut().next_u64();
         let snapshot = self.local.snapshot.load();
+        let observer = &self.local.observer;
+        let mut detail = observer.wants_dns_detail().then(|| detail(request, client));
         let answered = match answer(request, &snapshot, client, transport.carrier(), rotate, out) {
             Some(Said::Answered(answered)) => Some(answered),
-            Some(Said::Pending(pending)) => match self.answer_at_once(pending, out) {
-                Ok(answered) => answered,
-                Err(pending) => return Next::Wait(Waiting { pending, transport, started }),
-            },
+            Some(Said::Pending(pending)) => {
+                if let Some(detail) = &mut detail {
+                    detail.by = AnsweredBy::Cache;
+                    detail.zone = pending.zone();
+                }
+                match self.answer_at_once(pending, out) {
+                    Ok(answered) => answered,
+                    Err(pending) => {
+                        return Next::Wait(Waiting { pending, transport, started, detail });
+                    }
+                }
+            }
             None => None,
         };
         let Some(answered) = answered else { return Next::Nothing };
-        self.record(answered, transport, started);
+        self.record(answered, transport, started, detail, out);
         Next::Send
     }
 
@@ -165,7 +176,10 @@ impl Server {
         client: IpAddr,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Waiting { mut pending, transport, started } = waiting;
+        let Waiting { mut pending, transport, started, mut detail } = waiting;
+        if let Some(detail) = &mut detail {
+            detail.by = AnsweredBy::Forward;
+        }
         let answered = loop {
             let Pending { forward, name, asked, .. } = &*pending;
             let outcome = self.forwarder.resolve(forward, name, client, asked).await;
@@ -175,11 +189,18 @@ impl Server {
             }
         };
         let Some(answered) = answered else { return false };
-        self.record(answered, transport, started);
+        self.record(answered, transport, started, detail, out);
         true
     }
 
-    fn record(&self, answered: Answered, transport: DnsTransport, started: Instant) {
+    fn record(
+        &self,
+        answered: Answered,
+        transport: DnsTransport,
+        started: Instant,
+        detail: Option<DnsDetail>,
+        out: &[u8],
+    ) {
         drop(DnsRecord {
             observer: self.local.observer.clone(),
             started,
@@ -187,6 +208,7 @@ impl Server {
             query_type: answered.query_type,
             rcode: answered.rcode,
             searched: answered.searched,
+            detail: detail.map(|it| DnsDetail { response_bytes: out.len(), ..it }),
         });
     }
 
@@ -246,6 +268,18 @@ pub(super) struct Waiting {
     pending: Box<Pending>,
     transport: DnsTransport,
     started: Instant,
+    detail: Option<DnsDetail>,
+}
+
+fn detail(request: &[u8], client: IpAddr) -> DnsDetail {
+    DnsDetail {
+        is_ipv6: client.to_canonical().is_ipv6(),
+        request_bytes: request.len(),
+        response_bytes: 0,
+        dnssec_ok: records(request).any(|it| it.record_type == OPT && it.ttl & DNSSEC_OK != 0),
+        zone: None,
+        by: AnsweredBy::Kubernetes,
+    }
 }
 
 /// Nobody's to guess. The generator fails only where the whole process is broken.
@@ -256,6 +290,9 @@ fn seed() -> u64 {
     }
     u64::from_ne_bytes(bytes)
 }
+
+/// Of options, where a time to live would stand (RFC 6891 section 6.1.3, RFC 3225).
+const DNSSEC_OK: u32 = 0x8000;
 
 /// How long to wait after an error that only time and others can mend.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(100);

@@ -48,14 +48,22 @@ pub enum Decision {
     NoSuchPort,
     /// An ExternalName Service has no names below it.
     BelowExternalName,
+    /// No endpoint of the Service is ready, and such Services are ignored.
+    EmptyService,
     /// The label is not an address with dashes.
     NotAnAddress,
+    /// Pods have no names by their addresses.
+    PodNamesDisabled,
+    /// No Pod of the namespace has the address.
+    NoSuchPod,
     /// More labels than any name of its kind has.
     TooManyLabels,
     /// Nothing of this kind is in the zone.
     UnknownName,
     /// Not in the zone, nor an address that it knows.
     OutOfZone,
+    /// A rule has made of the name what is none.
+    NoName,
 }
 
 impl fmt::Display for Decision {
@@ -81,10 +89,14 @@ impl fmt::Display for Decision {
             Self::NoSuchEndpoint => "the Service has no ready endpoint of this name",
             Self::NoSuchPort => "the Service has no such named port",
             Self::BelowExternalName => "an ExternalName Service has no names below it",
+            Self::EmptyService => "no endpoint of the Service is ready (ignore empty_service)",
             Self::NotAnAddress => "the first label is not an address with dashes",
+            Self::PodNamesDisabled => "Pods have no names by their addresses (pods disabled)",
+            Self::NoSuchPod => "no Pod of the namespace has this address (pods verified)",
             Self::TooManyLabels => "more labels than any name of this kind has",
             Self::UnknownName => "nothing of this kind is in the zone",
             Self::OutOfZone => "not in the zone, nor an address that it knows",
+            Self::NoName => "a rewrite rule has made of it what is no name",
         })
     }
 }

@@ -21,6 +21,11 @@ pub struct Forward {
     pub authorities: Authorities,
     /// How long answers are remembered.
     pub cache: CachePolicy,
+    /// The same for stub domains that differ; of these only the seconds count.
+    pub stub_caches: BTreeMap<Arc<str>, CachePolicy>,
+    /// Zones about which nobody is asked although a list is for them, by the domain of the list.
+    /// Lower-case, without the trailing dot.
+    pub except: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 /// In which order upstreams are asked. One that does not answer is asked only if none does.
@@ -86,12 +91,24 @@ impl Forward {
         let mut rest = Some(name).filter(|_| !self.stubs.is_empty());
         while let Some(domain) = rest {
             if let Some((domain, upstreams)) = self.stubs.get_key_value(domain) {
-                return Some(ForwardRoute { domain, upstreams });
+                let route = ForwardRoute { domain, upstreams };
+                return Some(route).filter(|_| !self.is_excepted(domain, name));
             }
             rest = domain.split_once('.').map(|(_, parent)| parent);
         }
         let upstreams = self.upstreams.as_slice();
-        (!upstreams.is_empty()).then_some(ForwardRoute { domain: "", upstreams })
+        let is_asked = !upstreams.is_empty() && !self.is_excepted("", name);
+        is_asked.then_some(ForwardRoute { domain: "", upstreams })
+    }
+
+    /// How long answers of the upstreams of a domain are remembered.
+    pub fn cache_of(&self, domain: &str) -> &CachePolicy {
+        self.stub_caches.get(domain).unwrap_or(&self.cache)
+    }
+
+    fn is_excepted(&self, domain: &str, name: &str) -> bool {
+        let zones = self.except.get(domain);
+        zones.is_some_and(|zones| zones.iter().any(|zone| is_within(name, zone)))
     }
 
     /// Every list of upstreams with its domain, which is empty for that of all other names.
@@ -101,6 +118,12 @@ impl Forward {
         let others = ForwardRoute { domain: "", upstreams: &self.upstreams };
         stubs.chain((!self.upstreams.is_empty()).then_some(others))
     }
+}
+
+/// Whether a name is a zone or below it; the empty zone is the root.
+pub fn is_within(name: &str, zone: &str) -> bool {
+    let below = name.strip_suffix(zone);
+    zone.is_empty() || below.is_some_and(|it| it.is_empty() || it.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -128,6 +151,16 @@ mod tests {
             forward.routes().map(|route| route.domain.to_owned()).collect()
         };
         assert_eq!(domains(&forward), ["corp", "lab.corp", ""]);
+        let except = [("", "secret.example"), ("corp", "x.corp")];
+        forward.except = except.map(|(domain, zone)| (domain.into(), vec![zone.into()])).into();
+        for (name, is_asked) in [
+            ("a.secret.example", false),
+            ("asecret.example", true),
+            ("x.corp", false),
+            ("corp", true),
+        ] {
+            assert_eq!(forward.route(name).is_some(), is_asked, "{name}");
+        }
         forward.upstreams.clear();
         assert!(forward.is_on());
         assert_eq!(forward.route("example.org"), None);

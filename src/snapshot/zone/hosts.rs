@@ -36,11 +36,32 @@ impl Default for Hosts {
 impl Hosts {
     /// Adds what one line says of one name, which must be lower-case, without the trailing dot.
     pub fn add(&mut self, address: IpAddr, name: &Arc<str>, origin: &Origin) {
+        self.put(address, name, origin, true);
+    }
+
+    fn put(&mut self, address: IpAddr, name: &Arc<str>, origin: &Origin, is_reverse: bool) {
         let new = || HostsEntry { addresses: Vec::new(), origin: origin.clone() };
         let entry = self.names.entry(name.clone()).or_insert_with(new);
         if !entry.addresses.contains(&address) {
             entry.addresses.push(address);
-            self.reverse.entry(address).or_default().push(name.clone());
+            if is_reverse {
+                self.reverse.entry(address).or_default().push(name.clone());
+            }
+        }
+    }
+
+    /// Forgets the names of addresses.
+    pub fn forget_addresses(&mut self) {
+        self.reverse.clear();
+    }
+
+    /// Adds what others say, behind what is said here.
+    pub fn extend(&mut self, others: &Self) {
+        for (name, entry) in &others.names {
+            for address in &entry.addresses {
+                let is_reverse = others.reverse.get(address).is_some_and(|it| it.contains(name));
+                self.put(*address, name, &entry.origin, is_reverse);
+            }
         }
     }
 

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::snapshot::Transport;
-
+use target::{Target, has_protocol, is_port, ports, targets};
 use written::{reversed, undashed};
 
-use super::{Decision, Lookup, Outcome, Query, Record, RecordData, Zone, ZonePort, ZoneService};
+use super::{
+    Decision, Lookup, Outcome, PodNames, Query, Record, RecordData, Rewritten, Zone, ZoneService,
+    is_within,
+};
 
 mod hosts;
+mod target;
 mod written;
 
 #[cfg(test)]
@@ -21,16 +24,27 @@ impl Zone {
     /// answer are lower-case.
     pub fn lookup(&self, name: &str, query: Query) -> Lookup {
         let name: Arc<str> = name.to_ascii_lowercase().into();
-        match self.find(&name, query) {
-            Found::Outside => Lookup {
-                decision: Decision::OutOfZone,
-                outcome: Outcome::OutOfZone,
-                authority: None,
-                additional: Vec::new(),
-            },
-            Found::Missing(decision) => self.negative(decision, Outcome::NxDomain, &name),
-            Found::Here(here) => self.positive(&name, here, query),
+        let rewritten = self.rewrites.rewrite(&name);
+        let Some(rewritten) = rewritten else { return self.look_up(&name, query) };
+        if !rewritten.is_name() {
+            return Lookup { rewritten: Some(rewritten), ..outside(Decision::NoName) };
         }
+        restored(self.look_up(&rewritten.name, query), rewritten)
+    }
+
+    fn look_up(&self, name: &Arc<str>, query: Query) -> Lookup {
+        match self.find(name, query) {
+            Found::Outside => outside(Decision::OutOfZone),
+            Found::Missing(decision) if self.falls_through(name) => outside(decision),
+            Found::Missing(decision) => self.negative(decision, Outcome::NxDomain, name),
+            Found::Here(here) => self.positive(name, here, query),
+        }
+    }
+
+    /// Whether upstreams are asked for a name that is not here.
+    fn falls_through(&self, name: &str) -> bool {
+        let is_meant = self.fallthrough.iter().any(|zone| is_within(name, zone));
+        is_meant && self.forward.route(name).is_some()
     }
 
     fn positive(&self, name: &Arc<str>, here: Here, query: Query) -> Lookup {
@@ -44,7 +58,7 @@ impl Zone {
             self.follow(&mut records, &mut additional, query);
         }
         let outcome = Outcome::Records(records);
-        Lookup { decision, outcome, authority: None, additional }
+        Lookup { rewritten: None, decision, outcome, authority: None, additional }
     }
 
     fn negative(&self, decision: Decision, outcome: Outcome, name: &Arc<str>) -> Lookup {
@@ -54,7 +68,7 @@ impl Zone {
         // a hosts file is no zone, so nothing is said of how long to remember what it has not
         let has_zone = !matches!(decision, Decision::HostsName | Decision::HostsAddress);
         let authority = has_zone.then(|| self.record(apex, self.start_of_authority()));
-        Lookup { decision, outcome, authority, additional: Vec::new() }
+        Lookup { rewritten: None, decision, outcome, authority, additional: Vec::new() }
     }
 
     /// Adds what the alias at the end leads to, as far as it is in the zone. What is outside, or
@@ -134,6 +148,7 @@ impl Zone {
                 Found::here(Decision::ExternalName, only(query != Query::Any, alias))
             }
             Some(ZoneService::External { .. }) => Found::Missing(Decision::BelowExternalName),
+            Some(ZoneService::Empty) => Found::Missing(Decision::EmptyService),
             Some(ZoneService::Headless { endpoints }) if endpoints.is_empty() => {
                 Found::Missing(Decision::NoReadyEndpoint)
             }
@@ -226,30 +241,40 @@ impl Zone {
         Found::Here(Here { decision, data, additional })
     }
 
-    /// `1-2-3-4.<namespace>.pod.<zone>`: not in the specification since 2019, but relied on
-    /// (CoreDNS `pods insecure`). Whether a Pod has the address is not asked.
+    /// `1-2-3-4.<namespace>.pod.<zone>`: not in the specification since 2019, but relied on.
     fn pod(&self, namespace: &str, below: &[&str], query: Query) -> Found {
+        if self.pods == PodNames::Disabled {
+            return Found::Missing(Decision::PodNamesDisabled);
+        }
         if !self.namespaces.contains(namespace) {
             return Found::Missing(Decision::NoSuchNamespace);
         }
         match below {
             [] => Found::here(Decision::InnerName, Vec::new()),
             [label] => match undashed(label) {
-                Some(ip) => Found::here(Decision::PodName, addresses([&ip], query)),
+                Some(ip) if self.has_pod(namespace, ip) => {
+                    Found::here(Decision::PodName, addresses([&ip], query))
+                }
+                Some(_) => Found::Missing(Decision::NoSuchPod),
                 None => Found::Missing(Decision::NotAnAddress),
             },
             _ => Found::Missing(Decision::TooManyLabels),
         }
     }
 
+    fn has_pod(&self, namespace: &str, ip: IpAddr) -> bool {
+        match &self.pods {
+            PodNames::Disabled => false,
+            PodNames::Insecure => true,
+            PodNames::Verified(pods) => pods.get(namespace).is_some_and(|ips| ips.contains(&ip)),
+        }
+    }
+
     fn reverse(&self, name: &str, query: Query) -> Found {
         let Some(ip) = reversed(name) else { return Found::Outside };
         let Some(names) = self.reverse.get(&ip) else {
-            // with upstreams it falls through to them, as by the Corefile of kubeadm
             let is_ours = self.reverse_zones.iter().any(|net| net.contains(&ip));
-            let is_known_here_only = is_ours && self.forward.route(name).is_none();
-            let missing = Found::Missing(Decision::NoSuchAddress);
-            return if is_known_here_only { missing } else { Found::Outside };
+            return if is_ours { Found::Missing(Decision::NoSuchAddress) } else { Found::Outside };
         };
         let names = names.iter().filter(|_| query == Query::Ptr);
         Found::here(Decision::Reverse, names.cloned().map(RecordData::Ptr).collect())
@@ -260,7 +285,10 @@ impl Zone {
         let service = self.services.get("kube-system").and_then(|named| named.get("kube-dns"));
         match service {
             Some(ZoneService::ClusterIp { addresses, .. }) => addresses,
-            Some(ZoneService::Headless { .. } | ZoneService::External { .. }) | None => &[],
+            Some(
+                ZoneService::Headless { .. } | ZoneService::External { .. } | ZoneService::Empty,
+            )
+            | None => &[],
         }
     }
 
@@ -291,6 +319,22 @@ impl Zone {
     }
 }
 
+fn outside(decision: Decision) -> Lookup {
+    let (outcome, additional) = (Outcome::OutOfZone, Vec::new());
+    Lookup { rewritten: None, decision, outcome, authority: None, additional }
+}
+
+/// The lookup of another name as the answer to who asked for the one that it was made of.
+fn restored(mut lookup: Lookup, rewritten: Rewritten) -> Lookup {
+    let answers = match &mut lookup.outcome {
+        Outcome::Records(records) => records.as_mut_slice(),
+        Outcome::NoData | Outcome::NxDomain | Outcome::OutOfZone => &mut [],
+    };
+    let records = answers.iter_mut().chain(&mut lookup.authority).chain(&mut lookup.additional);
+    records.for_each(|record| rewritten.restore(record));
+    Lookup { rewritten: Some(rewritten), ..lookup }
+}
+
 /// What is at a name.
 enum Found {
     Outside,
@@ -309,64 +353,6 @@ impl Found {
     fn here(decision: Decision, data: Vec<RecordData>) -> Self {
         Self::Here(Here { decision, data, additional: Vec::new() })
     }
-}
-
-/// A name with addresses and ports: the Service itself, or one endpoint below it.
-#[derive(Clone, Copy)]
-struct Target<'z> {
-    hostname: Option<&'z str>,
-    addresses: &'z [IpAddr],
-    ports: &'z [ZonePort],
-}
-
-fn targets(service: &ZoneService) -> Vec<Target<'_>> {
-    match service {
-        ZoneService::ClusterIp { addresses, ports } => {
-            vec![Target { hostname: None, addresses, ports }]
-        }
-        ZoneService::Headless { endpoints } => {
-            let each = endpoints.iter().map(|endpoint| Target {
-                hostname: Some(&endpoint.hostname),
-                addresses: std::slice::from_ref(&endpoint.address),
-                ports: &endpoint.ports,
-            });
-            each.collect()
-        }
-        ZoneService::External { .. } => Vec::new(),
-    }
-}
-
-/// Names and numbers of the ports that are wanted, each pair once.
-fn ports<'z>(
-    targets: &[Target<'z>],
-    is_wanted: impl Fn(&ZonePort) -> bool,
-) -> BTreeSet<(Option<&'z str>, u16)> {
-    let of_target = |target: &Target<'z>| {
-        let wanted = target.ports.iter().filter(|port| is_wanted(port));
-        let hostname = target.hostname;
-        wanted.map(|port| (hostname, port.port)).collect::<Vec<_>>()
-    };
-    targets.iter().flat_map(of_target).collect()
-}
-
-/// Labels are taken with and without the underscore, as by CoreDNS.
-fn is_port(offered: &ZonePort, port: &str, protocol: &str) -> bool {
-    let bare = |label| str::strip_prefix(label, '_').unwrap_or(label);
-    *offered.name == *bare(port) && protocol_of(offered) == bare(protocol)
-}
-
-fn protocol_of(port: &ZonePort) -> &'static str {
-    match port.transport {
-        Transport::Tcp => "tcp",
-        Transport::Udp => "udp",
-    }
-}
-
-/// Whether `_tcp` or `_udp` has names below it, and so exists itself (RFC 8020).
-fn has_protocol(targets: &[Target<'_>], label: &str) -> bool {
-    let Some(protocol) = label.strip_prefix('_') else { return false };
-    let mut ports = targets.iter().flat_map(|target| target.ports);
-    ports.any(|port| protocol_of(port) == protocol)
 }
 
 fn addresses<'i>(ips: impl IntoIterator<Item = &'i IpAddr>, query: Query) -> Vec<RecordData> {

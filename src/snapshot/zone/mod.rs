@@ -3,6 +3,8 @@
 //! In: built by `compile`. Out: [`Zone::lookup`], which `plane::dns` puts on the wire and
 //! `explain` prints; and [`Zone::search`], what a name that does not exist is in search lists.
 //!
+//! The order is that of CoreDNS: names are rewritten, then looked up in hosts, in the zone, and at
+//! upstreams.
 //! Invariant: a lookup is pure; it knows no wire format, clock or socket.
 //! Deliberately absent: the answers of other zones (only who is asked for them is here), wildcards (`*.svc.…`; dropped by CoreDNS 1.9.0), names of the
 //! endpoints of Services that have virtual addresses (not in the specification).
@@ -13,6 +15,7 @@ mod forward;
 mod hosts;
 mod lookup;
 mod record;
+mod rewrite;
 mod search;
 mod upstream;
 
@@ -22,9 +25,12 @@ use std::sync::Arc;
 
 pub use clients::{Client, Clients};
 pub use decision::Decision;
-pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute};
+pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute, is_within};
 pub use hosts::{Hosts, HostsEntry};
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
+pub use rewrite::{
+    AnswerRewrite, NameChange, NameMatch, NamePattern, Rewrite, Rewrites, Rewritten,
+};
 pub use search::Search;
 pub use upstream::{Upstream, UpstreamTransport};
 
@@ -59,6 +65,13 @@ pub struct Zone {
     /// What hosts add to the search lists of their Pods, in order; `None`: clients go through their
     /// lists themselves.
     pub search_domains: Option<Arc<[Arc<str>]>>,
+    /// Zones of which upstreams are asked for what is not here: lower-case, without the trailing
+    /// dot; the empty one is all.
+    pub fallthrough: Vec<Arc<str>>,
+    /// Which names Pods have by their addresses.
+    pub pods: PodNames,
+    /// Which names are asked for instead of others.
+    pub rewrites: Rewrites,
 }
 
 impl Zone {
@@ -72,6 +85,18 @@ impl Zone {
         let key = (Arc::from(namespace), Arc::from(service));
         self.origins.get(&key).filter(|_| kind == "svc")
     }
+}
+
+/// Which names `<address with dashes>.<namespace>.pod.<zone>` there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PodNames {
+    /// None.
+    Disabled,
+    /// All, whether a Pod has the address or not.
+    #[default]
+    Insecure,
+    /// Those of these addresses, by namespace.
+    Verified(BTreeMap<Arc<str>, BTreeSet<IpAddr>>),
 }
 
 /// What a Service name leads to.
@@ -89,6 +114,8 @@ pub enum ZoneService {
         /// Ready ones, by address.
         endpoints: Vec<ZoneEndpoint>,
     },
+    /// Nothing: no endpoint is ready, and the name is not to exist then.
+    Empty,
     /// Another name.
     External {
         /// Without the trailing dot.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Decision;
+use super::{Decision, Rewritten};
 
 /// The types of query that names of the zone tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,9 @@ impl Query {
 /// Everything there is to say to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lookup {
+    /// What was looked up instead of the name that was asked for. Records have the names that the
+    /// client is to see.
+    pub rewritten: Option<Rewritten>,
     /// What the name is.
     pub decision: Decision,
     /// The answer.

@@ -54,7 +54,10 @@ pub fn locate(findings: &mut [Finding], texts: &mut Texts) {
         };
         let mut places = Places::new(&text);
         for finding in findings {
-            finding.span = places.find(&finding.origin, &finding.field);
+            finding.span = match finding.part {
+                Some(part) => places.find_part(&finding.origin, &finding.field, part),
+                None => places.find(&finding.origin, &finding.field),
+            };
         }
     }
 }

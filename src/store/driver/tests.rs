@@ -21,7 +21,7 @@ fn compile_names(objects: &Objects, _: &Allocations) -> Compiled {
     let snapshot = Snapshot { zone: Arc::new(zone), ..Snapshot::default() };
     let finding = Finding::warning(Code::EmptySelection, &Origin::default(), "of the compiler");
     let report = Report { findings: vec![finding], ..Report::default() };
-    Compiled { snapshot, report, allocations: Allocations::default() }
+    Compiled { snapshot, report, ..Compiled::default() }
 }
 
 /// A driver on this thread, fed and watched by the test.
@@ -47,6 +47,7 @@ async fn with_driver<F: Future<Output = ()>>(test: impl FnOnce(Fixture) -> F) {
         },
         inbox: Inbox::default(),
         allocations: Allocations::default(),
+        corefile_failures: 0,
         publisher,
         status,
     };

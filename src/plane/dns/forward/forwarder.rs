@@ -152,7 +152,7 @@ impl Forwarder {
         let (sender, flight) = watch::channel(None);
         self.flights.borrow_mut().insert(key.clone(), flight.clone());
         let landing = Landing { forwarder: self.clone(), epoch: self.epoch.get(), key };
-        let (asked, policy) = (asked.clone(), forward.cache.clone());
+        let (asked, policy) = (asked.clone(), forward.cache_of(route.domain).clone());
         spawn_local("dns upstream", async move {
             let outcome = landing.forwarder.ask(&order, &asked, &policy).await;
             if let Ok(reply) = &outcome {

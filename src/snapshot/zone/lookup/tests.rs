@@ -76,8 +76,8 @@ fn zone() -> Zone {
         reverse_zones: vec!["10.96.0.0/16".parse().expect("a CIDR")],
         hosts: Default::default(),
         forward: Default::default(),
-        clients: Default::default(),
-        search_domains: None,
+        fallthrough: ["in-addr.arpa", "ip6.arpa"].map(Arc::from).to_vec(),
+        ..Zone::default()
     }
 }
 
@@ -296,9 +296,9 @@ fn an_unknown_address_of_the_cluster_falls_through_or_does_not_exist() {
     let upstream = std::net::SocketAddr::from(([10, 0, 0, 1], 53)).into();
     let forward = Forward { upstreams: vec![upstream], ..Forward::default() };
     let zone = Zone { forward: forward.into(), ..zone() };
-    let ptr = |name: &str| zone.lookup(name, Query::Ptr).decision;
-    assert_eq!(ptr("9.9.96.10.in-addr.arpa"), Decision::OutOfZone);
-    assert_eq!(ptr("1.0.96.10.in-addr.arpa"), Decision::Reverse);
+    let ptr = |name: &str| zone.lookup(name, Query::Ptr);
+    assert_eq!(ptr("9.9.96.10.in-addr.arpa").outcome, Outcome::OutOfZone);
+    assert_eq!(ptr("1.0.96.10.in-addr.arpa").decision, Decision::Reverse);
 }
 
 #[test]
