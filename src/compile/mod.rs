@@ -122,13 +122,12 @@ pub fn compile(
         sockets,
         &mut findings,
     );
-    let zone = zone::build(objects, &services, &backends, &allocations, settings);
     Compiled {
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),
             listeners,
             network,
-            zone: Arc::new(zone),
+            zone: zone::build(objects, &services, &backends, &allocations, settings).into(),
             dns_tls: Arc::new(dns_tls),
             load_balancers,
             ..Snapshot::default()
