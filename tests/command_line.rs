@@ -295,23 +295,24 @@ fn a_port_that_is_taken_is_one_line_with_a_remedy_and_harms_nothing_else() {
 #[test]
 fn services_that_do_not_fit_the_limit_of_files_leave_room_for_connections() {
     let block = Block::claim();
+    let port = |number: u32| format!("{{name: p{number}, port: {}}}", 1000 + number);
+    let ports: Vec<_> = (0..300).map(port).collect();
     let net = block.prefix();
-    let service = |number: u32| {
-        let port = 1000 + number;
-        format!(
-            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{number}}}\nspec: {{clusterIP: \
-             {net}.20, ports: [{{port: {port}}}]}}\n"
-        ) + &endpoint(&format!("s{number}"), &format!("{net}.130"))
-    };
-    let services: String = (0..300).map(service).collect();
-    let dir = manifests(&(services + "---" + GOOD + INGRESS));
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: many}}\nspec: {{clusterIP: {net}.20, \
+         selector: {{app: many}}, ports: [{}]}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: \
+         many-0, labels: {{app: many}}}}\nstatus: {{podIP: {net}.130, conditions: [{{type: Ready, \
+         status: \"True\"}}]}}\n",
+        ports.join(", ")
+    );
+    let dir = manifests(&(service + "---" + GOOD + INGRESS));
     let addresses = own_addresses(&block);
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 256 && exec \"$@\"", "sh"]);
     command.args([env!("CARGO_BIN_EXE_rutter"), "run"]).args(arguments(dir.path(), &addresses));
     let running = Running::spawn(&mut command);
     let log = running.until("serving listeners=");
-    // three quarters of 256 for Services; 300 Services and Ingress are wanted
+    // three quarters of 256 for Services; their 300 ports and Ingress are wanted
     assert!(log.contains("108 listeners do not fit"), "{log}");
     assert!(log.contains("serving listeners=193 unbound=108"), "{log}");
     let clients: Vec<_> = (0..20).map(|_| http::Client::connect(block.addr(2, 80))).collect();

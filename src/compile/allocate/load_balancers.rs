@@ -61,6 +61,7 @@ pub(super) fn load_balancers(
     wishes.iter().filter(|wish| wish.is_decided).for_each(|wish| allocation.capture(wish));
     ours().for_each(|wish| allocation.requested(wish));
     ours().for_each(|wish| allocation.choose(wish));
+    ours().for_each(|wish| allocation.report_refused(wish));
     let told = ours().map(|wish| (wish.service.key.clone(), allocation.tell(wish)));
     let told = told.collect();
     let terms = ours().filter_map(|it| Some((it.service.key.clone(), it.request.terms.clone()?)));
@@ -76,6 +77,8 @@ struct Outcome {
     addresses: Vec<IpAddr>,
     /// Families of which it asked for an address that it cannot have: it gets no other.
     unmet: Vec<Family>,
+    /// What it cannot have because others have it, and where it is written.
+    refused: Vec<(IpAddr, String)>,
     /// Why it has none of some family, or not what it asked for.
     missing: Vec<String>,
 }
@@ -102,15 +105,12 @@ impl<'s, 'a> Allocation<'s, 'a> {
             if self.has_address(wish, *ip) || !self.is_legal(wish, *ip) {
                 continue;
             }
-            let Some(refusal) = self.claims.refusal(*ip, wish.service, wish.terms()) else {
+            if self.is_refused(wish, *ip) {
+                let is_said = wish.said.contains(ip);
+                let field = is_said.then(|| "status.loadBalancer".to_owned());
+                self.outcome(wish).refused.extend(field.map(|field| (*ip, field)));
+            } else {
                 self.give(wish, *ip);
-                continue;
-            };
-            if wish.said.contains(ip) {
-                let message = format!("{ip} {}; the Service does not keep it", refusal.why);
-                let field = "status.loadBalancer";
-                let finding = wish.service.subject().error(Code::AddressClash, field, message);
-                self.findings.push(finding.help(refusal.help));
             }
         }
     }
@@ -141,25 +141,47 @@ impl<'s, 'a> Allocation<'s, 'a> {
             if self.has_address(wish, *ip) {
                 continue;
             }
-            let Some(finding) = self.obstacle(wish, *ip) else {
+            if let Some(finding) = self.obstacle(wish, *ip) {
+                let missing = finding.message.clone();
+                self.findings.push(finding);
+                // where there are no pools the node's address is for everybody
+                if self.pools.is_empty() {
+                    continue;
+                }
+                self.outcome(wish).missing.push(missing);
+            } else if self.is_refused(wish, *ip) {
+                let field = wish.request.field.clone();
+                self.outcome(wish).refused.push((*ip, field));
+            } else {
                 self.give(wish, *ip);
                 continue;
-            };
-            let missing = finding.message.clone();
-            self.findings.push(finding);
-            // where there are no pools the node's address is for everybody
-            if !self.pools.is_empty() {
-                let outcome = self.outcome(wish);
-                outcome.missing.push(missing);
-                outcome.unmet.push(Family::of(*ip));
-                if !wish.service.families.contains(&Family::of(*ip)) {
-                    outcome.unmet.extend(&wish.service.families);
-                }
+            }
+            let outcome = self.outcome(wish);
+            outcome.unmet.push(Family::of(*ip));
+            if !wish.service.families.contains(&Family::of(*ip)) {
+                outcome.unmet.extend(&wish.service.families);
             }
         }
     }
 
-    /// Why a Service cannot have an address that it asks for.
+    fn is_refused(&self, wish: &Wish<'_, 'a>, ip: IpAddr) -> bool {
+        self.claims.refusal(ip, wish.service, wish.terms()).is_some()
+    }
+
+    /// Says who has what a Service asks for. Others may have come to that address since: when
+    /// everything is given is the time to say it, or the next compilation would say it otherwise.
+    fn report_refused(&mut self, wish: &Wish<'_, 'a>) {
+        for (ip, field) in std::mem::take(&mut self.outcome(wish).refused) {
+            let refusal = self.claims.refusal(ip, wish.service, wish.terms());
+            let Some(refusal) = refusal else { continue };
+            let message = format!("{ip} {}", refusal.why);
+            self.outcome(wish).missing.push(message.clone());
+            let finding = wish.service.subject().error(Code::AddressClash, &field, message);
+            self.findings.push(finding.help(refusal.help));
+        }
+    }
+
+    /// Why a Service cannot have an address that it asks for, whoever else has it.
     fn obstacle(&self, wish: &Wish<'_, 'a>, ip: IpAddr) -> Option<Finding> {
         let (subject, field) = (wish.service.subject(), wish.request.field.as_str());
         let family = Family::of(ip);
@@ -192,13 +214,9 @@ impl<'s, 'a> Allocation<'s, 'a> {
         } else {
             None
         };
-        if let Some((code, message)) = problem {
-            let help = "ask for another address, or none to be given one";
-            return Some(subject.error(code, field, message).help(help));
-        }
-        let refusal = self.claims.refusal(ip, wish.service, wish.terms())?;
-        let message = format!("{ip} {}", refusal.why);
-        Some(subject.error(Code::AddressClash, field, message).help(refusal.help))
+        let (code, message) = problem?;
+        let help = "ask for another address, or none to be given one";
+        Some(subject.error(code, field, message).help(help))
     }
 
     /// Gives what is missing still.

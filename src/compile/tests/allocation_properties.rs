@@ -140,7 +140,7 @@ fn number_of(key: &ObjectKey) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn no_edit_moves_an_address_of_others_or_gives_one_twice(edits in edits()) {
@@ -193,6 +193,7 @@ proptest! {
                 }
             }
             let again = compile(&objects(world.values()), &settings(), &compiled.allocations, now());
+            prop_assert_eq!(&again.snapshot.load_balancers, &compiled.snapshot.load_balancers);
             prop_assert!(again.snapshot == compiled.snapshot, "a second compilation changes nothing");
             before = given;
             held = compiled.allocations;

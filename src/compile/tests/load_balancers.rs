@@ -275,3 +275,27 @@ fn the_addresses_of_another_class_are_captured_and_nothing_is_given_or_asked() {
     assert_eq!(addresses(&compiled, "s"), ["127.4.4.4"]);
     assert_eq!(told(&compiled), [""; 0]);
 }
+
+#[test]
+fn who_has_an_address_is_told_the_same_after_every_compilation() {
+    let share = |name: &str, port: u16, annotations: Value| {
+        let value = lb(name, json!({"ports": [{"port": port}]}));
+        let mut annotations = annotations;
+        annotations[KEY] = json!("k");
+        with(value, "annotations", annotations)
+    };
+    // `a` comes to the address of `c` after `b` was refused because of `c`
+    let values = [
+        lan(),
+        share("a", 80, json!({})),
+        lb("b", json!({"loadBalancerIP": "10.0.0.13"})),
+        share("c", 81, json!({"metallb.io/loadBalancerIPs": "10.0.0.13"})),
+    ];
+    let older = |value: Value| with(value, "creationTimestamp", json!("2020-01-01T00:00:00Z"));
+    let values = values.map(|it| if it["metadata"]["name"] == "c" { older(it) } else { it });
+    let first = compiled(values.clone());
+    assert_eq!(addresses(&first, "a"), ["10.0.0.13"]);
+    let second = after(&first, values);
+    assert_eq!(told(&first), told(&second));
+    assert!(first.snapshot == second.snapshot);
+}
