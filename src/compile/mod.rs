@@ -123,6 +123,8 @@ pub fn compile(
         &mut findings,
     );
     let zone = zone::build(objects, &services, &backends, &allocations, settings);
+    let certificates = certificates.into_readings();
+    let allocations = Allocations { certificates, gateways, ..allocations };
     Compiled {
         snapshot: Snapshot {
             backends: listeners::reached(&listeners),
@@ -134,10 +136,6 @@ pub fn compile(
             ..Snapshot::default()
         },
         report: findings.into_report(objects),
-        allocations: Allocations {
-            certificates: certificates.into_readings(),
-            gateways,
-            ..allocations
-        },
+        allocations,
     }
 }
