@@ -40,7 +40,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::{RouteTable, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::store::Objects;
 
 pub use allocate::Allocations;
@@ -102,7 +102,6 @@ pub fn compile(
     let mut certificates = Certificates::new(&held.certificates, now);
     let tls = tls::entries(&ingresses, &references, &mut certificates, &mut findings);
     let dns_tls = dns_tls::table(settings, &references, &mut certificates, &mut findings);
-    let rules = (!ingresses.is_empty()).then(|| Arc::new(RouteTable::new(rules)));
     let gateway::Served { sockets, addresses: gateways } = gateway::compile(
         objects,
         settings,
@@ -131,7 +130,7 @@ pub fn compile(
             backends: listeners::reached(&listeners),
             listeners,
             network,
-            zone: Arc::new(zone),
+            zone: Arc::new(zone::build(objects, &services, &backends, &allocations, settings)),
             dns_tls: Arc::new(dns_tls),
             load_balancers,
             ..Snapshot::default()
