@@ -85,7 +85,6 @@ pub fn compile(
     now: SystemTime,
 ) -> Compiled {
     let mut findings = Findings::new(settings.dns_hosts.findings.clone());
-
     // L4: Services, who is behind them, and where they are reachable.
     let node = ThisNode::new(objects, settings);
     let services = Services::parse(objects, settings, &mut findings);
@@ -130,7 +129,7 @@ pub fn compile(
             backends: listeners::reached(&listeners),
             listeners,
             network,
-            zone: Arc::new(zone::build(objects, &services, &backends, &allocations, settings)),
+            zone: Arc::new(zone),
             dns_tls: Arc::new(dns_tls),
             load_balancers,
             ..Snapshot::default()
