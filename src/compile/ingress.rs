@@ -22,7 +22,7 @@ use crate::manifest::ingress::{
 };
 use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
 use crate::snapshot::matching::Predicates;
-use crate::snapshot::{Action, HostMatch, MatchPath, Rule, Timeouts, WeightedBackend};
+use crate::snapshot::{Action, HostMatch, MatchPath, RouteTable, Rule, Timeouts, WeightedBackend};
 use crate::store::{Objects, Stored};
 
 use super::order::Seniority;
@@ -67,18 +67,18 @@ pub(super) fn ours<'a>(
     ours
 }
 
-/// The rules of all of them.
+/// The rules of all of them; `None`: there is no Ingress.
 pub(super) fn rules(
     ingresses: &[OwnIngress<'_>],
     references: &References<'_>,
     findings: &mut Findings,
-) -> Vec<Arc<Rule>> {
+) -> Option<Arc<RouteTable>> {
     let mut routes = Routes { references, findings, rules: Vec::new(), claims: HashMap::default() };
     let defaults: Vec<_> = ingresses.iter().map(|ingress| routes.add_rules(ingress)).collect();
     for (ingress, hosts) in ingresses.iter().zip(defaults) {
         routes.add_default(ingress, hosts);
     }
-    routes.rules
+    (!ingresses.is_empty()).then(|| Arc::new(RouteTable::new(routes.rules)))
 }
 
 struct Routes<'a, 'b> {

@@ -40,7 +40,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::{RouteTable, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::store::Objects;
 
 pub use allocate::Allocations;
@@ -85,7 +85,6 @@ pub fn compile(
     now: SystemTime,
 ) -> Compiled {
     let mut findings = Findings::new(settings.dns_hosts.findings.clone());
-
     // L4: Services, who is behind them, and where they are reachable.
     let node = ThisNode::new(objects, settings);
     let services = Services::parse(objects, settings, &mut findings);
@@ -102,7 +101,6 @@ pub fn compile(
     let mut certificates = Certificates::new(&held.certificates, now);
     let tls = tls::entries(&ingresses, &references, &mut certificates, &mut findings);
     let dns_tls = dns_tls::table(settings, &references, &mut certificates, &mut findings);
-    let rules = (!ingresses.is_empty()).then(|| Arc::new(RouteTable::new(rules)));
     let gateway::Served { sockets, addresses: gateways } = gateway::compile(
         objects,
         settings,

@@ -5,7 +5,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt};
 
 /// Datagrams that a socket has received, in the order in which they came.
 pub struct Inbox {
@@ -151,6 +152,15 @@ impl Default for Outbox {
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox").field("waiting", &self.to.len()).finish_non_exhaustive()
+    }
+}
+
+/// Lets so many bytes wait at a socket: with privileges (CAP_NET_ADMIN) all of them, otherwise as
+/// many as `net.core.rmem_max` has it.
+pub fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) {
+    let forced = setsockopt(socket, RcvBufForce, &bytes);
+    if let Err(error) = forced.or_else(|_| setsockopt(socket, RcvBuf, &bytes)) {
+        tracing::debug!(%error, "the receive buffer of a socket stays as it is");
     }
 }
 

@@ -14,6 +14,6 @@ mod tests;
 
 pub use bind::{ReusePort, bind_udp, listen_tcp};
 pub use copy::{Copied, CopyError, SharedBuffer, copy_both};
-pub use datagrams::{Inbox, Outbox};
+pub use datagrams::{Inbox, Outbox, enlarge_receive_buffer};
 pub use descriptors::{listening_budget, raise_limit};
 pub use stream::{ConnectError, connect, reached, reset_on_drop, set_options};

@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
@@ -13,15 +12,12 @@ use super::limits::UDP_QUERY;
 use super::server::{BACK_OFF, Next, Server, Waiting};
 use super::shed::Shed;
 use crate::life::spawn_local;
-use crate::net::{Inbox, Outbox};
+use crate::net::{Inbox, Outbox, enlarge_receive_buffer};
 
 /// Answers what arrives at a socket, for ever. What the socket does not take at once is dropped:
 /// clients of DNS over UDP ask again.
 pub(super) async fn serve(server: &Rc<Server>, socket: &Rc<UdpSocket>) {
-    // what waits while the worker is at something else; the system may allow less
-    if let Err(error) = SockRef::from(&**socket).set_recv_buffer_size(RECEIVE_BUFFER) {
-        tracing::debug!(%error, "the receive buffer for DNS queries stays as it is");
-    }
+    enlarge_receive_buffer(socket, RECEIVE_BUFFER);
     let mut datagrams = Datagrams {
         inbox: Inbox::new(WAITING, UDP_QUERY),
         outbox: Outbox::new(),
@@ -99,5 +95,6 @@ fn forward(server: &Rc<Server>, socket: &Rc<UdpSocket>, waiting: Waiting, client
 /// Queries taken in at a time.
 const WAITING: usize = 256;
 
-/// In bytes; what the system takes for one query is about 800.
-const RECEIVE_BUFFER: usize = 1 << 20;
+/// For what waits while the worker is at something else. In bytes, of which the system takes about
+/// 800 for one query.
+const RECEIVE_BUFFER: usize = 4 << 20;

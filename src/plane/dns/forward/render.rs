@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::query::{Asked, CHECKING_DISABLED, HEADER, RECURSION_DESIRED, options};
+use super::reply::Reply;
 
 /// What of an answer depends on who asks.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,8 @@ pub(in crate::plane::dns) struct ClientSide {
 }
 
 /// Writes the answer into `out`, whose content it replaces: the case of the question is the
-/// client's, times to live are what is left of them. What is too long becomes the question with TC.
+/// client's, times to live are what is left of them. Of what is too long, as many answers as there is
+/// room for are left, with TC: clients come back over TCP for the rest, or make do (musl before 1.2.4).
 pub(in crate::plane::dns) fn render(
     answer: &Answer,
     asked: &Asked,
@@ -37,11 +39,9 @@ pub(in crate::plane::dns) fn render(
         spell(out, usize::from(*at), &asked.name);
     }
     let options_length = if client.has_edns { 11 } else { 0 };
-    let is_truncated = out.len() + options_length > usize::from(client.largest);
-    if is_truncated {
-        out.truncate(HEADER + reply.name + 4);
-    }
-    head(out, answer, asked, client, is_truncated);
+    let room = usize::from(client.largest).saturating_sub(options_length);
+    let kept = (out.len() > room).then(|| cut(out, reply, room));
+    head(out, answer, asked, client, kept);
     if client.has_edns {
         options(out, asked.dnssec_ok);
     }
@@ -62,11 +62,32 @@ fn spell(out: &mut [u8], mut at: usize, name: &[u8]) {
     }
 }
 
-fn head(out: &mut [u8], answer: &Answer, asked: &Asked, client: ClientSide, is_truncated: bool) {
+/// Leaves the answers that there is room for and gives how many that are. Names point backwards only,
+/// so that what is left can be read without the rest.
+fn cut(out: &mut Vec<u8>, reply: &Reply, room: usize) -> u16 {
+    let answers =
+        out.get(6..).and_then(<[u8]>::first_chunk).map_or(0, |it| u16::from_be_bytes(*it));
+    let (mut kept, mut end) = (0, HEADER + reply.name + 4);
+    for ttl_at in reply.ttls.iter().take(answers.into()) {
+        let length_at = usize::from(*ttl_at) + 4;
+        let length = out.get(length_at..).and_then(<[u8]>::first_chunk);
+        let Some(length) = length.map(|it| u16::from_be_bytes(*it)) else { break };
+        let next = length_at + 2 + usize::from(length);
+        if next > room {
+            break;
+        }
+        (kept, end) = (kept + 1, next);
+    }
+    out.truncate(end);
+    kept
+}
+
+/// `kept`: how many answers are left, if not all.
+fn head(out: &mut [u8], answer: &Answer, asked: &Asked, client: ClientSide, kept: Option<u16>) {
     let mut flags = RESPONSE | RECURSION_DESIRED | RECURSION_AVAILABLE;
     flags |= u16::from(answer.reply.rcode);
     flags |= if asked.checking_disabled { CHECKING_DISABLED } else { 0 };
-    flags |= if is_truncated { TRUNCATED } else { 0 };
+    flags |= if kept.is_some() { TRUNCATED } else { 0 };
     let mut set = |at: usize, number: u16| {
         if let Some(field) = out.get_mut(at..at + 2) {
             field.copy_from_slice(&number.to_be_bytes());
@@ -74,8 +95,8 @@ fn head(out: &mut [u8], answer: &Answer, asked: &Asked, client: ClientSide, is_t
     };
     set(0, client.id);
     set(2, flags);
-    if is_truncated {
-        set(6, 0);
+    if let Some(kept) = kept {
+        set(6, kept);
         set(8, 0);
     }
     set(10, u16::from(client.has_edns));

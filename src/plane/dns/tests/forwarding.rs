@@ -151,7 +151,7 @@ async fn what_is_truncated_is_asked_again_over_tcp() {
         .await;
         let site = site(&[&upstream]);
         let told = ask(&site, &outside("example.org.")).await;
-        assert!(told.metadata.truncation && told.answers.is_empty());
+        assert!(told.metadata.truncation && (1..100).contains(&told.answers.len()));
         assert_eq!(ask_tcp(&site, &outside("example.org.")).await.answers.len(), 100);
     };
     LocalSet::new().run_until(steps).await;
