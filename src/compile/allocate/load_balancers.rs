@@ -345,7 +345,9 @@ impl<'s, 'a> Allocation<'s, 'a> {
             return (format!("none is named {:?}", asked.name), String::new());
         }
         let with_family: Vec<_> = self.pools.all().filter(has_family).collect();
-        let eligible: Vec<_> = candidates.iter().copied().filter(has_family).collect();
+        // in the order of the pools: that of the choice depends on what there is already
+        let eligible = with_family.iter().copied().filter(|place| candidates.contains(place));
+        let eligible: Vec<_> = eligible.collect();
         if with_family.is_empty() {
             let help = format!("give an {family} range by --lb-pool or an IPAddressPool");
             return (format!("none has an {family} range"), help);

@@ -140,7 +140,7 @@ fn number_of(key: &ObjectKey) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn no_edit_moves_an_address_of_others_or_gives_one_twice(edits in edits()) {

@@ -299,3 +299,21 @@ fn who_has_an_address_is_told_the_same_after_every_compilation() {
     assert_eq!(told(&first), told(&second));
     assert!(first.snapshot == second.snapshot);
 }
+
+#[test]
+fn full_pools_are_told_in_the_same_order_after_every_compilation() {
+    let cidrs = ["127.96.0.0/16", "fd00:96::/108"].map(|it| it.parse().expect("a CIDR"));
+    let settings = Settings { service_cidrs: cidrs.to_vec(), ..Settings::default() };
+    let values = [
+        pool("a", json!({"addresses": ["10.0.0.1/32"]})),
+        pool("b", json!({"addresses": ["10.0.0.2/32", "fd00::/126"]})),
+        lb("first", json!({})),
+        lb("second", json!({})),
+        lb("third", json!({"ipFamilyPolicy": "PreferDualStack"})),
+    ];
+    let again = |held: &Allocations| compile(&objects(values.clone()), &settings, held, now());
+    let first = again(&Allocations::default());
+    assert_eq!(addresses(&first, "third").len(), 1);
+    let second = again(&first.allocations);
+    assert_eq!(second.report.load_balancers, first.report.load_balancers);
+}
