@@ -49,6 +49,12 @@ impl Options {
         Ok(options)
     }
 
+    /// What a figure may be at most. The tests run a little of everything to see that it works, on
+    /// whatever machine: they hold it to ten times as much.
+    pub fn most(&self, limit: f64) -> f64 {
+        if self.is_quick { limit * 10.0 } else { limit }
+    }
+
     fn fill_in(&mut self) {
         let (rounds, seconds) = if self.is_quick { (1, 1) } else { (5, 4) };
         if self.rounds == 0 {
