@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use common::metrics::families;
 use common::{Site, http};
 
 const SERVICES: &str = r#"
@@ -279,25 +279,4 @@ fn metrics_have_the_names_of_coredns_where_that_is_wanted() {
     for name in ASKED {
         assert!(names.iter().any(|it| it == name), "{name} is missing in {names:?}");
     }
-}
-
-/// The names of the metrics as the reference parser reads them.
-fn families(metrics: &str) -> Vec<String> {
-    let program = "import sys; from prometheus_client.openmetrics.parser import \
-                   text_string_to_metric_families as read; \
-                   print(*(metric.name for metric in read(sys.stdin.read())))";
-    // that of Debian, for which tests/run.sh installs the parser
-    let mut python = Command::new("/usr/bin/python3")
-        .args(["-c", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 is needed: apt-get install python3-prometheus-client");
-    let mut text = python.stdin.take().expect("a pipe");
-    text.write_all(metrics.as_bytes()).expect("it must read");
-    drop(text);
-    let output = python.wait_with_output().expect("it must end");
-    assert!(output.status.success(), "the parser refuses the metrics");
-    let names = String::from_utf8(output.stdout).expect("names");
-    names.split_whitespace().map(str::to_owned).collect()
 }

@@ -120,6 +120,11 @@ impl Observer {
         self.dns(|counts| *counts.refused.entry((transport, reason)).or_default() += 1);
     }
 
+    /// Counts queries that were dropped because there were too many to answer.
+    pub fn drop_queries(&self, queries: u64) {
+        self.dns(|counts| counts.dropped += queries);
+    }
+
     /// Counts an answer over UDP that was not sent as it is.
     pub fn limit_dns(&self, limited: DnsLimited) {
         self.dns(|counts| *counts.limited.entry(limited).or_default() += 1);
@@ -132,15 +137,18 @@ pub(super) struct DnsCounts {
     open: BTreeMap<DnsTransport, u64>,
     refused: BTreeMap<(DnsTransport, DnsRefusal), u64>,
     limited: BTreeMap<DnsLimited, u64>,
+    /// Queries that were too many to be answered.
+    dropped: u64,
 }
 
 impl DnsCounts {
     /// Adds what another worker has counted.
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { open, refused, limited } = other;
+        let Self { open, refused, limited, dropped } = other;
         open.iter().for_each(|(of, more)| *self.open.entry(*of).or_default() += more);
         refused.iter().for_each(|(of, more)| *self.refused.entry(*of).or_default() += more);
         limited.iter().for_each(|(of, more)| *self.limited.entry(*of).or_default() += more);
+        self.dropped += dropped;
     }
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -155,6 +163,9 @@ impl DnsCounts {
         let action = |it: &DnsLimited| vec![("action", it.as_str().to_owned())];
         let limited = self.limited.iter().map(|(of, count)| (action(of), *count));
         let help = "DNS answers over UDP beyond the limit of their client";
-        counters(encoder, "rutter_dns_limited_responses", help, None, limited)
+        counters(encoder, "rutter_dns_limited_responses", help, None, limited)?;
+        let dropped = [(Vec::new(), self.dropped)].into_iter();
+        let help = "DNS queries over UDP that were too many to be answered";
+        counters(encoder, "rutter_dns_dropped_requests", help, None, dropped)
     }
 }

@@ -239,9 +239,6 @@ impl Scrape {
         counters(encoder, "rutter_dns_search_answers", help, None, answers)?;
         let time = [(Labels::new(), self.counted.query_time.clone())].into_iter();
         histograms(encoder, "rutter_dns_request_duration", "Time to the answer", time)?;
-        let dropped = [(Labels::new(), self.counted.dropped_queries)].into_iter();
-        let help = "DNS queries over UDP that were too many to be answered";
-        counters(encoder, "rutter_dns_dropped_requests", help, None, dropped)?;
         self.counted.dns.encode(encoder)
     }
 

@@ -53,11 +53,6 @@ impl Observer {
         }
     }
 
-    /// Counts DNS queries that were dropped because there were too many to answer.
-    pub fn drop_queries(&self, queries: u64) {
-        self.counted().dropped_queries += queries;
-    }
-
     pub(super) fn record_request(&self, record: &RequestRecord) {
         let time = Instant::now().saturating_duration_since(record.started);
         self.counted().count_request(record, time);

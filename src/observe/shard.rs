@@ -19,8 +19,6 @@ pub(super) struct Shard {
     pub(super) connections: HashMap<ConnectionLabels, ConnectionCounts, RandomState>,
     pub(super) queries: HashMap<QueryLabels, u64, RandomState>,
     pub(super) query_time: Histogram,
-    /// Queries that were too many to be answered.
-    pub(super) dropped_queries: u64,
     pub(super) forward: ForwardCounts,
     pub(super) dns: DnsCounts,
     /// By namespace, which is of the snapshot, or empty.
@@ -175,7 +173,6 @@ impl Shard {
             counts.answers += more.answers;
         }
         self.query_time.add(&other.query_time);
-        self.dropped_queries += other.dropped_queries;
         self.forward.add(&other.forward);
         self.dns.add(&other.dns);
         self.coredns.add(&other.coredns);

@@ -15,6 +15,7 @@
 pub mod backend;
 pub mod dns;
 pub mod http;
+pub mod metrics;
 pub mod netns;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

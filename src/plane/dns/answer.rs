@@ -9,7 +9,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use super::draft::{Asking, Draft};
 use super::encode::encode;
 use super::forward::ClientSide;
-use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER};
+use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER, largest_answer};
 use super::pending::Pending;
 use super::plain;
 use super::wire;
@@ -80,11 +80,7 @@ pub(super) fn answer_any(
     response.edns = request.edns.as_ref().map(edns);
     response.queries = request.queries;
     let question = response.queries.first()?.clone();
-    let largest = match (transport, &request.edns) {
-        (Transport::Tcp, _) => u16::MAX,
-        (Transport::Udp, Some(edns)) => edns.max_payload().clamp(PLAIN_UDP_ANSWER, UDP_ANSWER),
-        (Transport::Udp, None) => PLAIN_UDP_ANSWER,
-    };
+    let largest = largest_answer(transport, request.edns.as_ref().map(Edns::max_payload));
     if let Some(code) = refuse_question(&question, request.edns.as_ref(), snapshot) {
         response.metadata.response_code = code;
         return send(&response, Some(question.query_type), largest, out).map(Said::Answered);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::snapshot::Transport;
+
 /// Limits of DNS, and of what is forwarded.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -118,6 +120,16 @@ pub(super) const UDP_ANSWER: u16 = 1232;
 
 /// The largest answer over UDP without EDNS, in bytes (RFC 1035 section 2.3.4).
 pub(super) const PLAIN_UDP_ANSWER: u16 = 512;
+
+/// How many bytes an answer may have. `payload`: what the client says that it takes, if it speaks EDNS.
+pub(super) fn largest_answer(transport: Transport, payload: Option<u16>) -> u16 {
+    match transport {
+        Transport::Tcp => u16::MAX,
+        Transport::Udp => {
+            payload.map_or(PLAIN_UDP_ANSWER, |it| it.clamp(PLAIN_UDP_ANSWER, UDP_ANSWER))
+        }
+    }
+}
 
 /// The largest query over TCP, in bytes. A question with a full name has 271; the rest is room for
 /// options.

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::answer::Answered;
-use super::limits::{PLAIN_UDP_ANSWER, UDP_ANSWER};
+use super::limits::{UDP_ANSWER, largest_answer};
 use super::search::wasted;
 use super::wire::{EXPIRE, REFRESH, RETRY};
 use crate::observe::QueryType;
@@ -48,11 +48,7 @@ pub(super) fn answer(
     answer.header(snapshot.zone.forward.is_on(), &lookup.outcome);
     answer.records(&lookup, name, snapshot.serial, rotate)?;
     answer.options();
-    let largest = match (transport, question.edns) {
-        (Transport::Tcp, _) => u16::MAX,
-        (Transport::Udp, Some(edns)) => edns.payload.clamp(PLAIN_UDP_ANSWER, UDP_ANSWER),
-        (Transport::Udp, None) => PLAIN_UDP_ANSWER,
-    };
+    let largest = largest_answer(transport, question.edns.map(|edns| edns.payload));
     (out.len() <= usize::from(largest)).then_some(Answered { query_type, rcode, searched })
 }
 
