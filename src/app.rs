@@ -4,29 +4,43 @@
 //! In: a [`Config`] and where the objects come from. Out: a running rutter. Called by `cli` and by
 //! tests, which run the whole program in process.
 
+mod handle;
+mod limits;
+mod programming;
 mod sockets;
+mod source;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::admin::Admin;
-use crate::config::Config;
-use crate::life::{Drain, DrainSignal, Phase, Signal, Signals, drain, spawn_local};
-use crate::net::{listening_budget, raise_limit};
-use crate::observe::Metrics;
-use crate::plane::listeners::{Reconciler, Unbound, remedy};
+use crate::acme;
+use crate::admin::{Admin, KubeProxy};
+use crate::balance::Health;
+use crate::compile::Issued;
+use crate::config::{Config, TlsProfile};
+use crate::life::{Drain, DrainSignal, Phase, Signals, drain, spawn_local};
+use crate::net::{TcpOptions, check_transparent, listening_budget, upstream_budget};
+use crate::observe::{Metrics, WorkerShard};
+use crate::plane::announce::{self, Announcer};
+use crate::plane::challenges::Challenges;
+use crate::plane::checks::Checker;
+use crate::plane::listeners::{Reconciler, remedy};
 use crate::plane::worker::{Setup, Workers};
-use crate::plane::{dns, l7};
+use crate::plane::{AnnounceGate, dns, tls};
 use crate::snapshot::Generation;
 use crate::snapshot::cell::{self, Publisher, Reader};
-use crate::source::directory::{Directory, OpenError, Watch, watch};
-use crate::source::{Batch, Event, Sourced};
+use crate::source::Sourced;
+use crate::source::directory::OpenError;
 use crate::store::{self, Status};
+
+pub use handle::Handle;
+use source::{Terminations, open};
 
 /// Where the objects come from.
 #[derive(Clone, Debug)]
@@ -55,6 +69,18 @@ pub enum AppError {
         /// What the system says.
         error: io::Error,
     },
+    /// Addresses cannot be announced.
+    #[error("cannot announce addresses (--announce): {}", announce::remedy(.0))]
+    Announce(io::Error),
+    /// The address of clients cannot be kept.
+    #[error(
+        "cannot keep the addresses of clients (--keep-client-address): {0}; give rutter \
+         CAP_NET_ADMIN, or leave it off"
+    )]
+    KeepClientAddress(io::Error),
+    /// What ACME issues cannot be kept.
+    #[error("cannot keep certificates (--acme-state)")]
+    Acme(#[from] acme::StateError),
     /// The access log cannot be opened.
     #[error("cannot open the access log (--access-log)")]
     AccessLog(#[source] io::Error),
@@ -73,104 +99,41 @@ pub struct App {
     phase: watch::Sender<Phase>,
     terminate: watch::Sender<u32>,
     admin: Option<(TcpListener, Admin)>,
+    kube_proxy: Vec<TcpListener>,
+    metrics: Arc<Metrics>,
     workers: Workers,
     reconciler: Reconciler,
+    announcer: Option<Announcer>,
+    checker: Checker,
+    acme: Option<acme::State>,
+    challenges: Arc<Challenges>,
     signal: DrainSignal,
     drain: Drain,
     handle: Handle,
 }
 
-/// A view of a running rutter from any thread.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    snapshot: Reader,
-    status: watch::Receiver<Status>,
-    phase: watch::Receiver<Phase>,
-    applied: watch::Receiver<Generation>,
-    unbound: watch::Receiver<Arc<[Unbound]>>,
-    terminate: watch::Sender<u32>,
-    dns: Option<SocketAddr>,
-    dns_tls: Option<SocketAddr>,
-    dns_https: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-}
-
-impl Handle {
-    /// The snapshots.
-    pub fn snapshot(&self) -> Reader {
-        self.snapshot.clone()
-    }
-
-    /// What the control plane last did.
-    pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.clone()
-    }
-
-    /// Where the process is in its life.
-    pub fn phase(&self) -> watch::Receiver<Phase> {
-        self.phase.clone()
-    }
-
-    /// The generation that every worker has applied.
-    pub fn applied(&self) -> watch::Receiver<Generation> {
-        self.applied.clone()
-    }
-
-    /// What should listen and does not.
-    pub fn unbound(&self) -> watch::Receiver<Arc<[Unbound]>> {
-        self.unbound.clone()
-    }
-
-    /// Where DNS listens, if it does.
-    pub fn dns(&self) -> Option<SocketAddr> {
-        self.dns
-    }
-
-    /// Where the admin API listens, if it does.
-    pub fn admin(&self) -> Option<SocketAddr> {
-        self.admin
-    }
-
-    fn admin_api(&self, metrics: Arc<Metrics>, addr: SocketAddr) -> Admin {
-        Admin {
-            snapshot: self.snapshot(),
-            status: self.status(),
-            phase: self.phase(),
-            applied: self.applied(),
-            unbound: self.unbound(),
-            metrics,
-            addr,
-        }
-    }
-
-    /// As SIGTERM: the first drains, the second ends at once.
-    pub fn terminate(&self) {
-        self.terminate.send_modify(|times| *times += 1);
-    }
-}
-
 impl App {
     /// Builds the parts and opens the sockets of the process itself. The workers are up, and wait
     /// for the first snapshot.
-    pub fn build(config: Config, objects: Objects) -> Result<Self, AppError> {
-        let limit = raise_limit();
+    pub fn build(mut config: Config, objects: Objects) -> Result<Self, AppError> {
+        let (limit, memory) = limits::settle(&mut config);
+        if config.settings.keep_client_address {
+            check_transparent().map_err(AppError::KeepClientAddress)?;
+        }
+        let acme = config.acme.as_ref().map(|it| acme::State::open(&it.state)).transpose()?;
         let (publisher, snapshot) = cell::new();
         let (signal, drain) = drain();
         let admin = sockets::admin(&config)?;
+        let kube_proxy = sockets::kube_proxy(&config)?;
         let (dns_addr, dns) = sockets::dns(&config)?;
-        let metrics = Arc::new(Metrics::new(&config.metrics_compat));
+        let metrics = limits::metrics(&config, memory);
+        let (announcer, gate) = sockets::announcer(&config, &metrics)?;
         let shards =
             metrics.shards(config.workers, &config.access_log).map_err(AppError::AccessLog)?;
-        let setup = Setup {
-            snapshot: snapshot.clone(),
-            shards,
-            dns,
-            budget: listening_budget(limit),
-            http: l7::Limits::default(),
-            names: dns_limits(&config),
-            identity: dns::Identity::random(),
-            drain: drain.clone(),
-        };
+        let (checker, health) = sockets::checker(&metrics)?;
+        let setup = setup(&config, limit, snapshot.clone(), shards, dns, gate, drain.clone());
+        let challenges = setup.challenges.clone();
+        let setup = Setup { overload: metrics.overload(), health, ..setup };
         let (workers, reconciler) = Workers::start(setup)?;
         let (status, status_receiver) = watch::channel(Status::default());
         let (phase, phase_receiver) = watch::channel(Phase::Starting);
@@ -186,9 +149,11 @@ impl App {
             dns_tls: config.dns_tls,
             dns_https: config.dns_https,
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+            kube_proxy: kube_proxy.iter().filter_map(|it| it.local_addr().ok()).collect(),
         };
-        let admin = admin.zip(handle.admin);
-        let admin = admin.map(|(listener, addr)| (listener, handle.admin_api(metrics, addr)));
+        let admin = admin
+            .zip(handle.admin)
+            .map(|(listener, addr)| (listener, handle.admin_api(metrics.clone(), addr)));
         Ok(Self {
             config,
             objects,
@@ -197,8 +162,14 @@ impl App {
             phase,
             terminate,
             admin,
+            kube_proxy,
+            metrics,
             workers,
             reconciler,
+            announcer,
+            checker,
+            acme,
+            challenges,
             signal,
             drain,
             handle,
@@ -238,18 +209,39 @@ impl App {
     async fn serve(self, signals: Option<Signals>) -> Result<(), AppError> {
         let (batches, received) = mpsc::channel(BATCHES);
         let source = open(self.objects, &self.config, batches)?;
+        let ordering = (self.acme, self.challenges);
+        let issued = orders(&self.config, ordering, self.handle.status(), self.drain.clone());
         let driver = store::driver::run(
             received,
             self.config.settings.clone(),
+            issued,
             self.publisher,
             self.status,
             self.drain.clone(),
         );
         spawn_local("driver", driver);
         spawn_local("listeners", self.reconciler.run(self.handle.snapshot(), self.drain.clone()));
+        spawn_local("checks", self.checker.run(self.handle.snapshot(), self.drain.clone()));
+        // what is announced is served, so it ends first
+        let (withdraw, withdrawing) = drain();
+        match self.announcer {
+            Some(announcer) => {
+                let announcing = announcer.run(self.handle.snapshot(), withdrawing);
+                spawn_local("announcer", announcing);
+            }
+            None => drop(withdrawing),
+        }
         spawn_local("phases", phases(self.phase.clone(), self.handle.clone(), self.drain.clone()));
         // the admin API tells of the drain, so it outlives it
         let (admin_signal, admin_drain) = drain();
+        for listener in self.kube_proxy {
+            let addr = listener.local_addr()?;
+            let pages = KubeProxy(self.handle.admin_api(self.metrics.clone(), addr));
+            spawn_local("kube-proxy", pages.run(listener, admin_drain.clone()));
+        }
+        limits::keep(self.metrics.overload(), self.drain.clone());
+        let counted = programming::count(self.handle.clone(), self.metrics, self.drain.clone());
+        spawn_local("programming", counted);
         if let Some((listener, admin)) = self.admin {
             spawn_local("admin", admin.run(listener, admin_drain));
         }
@@ -258,6 +250,8 @@ impl App {
         terminations.next().await;
         self.phase.send_replace(Phase::Draining);
         tracing::info!(deadline = ?self.config.drain_timeout, "draining");
+        withdraw.start();
+        withdraw.finished(WITHDRAWN).await;
         self.signal.start();
         drop((self.drain, self.handle));
         tokio::select! {
@@ -274,72 +268,57 @@ impl App {
     }
 }
 
+/// Orders certificates, if that is asked for, and gives what comes of it.
+fn orders(
+    config: &Config,
+    (state, challenges): (Option<acme::State>, Arc<Challenges>),
+    status: watch::Receiver<Status>,
+    drain: Drain,
+) -> watch::Receiver<Issued> {
+    let (issued, taken) = watch::channel(Issued::default());
+    if let Some((options, state)) = config.acme.clone().zip(state) {
+        spawn_local("acme", acme::run(options, state, challenges, status, issued, drain));
+    }
+    taken
+}
+
+/// What workers are started with; `limit` is that of descriptors.
+fn setup(
+    config: &Config,
+    limit: u64,
+    snapshot: Reader,
+    shards: Vec<WorkerShard>,
+    dns: Vec<dns::Sockets>,
+    announce: Option<AnnounceGate>,
+    drain: Drain,
+) -> Setup {
+    Setup {
+        snapshot,
+        shards,
+        dns,
+        budget: listening_budget(limit),
+        tcp: TcpOptions { keepalive: config.tcp_keepalive, user_timeout: config.tcp_user_timeout },
+        upstream_budget: upstream_budget(limit),
+        tls: match config.tls_profile {
+            TlsProfile::Intermediate => tls::Profile::Intermediate,
+            TlsProfile::Modern => tls::Profile::Modern,
+        },
+        challenges: Arc::default(),
+        http: config.limits.clone(),
+        names: dns_limits(config),
+        identity: dns::Identity::random(),
+        announce,
+        health: Health::default(),
+        overload: Arc::default(),
+        drain,
+    }
+}
+
+/// For announcements to end; they wait for nothing.
+const WITHDRAWN: Duration = Duration::from_secs(1);
+
 /// Batches that may wait for the driver.
 const BATCHES: usize = 64;
-
-/// Opens the source; what is returned keeps it running.
-fn open(
-    objects: Objects,
-    config: &Config,
-    batches: mpsc::Sender<Batch>,
-) -> Result<Source, AppError> {
-    match objects {
-        Objects::Directory(paths) => {
-            let directory = Directory::open(&paths)?;
-            Ok(Source::Directory(watch(directory, config.poll, batches)?))
-        }
-        Objects::Listed(objects) => {
-            let listed = objects.into_iter().map(|object| Event::InitApply(Arc::new(object)));
-            let batch = [Event::Init].into_iter().chain(listed).chain([Event::InitDone]);
-            // the channel is new, so there is room
-            let _ = batches.try_send(batch.collect());
-            Ok(Source::Fixed { _open: batches })
-        }
-    }
-}
-
-/// A source while it runs.
-#[derive(Debug)]
-enum Source {
-    Directory(Watch),
-    /// The driver ends when its channel closes.
-    Fixed {
-        _open: mpsc::Sender<Batch>,
-    },
-}
-
-/// Waits for what ends the process.
-struct Terminations {
-    signals: Option<Signals>,
-    count: watch::Receiver<u32>,
-    source: Source,
-}
-
-impl Terminations {
-    /// The next termination, by a signal or by the handle. Cancel-safe.
-    async fn next(&mut self) {
-        loop {
-            let signal = async {
-                match &mut self.signals {
-                    Some(signals) => signals.next().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                signal = signal => match signal {
-                    Signal::Terminate => return,
-                    Signal::Rescan => {}
-                },
-                // the app itself holds a sender
-                _ = self.count.changed() => return,
-            }
-            if let Source::Directory(watch) = &self.source {
-                watch.rescan();
-            }
-        }
-    }
-}
 
 /// Starting → Syncing → Serving, as the first generation is applied everywhere.
 async fn phases(phase: watch::Sender<Phase>, handle: Handle, drain: Drain) {

@@ -1,5 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod balance;
@@ -8,6 +9,8 @@ pub mod compile;
 pub mod config;
 pub mod echo;
 pub mod explain;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod life;
 pub mod manifest;
 pub mod net;

@@ -49,9 +49,8 @@ fn every_service_resolves_by_name_and_answers_on_its_address() {
     assert!(problems.is_empty(), "{problems:#?}");
     let snapshot = site.handle.snapshot().load();
     for (name, app, port, _) in SERVICES {
-        let services = snapshot.zone.services.get("default").expect("the namespace");
-        let Some(rutter::snapshot::ZoneService::ClusterIp { addresses, .. }) = services.get(name)
-        else {
+        let service = snapshot.zone.service("default", name);
+        let Some(rutter::snapshot::ZoneService::ClusterIp { addresses, .. }) = service else {
             panic!("{name} has no address")
         };
         let addr = (*addresses.first().expect("an address"), port).into();

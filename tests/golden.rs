@@ -35,6 +35,17 @@ fn every_golden_input_compiles_to_its_expectation() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Certificates that are to be ordered, where there are some.
+fn wanted(out: &mut String, compiled: &Compiled) {
+    let mut wanted = compiled.report.certificates.iter().peekable();
+    if wanted.peek().is_some() {
+        out.push_str("\n# certificates that are ordered\n");
+    }
+    for it in wanted {
+        writeln!(out, "{} ← {}", it.secret, it.names.join(", ")).expect("a string takes it");
+    }
+}
+
 fn inputs() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let entries = std::fs::read_dir(folder).expect("tests/golden");
@@ -58,6 +69,7 @@ fn render(text: &str) -> String {
     let mut out = String::new();
     listeners(&mut out, &compiled.snapshot);
     http(&mut out, &compiled.snapshot);
+    wanted(&mut out, &compiled);
     zone(&mut out, &compiled.snapshot.zone);
     statuses(&mut out, &compiled);
     load_balancers(&mut out, &compiled);
@@ -67,7 +79,7 @@ fn render(text: &str) -> String {
 
 fn listeners(out: &mut String, snapshot: &Snapshot) {
     writeln!(out, "# listeners").expect("a string takes it");
-    for (key, listener) in &snapshot.listeners {
+    for (key, listener) in snapshot.listeners.iter() {
         match &listener.serve {
             Serve::Http(http) => writeln!(out, "{key} {}", http.name).expect("a string takes it"),
             Serve::Frontend(it) => frontend(out, &key.to_string(), it),
@@ -208,33 +220,31 @@ fn tls(out: &mut String, table: &TlsTable) {
 
 fn zone(out: &mut String, zone: &Zone) {
     writeln!(out, "\n# zone {}", zone.domain).expect("a string takes it");
-    for (namespace, services) in &zone.services {
-        for (name, service) in services {
-            match service {
-                ZoneService::ClusterIp { addresses, ports: named } => {
-                    writeln!(out, "{name}.{namespace} → {addresses:?}{}", ports(named))
+    for (rutter::manifest::ObjectKey { namespace, name }, service) in zone.services.iter() {
+        match service {
+            ZoneService::ClusterIp { addresses, ports: named } => {
+                writeln!(out, "{name}.{namespace} → {addresses:?}{}", ports(named))
+                    .expect("a string takes it");
+            }
+            ZoneService::Empty => {
+                writeln!(out, "{name}.{namespace} does not exist while it is empty")
+                    .expect("a string takes it");
+            }
+            ZoneService::External { name: target } => {
+                writeln!(out, "{name}.{namespace} → CNAME {target}").expect("a string takes it");
+            }
+            ZoneService::Headless { endpoints } => {
+                writeln!(out, "{name}.{namespace} headless").expect("a string takes it");
+                for it in endpoints.iter() {
+                    writeln!(out, "    {} → {}{}", it.hostname, it.address, ports(&it.ports))
                         .expect("a string takes it");
-                }
-                ZoneService::Empty => {
-                    writeln!(out, "{name}.{namespace} does not exist while it is empty")
-                        .expect("a string takes it");
-                }
-                ZoneService::External { name: target } => {
-                    writeln!(out, "{name}.{namespace} → CNAME {target}")
-                        .expect("a string takes it");
-                }
-                ZoneService::Headless { endpoints } => {
-                    writeln!(out, "{name}.{namespace} headless").expect("a string takes it");
-                    for it in endpoints {
-                        writeln!(out, "    {} → {}{}", it.hostname, it.address, ports(&it.ports))
-                            .expect("a string takes it");
-                    }
                 }
             }
         }
     }
-    for (address, names) in &zone.reverse {
-        writeln!(out, "{address} → {}", names.join(" ")).expect("a string takes it");
+    for of_one in zone.reverse.keys().collect::<Vec<_>>().chunk_by(|a, b| a.address == b.address) {
+        let names: Vec<_> = of_one.iter().map(|it| it.below(&zone.domain)).collect();
+        writeln!(out, "{} → {}", of_one[0].address, names.join(" ")).expect("a string takes it");
     }
 }
 

@@ -1,10 +1,12 @@
-//! Ingress v1 by its conformance scenarios (kubernetes-sigs/ingress-controller-conformance,
-//! `features/*.feature`) and by its specification, over real connections.
+//! Ingress v1 by its 25 conformance scenarios (kubernetes-sigs/ingress-controller-conformance,
+//! `features/*.feature`) and by its specification, over real connections. What the suite reads of an
+//! Ingress's status is read off the wire here: objects in a directory have none.
 
 mod common;
 
 use common::backend::Backend;
 use common::http::{self, Client};
+use common::tls::{Authority, Tls};
 use common::{Block, Site};
 
 /// Services `a`, `b`, … each with one pod that answers its own name, and the Ingress of the test.
@@ -104,9 +106,10 @@ fn paths_route_as_in_scenarios_10_to_25() {
 
 #[test]
 fn hosts_route_as_in_scenarios_2_to_7() {
+    let authority = Authority::new();
     let (site, _backends) = site(
         &["wild", "exact"],
-        r#"
+        &(r#"
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: hosts}
@@ -116,8 +119,21 @@ spec:
     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: wild, port: {name: http}}}}]}
   - host: foo.bar.com
     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: exact, port: {name: http}}}}]}
-"#,
+  tls: [{hosts: [foo.bar.com], secretName: foo-bar}]
+"#
+        .to_owned()
+            + &authority.secret("foo-bar", &["foo.bar.com"])),
     );
+    let mut tls = Tls::connect(&authority, site.https(), "foo.bar.com").expect("its certificate");
+    let over_tls = tls.get("foo.bar.com");
+    assert!(over_tls.starts_with("HTTP/1.1 200 "), "{over_tls}");
+    for said in [r#""host":"foo.bar.com""#, r#""pod":"exact""#] {
+        assert!(over_tls.replace(": ", ":").contains(said), "no {said}: {over_tls}");
+    }
+    for (host, pod) in [("foo.bar.com", "exact"), ("bar.foo.com", "wild")] {
+        let seen = http::get(site.http(), host, "/x").json();
+        assert_eq!((seen["host"].as_str(), seen["pod"].as_str()), (Some(host), Some(pod)));
+    }
     let rows = [
         ("foo.bar.com", "exact"),
         ("FOO.bar.com:80", "exact"),
@@ -132,7 +148,7 @@ spec:
 }
 
 #[test]
-fn a_default_backend_takes_every_method_host_and_path() {
+fn a_default_backend_takes_every_method_host_and_path_as_in_scenario_1() {
     let (site, _backends) = site(
         &["echo"],
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: all}\nspec: \
@@ -160,6 +176,7 @@ fn a_default_backend_takes_every_method_host_and_path() {
             assert!(response.header(name).is_some(), "{method} {path}: no {name}");
         }
         let seen = response.json();
+        assert_eq!(seen["pod"], "echo");
         assert_eq!(seen["method"], method);
         assert_eq!(seen["path"], path);
         assert_eq!(seen["host"], host);
@@ -189,7 +206,7 @@ fn the_backend_is_told_who_asked_and_how() {
 }
 
 #[test]
-fn all_ten_pods_of_a_service_are_seen_in_100_requests() {
+fn all_ten_pods_of_a_service_are_seen_in_100_requests_as_in_scenario_9() {
     let block = Block::claim();
     let mut manifests = ingress(&[path_rule("Prefix", "/", "echo")]);
     manifests += "---\napiVersion: v1\nkind: Service\nmetadata: {name: echo}\nspec: {selector: {app: \
@@ -214,7 +231,7 @@ fn all_ten_pods_of_a_service_are_seen_in_100_requests() {
 }
 
 #[test]
-fn an_ingress_of_another_class_is_not_served() {
+fn an_ingress_of_another_or_an_unknown_class_is_not_served_as_in_scenario_8() {
     let (site, _backends) = site(
         &["echo"],
         r#"
@@ -228,6 +245,13 @@ kind: Ingress
 metadata: {name: foreign}
 spec:
   ingressClassName: other
+  defaultBackend: {service: {name: echo, port: {name: http}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: invalid}
+spec:
+  ingressClassName: some-invalid-class-name
   defaultBackend: {service: {name: echo, port: {name: http}}}
 ---
 apiVersion: networking.k8s.io/v1

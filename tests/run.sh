@@ -3,15 +3,19 @@
 # `tests/run.sh quick` leaves out what takes minutes: for the loop of writing.
 #
 # Installs what the tests use and the machine lacks: Debian packages (as root or through sudo),
-# cargo-deny and the manifests of the Gateway API's conformance suite (into target/tools). Stops at
-# the first failure.
+# cargo-deny, h2spec, sslyze, pebble, the manifests of the Gateway API's conformance suite, gRPC's
+# interoperability tests, aioquic and the origins of tests/smuggling (into target/tools). Stops at the
+# first failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly CARGO_DENY=0.20.2
+readonly SSLYZE=6.3.1
+readonly PEBBLE=v2.10.3
 # the module with the manifests, and its checksum as go.sum has it
 readonly CONFORMANCE=sigs.k8s.io/gateway-api/conformance@v1.6.1
 readonly CONFORMANCE_SUM=h1:hjJJBYhGlLLDAkpbiL8wYP2JmTbc5D6t/DromATFXbI=
+readonly root=$PWD
 quick=${1:-}
 summary=()
 heading=""
@@ -57,13 +61,13 @@ need_package() {
 
 install() {
     printf 'installing %s\n' "$1"
-    local root=()
-    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
     if [ -z "${apt_updated:-}" ]; then
-        "${root[@]}" apt-get update -q >/dev/null
+        "${as_root[@]}" apt-get update -q >/dev/null
         apt_updated=1
     fi
-    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -yq "$1" >/dev/null
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -yq "$1" >/dev/null
 }
 
 # of Debian's Python, which may not be the first in the path; the package may have another name
@@ -72,16 +76,74 @@ need_module() {
     /usr/bin/python3 -c "import $1" 2>/dev/null || install "$2"
 }
 
-# Into target/tools/gomod, where tests/gateway looks for it. The checksum is ours to compare, so
-# that no database needs to be asked, and any version of Go will do.
-need_conformance() {
+# Go with its modules in target/tools/gomod, and with checksums that are ours to compare, so that no
+# database needs to be asked. Any version of Go will do.
+go_here() {
     need_package go golang-go
+    GOMODCACHE=$root/target/tools/gomod GOFLAGS=-modcacherw GOTOOLCHAIN=local GOSUMDB=off go "$@"
+}
+
+# Where tests/gateway looks for it.
+need_conformance() {
     local told
-    told=$(GOMODCACHE=$PWD/target/tools/gomod GOFLAGS=-modcacherw GOTOOLCHAIN=local GOSUMDB=off \
-        go mod download -json "$CONFORMANCE")
+    told=$(go_here mod download -json "$CONFORMANCE")
     if ! grep -qF "\"Sum\": \"$CONFORMANCE_SUM\"" <<<"$told"; then
         printf '%s has another checksum than %s:\n%s\n' "$CONFORMANCE" "$CONFORMANCE_SUM" "$told" >&2
         exit 1
+    fi
+}
+
+# A program that tests/tools/go.mod pins, into target/tools/bin.
+need_go_program() {
+    (cd tests/tools && go_here build -o "$root/target/tools/bin/" "$1")
+}
+
+# The client and the server of gRPC's interoperability tests, for tests/real_clients. What is built
+# says what it was built from: go.sum has the checksums.
+need_grpc_interop() {
+    local from program bin=$root/target/tools/bin
+    from=$(cat tests/clients/grpc/go.sum tests/clients/grpc/tools.go | sha256sum)
+    if [ "$(cat "$bin/grpc-interop.from" 2>/dev/null)" = "$from" ]; then
+        return
+    fi
+    mkdir -p "$bin"
+    for program in client server; do
+        (cd tests/clients/grpc && go_here build -trimpath -o "$bin/grpc-interop-$program" \
+            "google.golang.org/grpc/interop/$program")
+    done
+    printf '%s\n' "$from" >"$bin/grpc-interop.from"
+}
+
+# Python packages of these versions, into a folder of their own
+need_python_packages() {
+    local wanted=$1 to=$2
+    cmp -s "$wanted" "$to/requirements.txt" && return
+    rm -rf "$to"
+    /usr/bin/python3 -m pip install -q --no-deps --only-binary :all: --target "$to" -r "$wanted"
+    cp "$wanted" "$to/requirements.txt"
+}
+
+# The origins of tests/smuggling that no Debian package has at hand.
+need_origins() {
+    need_python_packages tests/origins/requirements.txt target/tools/origins
+    (cd tests/origins/go && go_here build -trimpath -o "$root/target/tools/bin/go-origin" .)
+}
+
+# Into target/tools/sslyze, where tests/sslyze.rs looks for it.
+need_sslyze() {
+    local venv=target/tools/sslyze
+    if ! "$venv/bin/pip" show sslyze 2>/dev/null | grep -x "Version: $SSLYZE" >/dev/null; then
+        /usr/bin/python3 -m venv --clear "$venv" 2>/dev/null ||
+            { install python3-venv && /usr/bin/python3 -m venv --clear "$venv"; }
+        "$venv/bin/pip" install -q "sslyze==$SSLYZE"
+    fi
+}
+
+# Into target/tools/bin, where tests/acme.rs looks for it.
+need_pebble() {
+    local module=github.com/letsencrypt/pebble/v2
+    if ! go_here version -m target/tools/bin/pebble 2>/dev/null | grep -E "$module[[:space:]]+$PEBBLE" >/dev/null; then
+        GOBIN=$root/target/tools/bin go_here install "$module/cmd/pebble@$PEBBLE"
     fi
 }
 
@@ -95,11 +157,22 @@ need_package kdig knot-dnsutils
 need_package chromium chromium
 need_package certutil libnss3-tools
 need_package ip iproute2
+need_package openssl openssl
 need_package musl-gcc musl-tools
+# not in the path of every user
+[ -x /usr/sbin/nginx ] || need_package nginx nginx-light
+need_package node nodejs
+need_module pip python3-pip
+need_package h2load nghttp2-client
+need_package slowhttptest slowhttptest
 need_module dns python3-dnspython
 need_module prometheus_client python3-prometheus-client
 need_module httpx python3-httpx
 need_module h2 python3-h2
+need_module grpc python3-grpcio
+need_module websockets python3-websockets
+need_module brotli python3-brotli
+need_module zstandard python3-zstandard
 # thousands of connections are held open at once
 ulimit -n "$(ulimit -Hn)"
 
@@ -108,6 +181,7 @@ cargo fmt --check
 
 section "lints"
 cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --all-targets --features http3 -- -D warnings
 
 if [ "$quick" = quick ]; then
     section "unit tests and tidiness"
@@ -120,10 +194,25 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 section "tests"
 need_conformance
+need_go_program github.com/summerwind/h2spec/cmd/h2spec
+need_grpc_interop
+need_sslyze
+need_pebble
+need_origins
 cargo test --locked --no-fail-fast
+
+section "HTTP/3"
+need_python_packages tests/clients/requirements.txt target/tools/python
+cargo test --locked --features http3 --lib --test http3 --test real_clients
 
 section "control plane, a tenth of its size"
 cargo bench --locked --bench control -- --quick
+
+section "services: compiled whole and by one endpoint, a tenth of their size"
+cargo bench --locked --bench compile -- --quick
+
+section "UDP flows and idle connections, a tenth of their number"
+cargo bench --locked --bench l4 -- --quick
 
 section "names: changes on the wire, and upstreams that fail"
 cargo bench --locked --bench dns -- --quick

@@ -111,6 +111,36 @@ fn a_load_balancer_keeps_to_its_node_and_its_source_ranges() {
 }
 
 #[test]
+fn what_a_service_says_changes_live_and_cuts_nothing() {
+    let block = Block::claim();
+    let _pods = pods(&block);
+    let ports = "ports: [{port: 80, nodePort: 30080}]";
+    let sticky = format!("type: NodePort, sessionAffinity: ClientIP, {ports}");
+    let site = Site::start_in(block, &(service(&sticky) + PODS), |_| {});
+    let (client, cluster_ip) = (site.block.ip(140), site.block.addr(20, 80));
+    let node_port = site.block.addr(2, 30080);
+    let mut old = http::Client::connect(cluster_ip);
+    let pod = old.get("any", "/x").json()["pod"].clone();
+    let first = ask(client, node_port).expect("an answer");
+    assert_eq!(ask(client, cluster_ip), Some(first));
+
+    let save = |spec: &str| site.save("main.yaml", &(service(spec) + PODS));
+    save(&format!("type: NodePort, {ports}"));
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 2 {
+        seen.insert(ask(client, cluster_ip).expect("an answer"));
+    }
+    save("type: ClusterIP, internalTrafficPolicy: Local, ports: [{port: 80}]");
+    assert_eq!(ask(client, node_port), None, "a ClusterIP has no node port");
+    assert_eq!(ask(client, cluster_ip).as_deref(), Some("here"));
+    save("type: ExternalName, externalName: example.org, ports: [{port: 80}]");
+    assert_eq!(ask(client, cluster_ip), None, "an ExternalName has no address");
+    save(&format!("type: NodePort, {ports}"));
+    assert!(ask(client, cluster_ip).is_some() && ask(client, node_port).is_some());
+    assert_eq!(old.get("any", "/x").json()["pod"], pod, "what was connected stays");
+}
+
+#[test]
 fn the_policy_of_a_virtual_address_keeps_clients_on_their_node() {
     let block = Block::claim();
     let _pods = pods(&block);

@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 
 use common::backend::Backend;
 use common::http;
@@ -102,6 +104,58 @@ fn every_type_of_service_reaches_its_pods() {
 
 fn is_pooled(addr: SocketAddr) -> bool {
     matches!(addr.ip(), std::net::IpAddr::V4(ip) if (64..96).contains(&ip.octets()[3]))
+}
+
+#[test]
+fn ranges_of_ports_lead_to_the_same_ports_of_pods() {
+    let block = Block::claim();
+    let _pods = [
+        Backend::http(block.addr(130, 8080), "media-0"),
+        Backend::tcp(block.addr(130, 30_001)),
+        Backend::udp(block.addr(130, 30_001)),
+        Backend::udp(block.addr(130, 30_002)),
+        Backend::udp(block.addr(131, 30_002)),
+    ];
+    let media = |ranges: &str| {
+        service(
+            "media",
+            "clusterIP: NET.20, selector: {app: echo}, ports: [{port: 30000, targetPort: 8080}]",
+        )
+        .replace(
+            "name: media",
+            &format!("name: media, annotations: {{rutter.dev/port-ranges: '{ranges}'}}"),
+        )
+    };
+    let pods = |first: bool| pod("media-0", 130, "", first) + &pod("media-1", 131, "", !first);
+    let all = "tcp:30000-30003, udp:30001-30003";
+    let site = Site::start_in(block, &(media(all) + &pods(true)), |_| {});
+    let at = |port| site.block.addr(20, port);
+    assert_eq!(http::get(at(30_000), "any", "/x").json()["pod"], "media-0", "the port of the spec");
+    assert_eq!(exchange(at(30_001), b"hello"), b"hello");
+    for port in [30_001, 30_002] {
+        let (answer, from) = ask(at(port), b"hello").expect("an answer");
+        assert_eq!((answer.as_slice(), from), (b"hello".as_slice(), at(port)));
+    }
+    assert!(is_refused(at(30_004)), "beyond the range");
+
+    // a flow goes on with the pod that is there, at the same port
+    let client = UdpSocket::bind((site.block.ip(1), 0)).expect("a socket");
+    client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    client.connect(at(30_002)).expect("an address");
+    let mut answer = [0; 16];
+    let mut is_answered = || {
+        client.send(b"hello").expect("to be sent");
+        client.recv(&mut answer).is_ok_and(|length| length == 5)
+    };
+    assert!(is_answered());
+    for first in [false, true] {
+        site.save("main.yaml", &(media(all) + &pods(first)));
+        assert!(is_answered());
+    }
+
+    site.save("main.yaml", &(media("udp:30002") + &pods(true)));
+    assert!(is_refused(at(30_001)), "no longer in a range");
+    assert!(ask(at(30_002), b"hello").is_some());
 }
 
 #[test]
@@ -248,4 +302,43 @@ fn a_virtual_address_is_stable_between_runs_and_unmoved_by_others() {
         site.save("more.yaml", &service(&format!("more-{place}"), "ports: [{port: 80}]"));
         assert_eq!(address(&site), before);
     }
+}
+
+#[test]
+fn requests_of_one_connection_are_spread_where_a_service_asks_for_it() {
+    let block = Block::claim();
+    let _pods =
+        [130, 131].map(|last| Backend::http(block.addr(last, 8080), &format!("web-{last}")));
+    let manifests = pod("web-130", 130, "{name: http, containerPort: 8080}", true)
+        + &pod("web-131", 131, "{name: http, containerPort: 8080}", true)
+        + &service(
+            "spread",
+            "clusterIP: NET.20, selector: {app: echo}, ports: [{name: web, port: 80, targetPort: \
+             http, appProtocol: kubernetes.io/h2c}]",
+        )
+        .replace("name: spread", "name: spread, annotations: {rutter.dev/balance: request}")
+        + &service(
+            "pinned",
+            "clusterIP: NET.21, selector: {app: echo}, ports: [{name: web, port: 80, targetPort: \
+             http, appProtocol: kubernetes.io/h2c}]",
+        );
+    let site = Site::start_in(block, &manifests, |_| {});
+    for (last, expected) in [(20, 2), (21, 1)] {
+        let addr = site.block.addr(last, 80);
+        // curl 7.88 cannot use a connection of this kind twice
+        let program = format!(
+            "import httpx\nwith httpx.Client(http1=False, http2=True) as client:\n  for n in \
+             range(8): print(client.get(f'http://{addr}/{{n}}').json()['pod'])"
+        );
+        let output = Command::new("/usr/bin/python3")
+            .args(["-c", &program])
+            .output()
+            .expect("python3 is needed: apt-get install python3-httpx python3-h2");
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let pods: BTreeSet<&str> = text.lines().collect();
+        assert_eq!((pods.len(), text.lines().count()), (expected, 8), "{text}");
+    }
+    let over_http1 = http::get(site.block.addr(20, 80), "any.example", "/x");
+    assert_eq!(over_http1.status, 200, "HTTP/1 goes there too");
 }

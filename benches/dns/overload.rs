@@ -1,14 +1,14 @@
 //! A modest client beside a flood.
 
-use std::io::{IoSlice, Read};
-use std::mem::MaybeUninit;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, NAMESPACES};
 use crate::load::{self, Transport};
 use crate::names::{self, Draw, Queries};
 use crate::options::Options;
-use crate::process::{Running, SERVER_CPU, Server};
+use crate::process::Server;
 use crate::wire::{self, A};
 use crate::{Outcome, rutter};
 
@@ -28,16 +28,8 @@ pub fn measure(options: &Options) -> Outcome<Option<String>> {
     let upstream = UdpSocket::bind("127.0.0.1:0")?;
     let server = rutter::start(options, dir.path(), &cluster, upstream.local_addr()?)?;
     let queries = Queries::random(dir.path())?;
-    let mut others = Vec::new();
-    let mut capacity = capacity(&server, &queries)?;
-    while FACTOR * capacity > SENDABLE && others.len() < OTHERS {
-        others.push(take_turns(3 * (duration(options).as_secs() + 10))?);
-        capacity = self::capacity(&server, &queries)?;
-    }
-    println!(
-        "beside {} others on its CPU it answers {capacity:.0} random names a second",
-        others.len()
-    );
+    let capacity = capacity(&server, &queries)?;
+    println!("it answers {capacity:.0} random names a second");
     let mut problems = Vec::new();
     for (name, domain) in [("of the cluster", names::CLUSTER), ("of others", names::OTHERS)] {
         let problem = under_flood(&server, &cluster, options, domain, capacity)?;
@@ -102,13 +94,6 @@ fn duration(options: &Options) -> Duration {
     Duration::from_secs(10 * u64::from(options.seconds))
 }
 
-/// Starts one of the programs that share the server's CPU with it, in turns too short for its
-/// sockets to run over meanwhile.
-fn take_turns(seconds: u64) -> Outcome<Running> {
-    let program = std::env::current_exe()?.display().to_string();
-    Running::start(SERVER_CPU, &program, &["load", "turns", &seconds.to_string()], &[])
-}
-
 /// Datagrams that the system has dropped because nobody took them in, at a socket (proc(5)).
 fn dropped(server: SocketAddr) -> Outcome<u64> {
     let port = format!(":{:04X}", server.port());
@@ -168,43 +153,33 @@ pub fn be_load(words: &[String]) -> Outcome<()> {
         ["flood", server, domain, rate, seconds] => {
             flood(server.parse()?, domain, rate.parse()?, seconds.parse()?)
         }
-        ["turns", seconds] => {
-            turns(Duration::from_secs(seconds.parse()?));
-            Ok(())
-        }
         _ => Err("no such load".into()),
     }
 }
 
-/// Works one turn, and rests for another.
-fn turns(duration: Duration) {
-    let started = Instant::now();
-    while started.elapsed() < duration {
-        let turn = Instant::now();
-        while turn.elapsed() < TURN {}
-        thread::park_timeout(TURN);
-    }
-}
-
 /// Sends random names below a domain, so many a second for so many seconds, from four clients,
-/// reads no answer, and prints how many it could send.
+/// reads no answer, and prints how many it could send. Many names are handed over as one datagram
+/// that the system cuts (`UDP_SEGMENT`): one CPU can flood another that way.
 fn flood(server: SocketAddr, domain: &str, rate: u64, seconds: u64) -> Outcome<()> {
+    let mut draw = Draw(5);
+    let mut queries: Vec<Vec<u8>> = (0..BATCH)
+        .map(|id| wire::query(id, &names::random_name(&mut draw, domain), A, false))
+        .collect();
     let sockets = (1..=4)
         .map(|client| {
             let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 7, client), 0))?;
             socket.connect(server)?;
+            setsockopt(&socket, UdpGsoSegment, &i32::try_from(queries[0].len())?)?;
             Ok(socket)
         })
         .collect::<Outcome<Vec<_>>>()?;
-    let mut draw = Draw(5);
-    let mut queries: [Vec<u8>; BATCH] = std::array::from_fn(|id| {
-        wire::query(id as u16, &names::random_name(&mut draw, domain), A, false)
-    });
     let (started, mut sent) = (Instant::now(), 0);
     while started.elapsed() < Duration::from_secs(seconds) {
         for socket in &sockets {
             queries.iter_mut().for_each(|query| names::rename(query, &mut draw));
-            sent += send(socket, &queries);
+            if socket.send(&queries.concat()).is_ok() {
+                sent += u64::from(BATCH);
+            }
         }
         wait_until(started + Duration::from_secs_f64(sent as f64 / rate as f64));
     }
@@ -212,25 +187,10 @@ fn flood(server: SocketAddr, domain: &str, rate: u64, seconds: u64) -> Outcome<(
     Ok(())
 }
 
-fn send(socket: &UdpSocket, queries: &[Vec<u8>; BATCH]) -> u64 {
-    let parts = queries.each_ref().map(|query| [IoSlice::new(query)]);
-    let mut nothing: [[MaybeUninit<u8>; 0]; BATCH] = [[]; BATCH];
-    let mut controls = nothing.each_mut().map(|space| SendAncillaryBuffer::new(space));
-    let parts = parts.iter().zip(&mut controls);
-    let mut messages: Vec<MMsgHdr<'_>> =
-        parts.map(|(part, control)| MMsgHdr::new(part, control)).collect();
-    sendmmsg(socket, &mut messages, SendFlags::DONTWAIT).unwrap_or_default() as u64
-}
-
 /// How many times the capacity is offered.
 const FACTOR: f64 = 3.0;
-/// Datagrams a second that the other CPU can send. Others get so much of the server's CPU that this
-/// is enough, as far as that many can take it.
-const SENDABLE: f64 = 240_000.0;
-const OTHERS: usize = 12;
-const TURN: Duration = Duration::from_micros(200);
-/// Datagrams a system call.
-const BATCH: usize = 64;
+/// Names that are handed over at once: as many as the system cuts.
+const BATCH: u16 = 64;
 /// Connections, and the addresses they come from.
 const CONNECTIONS: usize = 5_000;
 const CLIENTS: usize = 250;

@@ -17,6 +17,7 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Value {
         "zone": zone(&snapshot.zone),
         "dns_certificates": certificates(&snapshot.dns_tls),
         "load_balancers": load_balancers(snapshot),
+        "announcements": snapshot.announcements,
     })
 }
 
@@ -146,6 +147,7 @@ fn certificates(table: &TlsTable) -> Value {
 fn backend(backend: &Backend) -> Value {
     json!({
         "backend": backend.id.to_string(),
+        "balancing": *backend.balancing,
         "endpoints": backend.endpoints,
         "usable": backend.usable.iter().map(|it| it.id).collect::<Vec<_>>(),
     })
@@ -158,8 +160,7 @@ fn load_balancers(snapshot: &Snapshot) -> Value {
 }
 
 fn zone(zone: &Zone) -> Value {
-    let names = zone.services.iter().flat_map(|(namespace, services)| {
-        services.keys().map(move |name| format!("{name}.{namespace}.svc.{}", zone.domain))
-    });
+    let names = zone.services.keys();
+    let names = names.map(|key| format!("{}.{}.svc.{}", key.name, key.namespace, zone.domain));
     json!({ "domain": zone.domain, "ttl": zone.ttl, "names": names.collect::<Vec<_>>() })
 }

@@ -6,10 +6,12 @@
 //!
 //! Invariant: nothing here changes anything, and no answer holds data of a Secret.
 //! Invariant: requests are answered only under a host name that is ours, so that a page of another
-//! site cannot read from here through DNS rebinding; there is no CORS.
+//! site cannot read from here through DNS rebinding; there is no CORS. [`KubeProxy`]'s pages, on sockets
+//! of their own where somebody asks for them, are the exception: load balancers ask by any name.
 //! Deliberately absent: TLS, authentication (bind it to loopback, or put a proxy in front).
 
 mod dump;
+mod kube_proxy;
 mod ready;
 mod server;
 
@@ -27,6 +29,8 @@ use crate::plane::listeners::Unbound;
 use crate::snapshot::Generation;
 use crate::snapshot::cell::Reader;
 use crate::store::Status;
+
+pub use kube_proxy::KubeProxy;
 
 /// What the admin API reads.
 #[derive(Clone, Debug)]

@@ -2,7 +2,8 @@
 //!
 //! A retry is allowed if, with it, at most the given percentage of all that was sent within the
 //! interval are retries; or if there were fewer of them within the short interval than the
-//! guaranteed number, so that the first failures of a quiet Service are retried too.
+//! guaranteed number, so that the first failures of a quiet Service are retried too. A Service whose
+//! policy says nothing has [`RetryBudget::DEFAULT`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -123,8 +124,7 @@ impl Window {
 
     /// Empties what is too old now. A clock that goes back changes nothing.
     fn advance(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.begun).as_nanos();
-        let wanted = u64::try_from(passed / self.slot_time.as_nanos()).unwrap_or(u64::MAX);
+        let wanted = nanos(now.saturating_duration_since(self.begun)) / nanos(self.slot_time);
         let steps = wanted.saturating_sub(self.current).min(self.slots.len() as u64);
         for slot in wanted.saturating_sub(steps)..wanted {
             let place = self.place(slot.saturating_add(1));
@@ -138,6 +138,11 @@ impl Window {
     fn place(&self, slot: u64) -> usize {
         usize::try_from(slot % self.slots.len() as u64).unwrap_or_default()
     }
+}
+
+/// For five hundred years, and at least one: divisions of 64 bits are cheap.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Slots of an interval; one more is the one that fills.

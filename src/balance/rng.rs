@@ -15,10 +15,7 @@ impl Rng {
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        mix(self.state)
     }
 
     /// A number below `bound`; 0 when `bound` is 0.
@@ -27,4 +24,12 @@ impl Rng {
         let wide = u128::from(self.next_u64()) * bound as u128;
         usize::try_from(wide >> 64).unwrap_or_default()
     }
+}
+
+/// Makes every bit depend on every other: two multiplications.
+pub(super) fn mix(bits: u64) -> u64 {
+    let mut mixed = bits;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

@@ -11,11 +11,13 @@ mod exit;
 mod manifests;
 mod render;
 
+pub mod ca;
 pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod echo;
 pub mod explain;
+pub mod limits;
 pub mod man;
 pub mod proxy;
 pub mod run;
@@ -47,12 +49,18 @@ enum Command {
     /// Proxy HTTP from one address to others, without any manifest
     #[command(before_help = PROXY)]
     Proxy(proxy::Args),
+    /// Be a certificate authority, for development
+    #[command(before_help = CA)]
+    Ca(ca::Args),
     /// Answer as a backend: HTTP, TCP and UDP echo
     #[command(before_help = ECHO)]
     Echo(echo::Args),
     /// Try everything: sample manifests, their pods, and lines to try; no root, no network
     #[command(before_help = DEMO)]
     Demo(demo::Args),
+    /// Print the limits that `run --limit` sets, with their defaults
+    #[command(before_help = LIMITS)]
+    Limits,
     /// Print the completion script of a shell
     #[command(before_help = COMPLETIONS)]
     Completions(completions::Args),
@@ -76,8 +84,10 @@ impl Command {
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(args),
             Self::Proxy(args) => proxy::run(args),
+            Self::Ca(args) => ca::run(args),
             Self::Echo(args) => echo::run(args),
             Self::Demo(args) => demo::run(args),
+            Self::Limits => limits::run(),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }
@@ -124,6 +134,14 @@ Examples:
   rutter proxy --from :8080 --to http://127.0.0.1:3000
   rutter proxy --from 127.0.0.1:8080 --to http://10.0.0.1:3000,http://10.0.0.2:3000";
 
+const CA: &str = "\
+Examples:
+  rutter ca init
+  rutter ca issue shop.localhost '*.shop.localhost' 127.0.0.1
+  rutter ca issue shop.localhost --secret shop/shop-tls > manifests/shop-tls.yaml
+  rutter ca issue me --client
+  rutter ca trust";
+
 const ECHO: &str = "\
 Examples:
   rutter echo                                       HTTP on port 8080
@@ -139,6 +157,11 @@ const DEMO: &str = "\
 Examples:
   rutter demo
   rutter demo --dir ./demo --http-port 9080";
+
+const LIMITS: &str = "\
+Examples:
+  rutter limits
+  rutter run -m ./manifests --limit client-idle=90s --limit connections=20000";
 
 const COMPLETIONS: &str = "\
 Examples:

@@ -1,7 +1,6 @@
 //! `rutter proxy`: a reverse proxy without any file. The Ingress, Service and EndpointSlices that
 //! a user would write are built in memory and go the way of all objects.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -155,7 +154,7 @@ fn slice(number: usize, addr: SocketAddr) -> EndpointSlice {
         metadata: metadata(&format!("{NAME}-{number}"), &[("kubernetes.io/service-name", NAME)]),
         address_type: family.into(),
         endpoints: vec![SliceEndpoint {
-            addresses: vec![ip.to_string().into()],
+            address: Some(ip.to_string().into()),
             ..SliceEndpoint::default()
         }],
         ports: vec![EndpointPort {
@@ -171,7 +170,7 @@ fn metadata(name: &str, labels: &[(&str, &str)]) -> Metadata {
     Metadata {
         name: name.into(),
         namespace: NAMESPACE.into(),
-        labels: BTreeMap::from_iter(labels),
+        labels: labels.collect(),
         ..Metadata::default()
     }
 }

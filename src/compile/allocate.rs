@@ -26,6 +26,7 @@ use crate::manifest::{Code, ObjectKey};
 use crate::snapshot::{BackendId, LoadBalancer};
 use crate::store::Objects;
 
+use super::backends::Memory;
 use super::corefile::LastCorefile;
 use super::report::Findings;
 use super::services::{CheckedService, Services};
@@ -39,8 +40,8 @@ use request::Terms;
 pub(super) use space::{AddressSpace, stable_hash};
 
 /// What a compilation leaves to the next one: the addresses and ports that Services have, whether
-/// they name them or were given them, the certificates that it has checked, and the last Corefile
-/// that it could read. Kept by the driver.
+/// they name them or were given them, the certificates that it has checked, the last Corefile
+/// that it could read, and the backends that it has built. Kept by the driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allocations {
     /// Virtual addresses, one a family.
@@ -58,6 +59,7 @@ pub struct Allocations {
     /// By Secret.
     pub(super) certificates: BTreeMap<ObjectKey, Reading>,
     pub(super) corefile: LastCorefile,
+    pub(super) backends: Memory,
 }
 
 impl Allocations {
@@ -98,7 +100,7 @@ pub(super) fn allocate(
 /// A process without privileges can bind addresses of the loopback network only.
 fn report_unserved(
     service: &CheckedService<'_>,
-    field: &str,
+    field: impl Fn() -> String,
     ip: IpAddr,
     cidrs: &[IpNet],
     findings: &mut Findings,
@@ -108,5 +110,5 @@ fn report_unserved(
     }
     let message = format!("{ip} is outside of the service CIDR and may not be bindable");
     let help = format!("run as root, or add a local route: ip route add local {ip} dev lo");
-    findings.push(service.subject().note(Code::UnservedAddress, field, message).help(help));
+    findings.push(service.subject().note(Code::UnservedAddress, &field(), message).help(help));
 }

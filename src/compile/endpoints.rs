@@ -59,13 +59,16 @@ pub(super) struct MemberPort {
     pub(super) number: u16,
 }
 
+/// A slice and its key.
+pub(super) type Slice<'a> = (&'a ObjectKey, &'a Stored<EndpointSlice>);
+
 /// Everything that says who is behind which Service, ready to be asked.
 #[derive(Debug)]
 pub(super) struct Sources<'a> {
     node: &'a ThisNode,
     pods: PodIndex<'a>,
     /// By place of the Service.
-    slices: BTreeMap<usize, Vec<(&'a ObjectKey, &'a Stored<EndpointSlice>)>>,
+    slices: BTreeMap<usize, Vec<Slice<'a>>>,
     endpoints: BTreeMap<usize, &'a Stored<Endpoints>>,
 }
 
@@ -96,6 +99,17 @@ impl<'a> Sources<'a> {
         Self { node, pods: PodIndex::new(objects, node, findings), slices, endpoints }
     }
 
+    /// The slices of a Service behind which is nobody else.
+    pub(super) fn only_slices(
+        &self,
+        place: usize,
+        service: &CheckedService<'a>,
+    ) -> Option<&[Slice<'a>]> {
+        let slices = self.slices.get(&place).map_or(&[][..], Vec::as_slice);
+        let is_mirrored = slices.is_empty() && self.endpoints.contains_key(&place);
+        (!is_mirrored && !self.pods.has_selected(service)).then_some(slices)
+    }
+
     /// Everyone behind a Service, of its families only, in the order of their objects.
     pub(super) fn members(
         &self,
@@ -106,10 +120,8 @@ impl<'a> Sources<'a> {
         if service.exposed == Exposed::ExternalName {
             return Vec::new();
         }
-        let mut members = Vec::new();
-        for (key, stored) in self.slices.get(&place).into_iter().flatten() {
-            slices::members(key, stored, service, self.node, findings, &mut members);
-        }
+        let slices = self.slices.get(&place).map_or(&[][..], Vec::as_slice);
+        let mut members = of_slices(slices, service, self.node, findings);
         if members.is_empty() && !self.slices.contains_key(&place) {
             let mirrored = self.endpoints.get(&place);
             mirrored.inspect(|stored| {
@@ -117,9 +129,30 @@ impl<'a> Sources<'a> {
             });
         }
         self.pods.members(service, findings, &mut members);
-        members.retain(|member| service.families.contains(&Family::of(member.address)));
+        keep_families(service, &mut members);
         members
     }
+}
+
+/// An address of another family than those of its Service is nobody's.
+pub(super) fn keep_families(service: &CheckedService<'_>, members: &mut Vec<Member>) {
+    members.retain(|member| service.families.contains(&Family::of(member.address)));
+}
+
+/// Everyone whom slices name behind a Service, of all families.
+pub(super) fn of_slices(
+    slices: &[Slice<'_>],
+    service: &CheckedService<'_>,
+    node: &ThisNode,
+    findings: &mut Findings,
+) -> Vec<Member> {
+    let mut members = Vec::new();
+    if service.exposed != Exposed::ExternalName {
+        for (key, stored) in slices {
+            slices::members(key, stored, service, node, findings, &mut members);
+        }
+    }
+    members
 }
 
 fn owner_of_slice(
@@ -129,21 +162,26 @@ fn owner_of_slice(
     findings: &mut Findings,
 ) -> Option<usize> {
     let subject = Subject::new(Kind::EndpointSlice, key, stored);
-    let Some(name) = stored.object.metadata.labels.get(SERVICE_NAME) else {
+    let Some(owner) = service_of(key, &stored.object) else {
         let message = format!("without the label {SERVICE_NAME} the slice belongs to no Service");
         findings.push(subject.warning(Code::OrphanEndpoints, "metadata.labels", message));
         return None;
     };
-    let owner = ObjectKey { namespace: key.namespace.clone(), name: name.clone() };
     let place = services.place(&owner);
     if place.is_none() {
         let message = format!("there is no Service {owner} for this slice");
         let field = format!("metadata.labels.{SERVICE_NAME}");
         let mut finding = subject.warning(Code::OrphanEndpoints, &field, message);
-        finding.help = findings.did_you_mean(name, services.names_in(&key.namespace));
+        finding.help = findings.did_you_mean(&owner.name, services.names_in(&key.namespace));
         findings.push(finding);
     }
     place
+}
+
+/// The Service that a slice names; `None`: none.
+pub fn service_of(key: &ObjectKey, slice: &EndpointSlice) -> Option<ObjectKey> {
+    let name = slice.metadata.labels.get(SERVICE_NAME)?.clone();
+    Some(ObjectKey { namespace: key.namespace.clone(), name })
 }
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";

@@ -1,7 +1,8 @@
 //! Objects → snapshot and report. Pure: no I/O, no clock, no async.
 //!
 //! In: [`Objects`], the [`Settings`] of this process, what was allocated before, and the time.
-//! Out: [`Compiled`]. Called by `store`'s driver and by `cli/check` and `cli/explain`.
+//! Out: [`Compiled`]. Called by `store`'s driver and by `cli/check` and `cli/explain`. The driver calls
+//! [`patch()`] first where only EndpointSlices have changed: the same snapshot, for less.
 //!
 //! Invariant: [`compile`] returns no `Result`. A bad object becomes a value that fails with a
 //! reason, plus a finding; nothing else is touched by it.
@@ -12,6 +13,7 @@
 
 mod address;
 mod allocate;
+mod announce;
 mod backends;
 mod clients;
 mod corefile;
@@ -19,9 +21,11 @@ mod dns_tls;
 mod endpoints;
 mod gateway;
 mod hosts;
+mod http3;
 mod ingress;
 mod listeners;
 mod order;
+mod patch;
 mod references;
 mod report;
 mod selector;
@@ -40,15 +44,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, TlsTable};
 use crate::store::Objects;
 
 pub use allocate::Allocations;
+pub use endpoints::service_of;
 pub use hosts::{HostsFiles, parse_hosts};
-pub use report::{InfrastructureService, Report};
+pub use patch::{SliceChanges, patch};
+pub use report::{InfrastructureService, Report, WantedCertificate};
 pub use settings::{
-    AddressRange, GATEWAY_CONTROLLER, INGRESS_CONTROLLER, LOAD_BALANCER_CLASS, NodePortAddresses,
-    PoolRange, Settings,
+    AddressRange, GATEWAY_CONTROLLER, INGRESS_CONTROLLER, Issued, LOAD_BALANCER_CLASS,
+    NodePortAddresses, PoolRange, Settings,
 };
 
 pub use tls::parse_authorities;
@@ -89,27 +95,21 @@ pub fn compile(
     let node = ThisNode::new(objects, settings);
     let services = Services::parse(objects, settings, &mut findings);
     let sources = Sources::index(objects, &services, &node, &mut findings);
-    let backends = Backends::build(&services, &sources, &node, &mut findings);
+    let (names, corefile) = corefile::read(objects, settings, &held.corefile, &mut findings);
+    let names = Arc::new(names);
+    let (backends, memory) =
+        Backends::build(&services, &sources, &node, &names, &held.backends, &mut findings);
     let (allocations, load_balancers) =
         allocate::allocate(objects, &services, settings, held, &mut findings);
     let network = this_node::network(objects, settings, &allocations);
 
-    // L7: whose requests go to them, under which names and certificates.
-    let references = References::new(objects, &services, &backends);
-    let ingresses = ingress::ours(objects, settings, &references, &mut findings);
-    let rules = ingress::rules(&ingresses, &references, &mut findings);
-    let mut certificates = Certificates::new(&held.certificates, now);
-    let tls = tls::entries(&ingresses, &references, &mut certificates, &mut findings);
-    let dns_tls = dns_tls::table(settings, &references, &mut certificates, &mut findings);
-    let gateway::Served { sockets, addresses: gateways } = gateway::compile(
-        objects,
-        settings,
-        &references,
-        &held.gateways,
-        &gateway::IngressRules { rules, tls },
-        &mut certificates,
-        &mut findings,
-    );
+    let references = References::new(objects, &settings.issued, &services, &backends);
+    let mut certificates = Certificates::new(&held.certificates, now, settings.acme);
+    let (served, dns_tls) =
+        l7(objects, settings, &references, held, &mut certificates, &mut findings);
+    let gateway::Served { sockets, addresses: gateways } = served;
+
+    findings.wanted_certificates(certificates.wanted());
 
     // What the planes read.
     let listeners = listeners::open(
@@ -121,20 +121,44 @@ pub fn compile(
         sockets,
         &mut findings,
     );
-    let (names, corefile) = corefile::read(objects, settings, &held.corefile, &mut findings);
-    let zone = zone::build(objects, &services, &backends, &allocations, settings, &names);
-    let certificates = certificates.into_readings();
     Compiled {
         snapshot: Snapshot {
+            announcements: announce::decide(objects, settings, &listeners, &load_balancers).into(),
             backends: listeners::reached(&listeners),
             listeners,
             network,
-            zone: Arc::new(zone),
+            zone: zone::build(objects, &services, &backends, &allocations, settings, &names).into(),
             dns_tls: Arc::new(dns_tls),
-            load_balancers,
+            load_balancers: Arc::new(load_balancers),
             ..Snapshot::default()
         },
         report: findings.into_report(objects),
-        allocations: Allocations { certificates, gateways, corefile, ..allocations },
+        allocations: Allocations {
+            certificates: certificates.into_readings(),
+            gateways,
+            corefile,
+            backends: memory,
+            ..allocations
+        },
     }
+}
+
+/// Whose requests go to Services, under which names and certificates; and the certificate of DNS.
+fn l7(
+    objects: &Objects,
+    settings: &Settings,
+    references: &References<'_>,
+    held: &Allocations,
+    certificates: &mut Certificates<'_>,
+    findings: &mut Findings,
+) -> (gateway::Served, TlsTable) {
+    let ingresses = ingress::ours(objects, settings, references, findings);
+    let rules = ingress::rules(&ingresses, references, findings);
+    let tls = tls::entries(&ingresses, references, certificates, findings);
+    let dns_tls = dns_tls::table(settings, references, certificates, findings);
+    let ingress = gateway::IngressRules { rules, tls };
+    let held = &held.gateways;
+    let served =
+        gateway::compile(objects, settings, references, held, &ingress, certificates, findings);
+    (served, dns_tls)
 }

@@ -17,6 +17,7 @@ use crate::store::{Objects, Stored};
 use super::backends::Backends;
 use super::report::{Findings, Subject, named};
 use super::services::{CheckedPort, CheckedService, Exposed, Services, Target};
+use super::settings::Issued;
 
 pub(super) use gateway::AuthoritySource;
 use grants::Grants;
@@ -26,8 +27,9 @@ pub(super) use grants::Referrer;
 #[derive(Debug)]
 pub(super) struct References<'a> {
     objects: &'a Objects,
+    issued: &'a Issued,
     services: &'a Services<'a>,
-    backends: &'a Backends,
+    backends: &'a Backends<'a>,
     grants: Grants<'a>,
 }
 
@@ -90,10 +92,11 @@ impl Unresolved {
 impl<'a> References<'a> {
     pub(super) fn new(
         objects: &'a Objects,
+        issued: &'a Issued,
         services: &'a Services<'a>,
-        backends: &'a Backends,
+        backends: &'a Backends<'a>,
     ) -> Self {
-        Self { objects, services, backends, grants: Grants::new(objects) }
+        Self { objects, issued, services, backends, grants: Grants::new(objects) }
     }
 
     /// The Service port behind a path: of the same namespace, over TCP. Headless Services and
@@ -129,7 +132,7 @@ impl<'a> References<'a> {
             return Err(external(checked));
         }
         let port = self.port(checked, service, findings)?;
-        let backend = self.backends.of(place).and_then(|backends| backends.for_rule(port));
+        let backend = self.backends.for_rule(place, port);
         backend.cloned().ok_or_else(|| bad(".service", "the Service has no such port"))
     }
 
@@ -178,7 +181,12 @@ impl<'a> References<'a> {
         missing
     }
 
-    /// A Secret of the same namespace.
+    /// Whether a Secret is among the objects, and not one that was ordered.
+    pub(super) fn is_written(&self, secret: &ObjectKey) -> bool {
+        self.objects.secrets.contains_key(secret)
+    }
+
+    /// A Secret of the same namespace; one that was ordered gives way to one that is written.
     pub(super) fn secret(
         &self,
         namespace: &Arc<str>,
@@ -186,7 +194,8 @@ impl<'a> References<'a> {
         findings: &mut Findings,
     ) -> Result<(&'a ObjectKey, &'a Stored<Secret>), Unresolved> {
         let key = ObjectKey { namespace: namespace.clone(), name: name.clone() };
-        self.objects.secrets.get_key_value(&key).ok_or_else(|| {
+        let written = self.objects.secrets.get_key_value(&key);
+        written.or_else(|| self.issued.get_key_value(&key)).ok_or_else(|| {
             let message = format!("Secret {name:?} does not exist in namespace {namespace}");
             let mut missing = Unresolved::new(Code::MissingSecret, Reason::NoService, "", message);
             let from = ObjectKey::new(namespace.clone(), "");

@@ -23,9 +23,21 @@ pub struct Report {
     pub statuses: BTreeMap<ObjectRef, Status>,
     /// What stands for each Gateway in a cluster.
     pub infrastructure: Vec<InfrastructureService>,
+    /// Certificates that are to be ordered, by namespace and name of their Secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<WantedCertificate>,
     /// Which addresses each LoadBalancer is given, and why, by namespace and name.
     #[serde(serialize_with = "as_services")]
     pub load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
+}
+
+/// A certificate that objects ask for by annotation (ACME).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WantedCertificate {
+    /// Where it is looked for.
+    pub secret: ObjectKey,
+    /// The hosts that it is for, in lower case, sorted; never empty.
+    pub names: Vec<Arc<str>>,
 }
 
 /// A headless Service without selector that stands for a Gateway.
@@ -41,6 +53,14 @@ pub struct InfrastructureService {
     pub annotations: BTreeMap<Arc<str>, Arc<str>>,
     /// The ports of its listeners by name: `tcp-80`.
     pub ports: BTreeMap<Arc<str>, u16>,
+}
+
+impl Report {
+    /// How many objects of a kind there are.
+    pub fn count(&mut self, kind: Kind, count: usize) {
+        self.objects.insert(kind, count);
+        self.objects.retain(|_, count| *count > 0);
+    }
 }
 
 /// A list of `{kind, namespace, name, status}`: JSON has no keys that are objects.
@@ -80,6 +100,7 @@ pub(super) struct Findings {
     suggested: usize,
     statuses: BTreeMap<ObjectRef, Status>,
     infrastructure: Vec<InfrastructureService>,
+    certificates: Vec<WantedCertificate>,
     load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
 }
 
@@ -114,6 +135,11 @@ impl Findings {
     /// Says what stands for Gateways in a cluster.
     pub(super) fn infrastructure(&mut self, services: Vec<InfrastructureService>) {
         self.infrastructure = services;
+    }
+
+    /// Says which certificates are to be ordered.
+    pub(super) fn wanted_certificates(&mut self, certificates: Vec<WantedCertificate>) {
+        self.certificates = certificates;
     }
 
     /// Says which addresses LoadBalancers have.
@@ -151,6 +177,7 @@ impl Findings {
             objects: counts.filter(|(_, count)| *count > 0).collect(),
             statuses: self.statuses,
             infrastructure: self.infrastructure,
+            certificates: self.certificates,
             load_balancers: self.load_balancers,
         }
     }

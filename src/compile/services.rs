@@ -3,15 +3,21 @@
 //! A Service that the API server would refuse is served as far as it makes sense: a bad port
 //! costs that port only.
 
+mod balance;
+mod compress;
 mod features;
+mod load_balancer;
 mod policy;
 mod ports;
+mod proxy_protocol;
+mod ranges;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::manifest::service::ServiceSpec;
 use crate::manifest::{Code, Kind, ObjectKey};
+use crate::snapshot::{Balancing, ContentCodings, ProxyProtocol};
 use crate::store::{Objects, Stored};
 
 use super::address::{Family, parse_ip};
@@ -21,6 +27,7 @@ use super::settings::Settings;
 
 pub(super) use policy::CheckedPolicy;
 pub(super) use ports::{CheckedPort, Target};
+pub(super) use ranges::PortRange;
 
 /// Every Service, by key and by age.
 #[derive(Debug)]
@@ -42,8 +49,18 @@ pub(super) struct CheckedService<'a> {
     /// Virtual addresses that it names itself.
     pub(super) cluster_ips: Vec<IpAddr>,
     pub(super) ports: Vec<CheckedPort>,
+    /// Further ports of its addresses.
+    pub(super) ranges: Vec<PortRange>,
     /// What it says about its traffic.
     pub(super) policy: CheckedPolicy,
+    /// How its endpoints are told of clients.
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
+    /// How requests are shared out among its endpoints.
+    pub(super) balancing: Arc<Balancing>,
+    /// In which codings its responses may be sent.
+    pub(super) compress: ContentCodings,
+    /// Whether each request to its virtual address is balanced by itself.
+    pub(super) by_request: bool,
 }
 
 /// How far a Service reaches.
@@ -98,6 +115,11 @@ impl<'a> Services<'a> {
         Some((place, self.by_key.get(place)?))
     }
 
+    /// The Service at that place of [`Services::iter`].
+    pub(super) fn at(&self, place: usize) -> Option<&CheckedService<'a>> {
+        self.by_key.get(place)
+    }
+
     /// Names of the Services of a namespace.
     pub(super) fn names_in<'b>(&'b self, namespace: &'b str) -> impl Iterator<Item = &'b str> {
         let start = self.by_key.partition_point(|it| &*it.key.namespace < namespace);
@@ -106,7 +128,7 @@ impl<'a> Services<'a> {
     }
 
     /// By namespace and name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &CheckedService<'a>> {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &CheckedService<'a>> {
         self.by_key.iter()
     }
 
@@ -117,7 +139,7 @@ impl<'a> Services<'a> {
 }
 
 impl<'a> CheckedService<'a> {
-    fn parse(
+    pub(super) fn parse(
         key: &'a ObjectKey,
         stored: &'a Stored<crate::manifest::service::Service>,
         settings: &Settings,
@@ -133,7 +155,26 @@ impl<'a> CheckedService<'a> {
         let ports = ports::parse(spec, exposed, subject, findings);
         features::check(&stored.object, exposed, settings, subject, findings);
         let policy = CheckedPolicy::parse(spec, exposed, settings, subject, findings);
-        Self { key, stored, exposed, families, family_policy, cluster_ips, ports, policy }
+        let ranges = ranges::parse(&stored.object, exposed, subject, findings);
+        let proxy_protocol = proxy_protocol::parse(&stored.object, subject, findings);
+        let balancing = load_balancer::parse(&stored.object, subject, findings);
+        let compress = compress::parse(&stored.object, settings.compress, subject, findings);
+        let by_request = balance::by_request(&stored.object, &ports, &policy, subject, findings);
+        Self {
+            key,
+            stored,
+            exposed,
+            families,
+            family_policy,
+            cluster_ips,
+            ports,
+            ranges,
+            policy,
+            proxy_protocol,
+            balancing,
+            compress,
+            by_request,
+        }
     }
 
     pub(super) fn spec(&self) -> &'a ServiceSpec {

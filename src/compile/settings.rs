@@ -1,5 +1,6 @@
 //! The options of this process that decide what objects mean; made by `config`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use ipnet::IpNet;
 
 use super::HostsFiles;
 use crate::manifest::ObjectKey;
-use crate::snapshot::{Forward, Upstream};
+use crate::manifest::core::Secret;
+use crate::snapshot::{ContentCodings, Forward, Upstream};
+use crate::store::Stored;
 
 /// What `compile` must know besides the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Settings {
     pub ingress_class: Arc<str>,
     /// Addresses for LoadBalancer Services, besides those of pools that are objects.
     pub lb_pool: Vec<PoolRange>,
+    /// Whether a node of the cluster announces them.
+    pub announce: bool,
     /// Addresses for Gateways.
     pub gateway_pool: Vec<AddressRange>,
     /// Where NodePorts listen.
@@ -45,8 +50,19 @@ pub struct Settings {
     /// Whether `spec.externalIPs` are served (KEP-5707, CVE-2020-8554).
     pub external_ips: bool,
     /// Whether whatever goes to a virtual address is masqueraded, as `--masquerade-all` of
-    /// kube-proxy has it. From userspace everything is, so that no option says it.
+    /// kube-proxy has it. From userspace everything is but what `keep_client_address` keeps, so
+    /// that no option says it.
     pub masquerade_all: bool,
+    /// Whether pods see the address of the client where kube-proxy would keep it (IP_TRANSPARENT).
+    pub keep_client_address: bool,
+    /// Proxies in front that are believed what they say of their clients.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Ports of Ingress and Gateways whose connections begin with the PROXY protocol.
+    pub proxy_protocol_ports: BTreeSet<u16>,
+    /// Whether HTTP/3 is served beside HTTPS.
+    pub http3: bool,
+    /// In which codings responses may be sent, of Services that do not say it themselves.
+    pub compress: ContentCodings,
     /// Time to live of DNS answers, in seconds.
     pub dns_ttl: u32,
     /// Who is asked about the names of others.
@@ -55,6 +71,11 @@ pub struct Settings {
     pub dns_hosts: HostsFiles,
     /// The Secret with the certificate of DNS over TLS and HTTPS.
     pub dns_certificate: Option<ObjectKey>,
+    /// Whether certificates are ordered for objects that ask for it. Who compiles without serving says
+    /// yes.
+    pub acme: bool,
+    /// Secrets with the certificates that were ordered, or what stands in for them until they come.
+    pub issued: Issued,
     /// What hosts add to the search lists of their Pods; `None`: the lists are left to the clients.
     pub dns_search: Option<Arc<[Arc<str>]>>,
     /// The ConfigMap with the Corefile; `None` = none is read.
@@ -62,6 +83,9 @@ pub struct Settings {
     /// The nameservers of /etc/resolv.conf, which a Corefile may name.
     pub resolv_conf: Arc<[Upstream]>,
 }
+
+/// Secrets that are not written anywhere.
+pub type Issued = Arc<BTreeMap<ObjectKey, Stored<Secret>>>;
 
 /// First and last address, inclusive, of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,14 +150,22 @@ impl Default for Settings {
             ingress_addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             ingress_class: "rutter".into(),
             lb_pool: Vec::new(),
+            announce: false,
             gateway_pool: Vec::new(),
             nodeport_addresses: NodePortAddresses::All,
             external_ips: true,
             masquerade_all: false,
+            keep_client_address: false,
+            trusted_proxies: Vec::new(),
+            proxy_protocol_ports: BTreeSet::new(),
+            http3: false,
+            compress: ContentCodings::default(),
             dns_ttl: 5,
             dns_forward: Arc::default(),
             dns_hosts: HostsFiles::default(),
             dns_certificate: None,
+            acme: true,
+            issued: Issued::default(),
             dns_search: None,
             corefile: Some(ObjectKey::new("kube-system", "coredns")),
             resolv_conf: Arc::default(),

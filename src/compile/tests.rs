@@ -2,14 +2,18 @@
 
 mod allocation;
 mod allocation_properties;
+mod announcements;
+mod balancing;
 mod certificates;
 mod clients;
 mod corefile;
 mod endpoints;
+mod fuzz;
 mod gateways;
 mod grants;
 mod load_balancers;
 mod names;
+mod patch;
 mod policies;
 mod pools;
 mod properties;

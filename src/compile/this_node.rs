@@ -14,7 +14,7 @@ use super::allocate::Allocations;
 use super::settings::Settings;
 
 /// This node, as topology sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ThisNode {
     pub(super) name: Arc<str>,
     pub(super) zone: Option<Arc<str>>,
@@ -53,6 +53,10 @@ pub(super) fn network(
         service_cidrs: settings.service_cidrs.clone(),
         other_cluster_ips,
         masquerade_all: settings.masquerade_all,
+        is_leaving: node(objects, settings).is_some_and(is_leaving),
+        keep_client_address: settings.keep_client_address,
+        proxy_protocol_ports: settings.proxy_protocol_ports.clone(),
+        trusted_proxies: settings.trusted_proxies.clone(),
     })
 }
 
@@ -60,6 +64,15 @@ pub(super) fn network(
 pub(super) fn silent(network: &Arc<Network>) -> Arc<Policy> {
     Arc::new(Policy { network: network.clone(), ..Policy::default() })
 }
+
+/// As kube-proxy has it (KEP-3836).
+fn is_leaving(node: &Node) -> bool {
+    let is_tainted = node.spec.taints.iter().any(|taint| &*taint.key == LEAVING);
+    is_tainted || node.metadata.deletion_timestamp.is_some()
+}
+
+/// The taint of a node that the autoscaler is about to delete.
+pub(super) const LEAVING: &str = "ToBeDeletedByClusterAutoscaler";
 
 fn node<'a>(objects: &'a Objects, settings: &Settings) -> Option<&'a Node> {
     let stored = objects.nodes.get(&ObjectKey::cluster(settings.node_name.clone()))?;

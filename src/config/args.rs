@@ -46,6 +46,11 @@ pub struct Args {
     #[arg(long, value_name = "PORT|off")]
     pub https_port: Option<String>,
 
+    /// Which TLS clients may speak, by Mozilla's guidelines: 1.2 and 1.3, or 1.3 alone
+    /// [default: intermediate]
+    #[arg(long, value_name = "intermediate|modern")]
+    pub tls_profile: Option<String>,
+
     /// Address on which Ingress listens [default: every address]
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub ingress_address: Vec<String>,
@@ -59,6 +64,11 @@ pub struct Args {
     #[arg(long, value_name = "[NAME=]RANGE", value_delimiter = ',')]
     pub lb_pool: Vec<String>,
 
+    /// Interfaces on which the addresses of --lb-pool and IPAddressPools are announced, by ARP and NDP
+    /// and by one node each; needs CAP_NET_RAW [default: off]
+    #[arg(long, value_name = "off|all|INTERFACE,…", value_delimiter = ',')]
+    pub announce: Vec<String>,
+
     /// Addresses for Gateways, one each: CIDR, FIRST-LAST or one address
     #[arg(long, value_name = "RANGE", value_delimiter = ',')]
     pub gateway_pool: Vec<String>,
@@ -70,6 +80,31 @@ pub struct Args {
     /// Whether spec.externalIPs of Services are served [default: on]
     #[arg(long, value_name = "on|off")]
     pub external_ips: Option<String>,
+
+    /// Whether pods see the address of the client where kube-proxy would keep it; needs CAP_NET_ADMIN,
+    /// and routes that bring the answers of pods back to this node [default: off]
+    #[arg(long, value_name = "on|off")]
+    pub keep_client_address: Option<String>,
+
+    /// Proxies in front whose X-Forwarded-* and Forwarded fields are believed, and by which the
+    /// PROXY protocol may come [default: nobody]
+    #[arg(long, value_name = "IP|CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+
+    /// TCP ports of Ingress and Gateways where every connection begins with the PROXY protocol (v1 or
+    /// v2), written by one of the trusted proxies [default: none]
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub proxy_protocol: Vec<String>,
+
+    /// Whether HTTP/3 is served on the port of each HTTPS listener, over UDP, and told of by Alt-Svc;
+    /// for builds with the feature http3 [default: off]
+    #[arg(long, value_name = "on|off")]
+    pub http3: Option<String>,
+
+    /// In which codings responses may be sent to clients that take them, the preferred one first; on is
+    /// zstd,br,gzip. A Service says it itself by the annotation rutter.dev/compress [default: off]
+    #[arg(long, value_name = "on|off|CODING,…")]
+    pub compress: Option<String>,
 
     /// Where DNS listens; auto is the tenth address of the service CIDR, port 53 [default: auto]
     #[arg(long, value_name = "ADDR:PORT|auto|off")]
@@ -132,13 +167,40 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE/NAME|off")]
     pub corefile: Option<String>,
 
+    /// ACME server that certificates are ordered from, for objects with the annotation rutter.dev/acme:
+    /// "true"; naming one agrees to its terms [default: off]
+    #[arg(long, value_name = "letsencrypt|letsencrypt-staging|URL|off")]
+    pub acme_directory: Option<String>,
+
+    /// Whom the ACME server may write to
+    #[arg(long, value_name = "EMAIL")]
+    pub acme_email: Option<String>,
+
+    /// Directory of the ACME account and of what was issued, for nobody else to read
+    /// [default: certs/acme]
+    #[arg(long, value_name = "DIR")]
+    pub acme_state: Option<String>,
+
+    /// How hosts are proved to the ACME server: on port 80, or on port 443 [default: http-01]
+    #[arg(long, value_name = "http-01|tls-alpn-01")]
+    pub acme_challenge: Option<String>,
+
+    /// PEM file of who may sign for the ACME server itself, read once [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub acme_ca: Option<String>,
+
     /// Where the admin API listens [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub admin: Option<String>,
 
+    /// Where kube-proxy's pages are (/healthz, /livez, /proxyMode, /metrics), as 0.0.0.0:10256; may
+    /// repeat [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
+    pub kube_proxy_listen: Vec<String>,
+
     /// Metrics that are shown under the names of others too, for their dashboards and alerts; may
     /// repeat
-    #[arg(long, value_name = "coredns", value_delimiter = ',')]
+    #[arg(long, value_name = "coredns|kube-proxy", value_delimiter = ',')]
     pub metrics_compat: Vec<String>,
 
     /// Worker threads [default: one a core]
@@ -152,6 +214,20 @@ pub struct Args {
     /// Filter of the process log, on standard error [default: info]
     #[arg(long, value_name = "FILTER", env = "RUTTER_LOG")]
     pub log: Option<String>,
+
+    /// Silence after which the peer of a TCP connection is probed [default: 1m]
+    #[arg(long, value_name = "DURATION|off")]
+    pub tcp_keepalive: Option<String>,
+
+    /// How long a TCP peer may leave what is sent to it unanswered or untaken, as a reader that pauses
+    /// does, before its connection is given up [default: 5m]
+    #[arg(long, value_name = "DURATION|off")]
+    pub tcp_user_timeout: Option<String>,
+
+    /// A limit of connections, requests or memory, as client-idle=90s; `rutter limits` prints all of
+    /// them; may repeat
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub limit: Vec<String>,
 
     /// How long sessions may finish after SIGTERM [default: 30s]
     #[arg(long, value_name = "DURATION")]
@@ -176,12 +252,19 @@ impl Args {
             ("zone", one(&self.zone)),
             ("http-port", one(&self.http_port)),
             ("https-port", one(&self.https_port)),
+            ("tls-profile", one(&self.tls_profile)),
             ("ingress-address", self.ingress_address.clone()),
             ("ingress-class", one(&self.ingress_class)),
             ("lb-pool", self.lb_pool.clone()),
+            ("announce", self.announce.clone()),
             ("gateway-pool", self.gateway_pool.clone()),
             ("nodeport-addresses", self.nodeport_addresses.clone()),
             ("external-ips", one(&self.external_ips)),
+            ("keep-client-address", one(&self.keep_client_address)),
+            ("trusted-proxies", self.trusted_proxies.clone()),
+            ("proxy-protocol", self.proxy_protocol.clone()),
+            ("http3", one(&self.http3)),
+            ("compress", one(&self.compress)),
             ("dns-listen", one(&self.dns_listen)),
             ("dns-tls-listen", one(&self.dns_tls_listen)),
             ("dns-https-listen", one(&self.dns_https_listen)),
@@ -195,11 +278,20 @@ impl Args {
             ("dns-hosts", self.dns_hosts.clone()),
             ("dns-search", self.dns_search.clone()),
             ("corefile", one(&self.corefile)),
+            ("acme-directory", one(&self.acme_directory)),
+            ("acme-email", one(&self.acme_email)),
+            ("acme-state", one(&self.acme_state)),
+            ("acme-challenge", one(&self.acme_challenge)),
+            ("acme-ca", one(&self.acme_ca)),
             ("admin", one(&self.admin)),
+            ("kube-proxy-listen", self.kube_proxy_listen.clone()),
             ("metrics-compat", self.metrics_compat.clone()),
             ("workers", one(&self.workers)),
             ("access-log", one(&self.access_log)),
             ("log", one(&self.log)),
+            ("tcp-keepalive", one(&self.tcp_keepalive)),
+            ("tcp-user-timeout", one(&self.tcp_user_timeout)),
+            ("limit", self.limit.clone()),
             ("drain-timeout", one(&self.drain_timeout)),
             ("poll", one(&self.poll)),
         ]
@@ -207,4 +299,4 @@ impl Args {
 }
 
 /// How many options there are besides `--config`.
-const OPTIONS: usize = 35;
+const OPTIONS: usize = 51;

@@ -10,6 +10,12 @@ use super::{Config, DnsListen};
 pub(super) fn find(config: &Config) -> Vec<(&'static str, String)> {
     let mut conflicts = ports(config);
     conflicts.extend(dns_certificate(config));
+    if !config.settings.proxy_protocol_ports.is_empty()
+        && config.settings.trusted_proxies.is_empty()
+    {
+        let nobody = "nobody may write the header: name the proxies with --trusted-proxies";
+        conflicts.push(("proxy-protocol", nobody.to_owned()));
+    }
     conflicts.extend(cidrs(&config.settings.service_cidrs, &config.settings.pod_cidrs));
     conflicts
 }
@@ -33,6 +39,7 @@ fn ports(config: &Config) -> Vec<(&'static str, String)> {
         ("dns-tls-listen", Vec::from_iter(config.dns_tls)),
         ("dns-https-listen", Vec::from_iter(config.dns_https)),
         ("admin", Vec::from_iter(config.admin)),
+        ("kube-proxy-listen", config.kube_proxy.clone()),
     ];
     let mut conflicts = Vec::new();
     for (place, (option, addrs)) in listeners.iter().enumerate() {

@@ -58,7 +58,7 @@ impl Layers {
                 let meant = closest(&name, known.iter().copied());
                 let hint = meant.map(|meant| format!("; did you mean {meant}?"));
                 self.problem(format!("{place}: no such option{}", hint.unwrap_or_default()));
-            } else if let Some(texts) = texts(&value) {
+            } else if let Some(texts) = assignments(&name, &value).or_else(|| texts(&value)) {
                 self.given.insert(name, Given { texts, place });
             } else {
                 self.problem(format!("{place}: must be a text, a number or a list of them"));
@@ -142,6 +142,13 @@ impl Layers {
         }
         Err(ConfigError { problems: self.problems })
     }
+}
+
+/// The limits of a map, as the command line has them.
+fn assignments(name: &str, value: &Value) -> Option<Vec<String>> {
+    let map = value.as_object().filter(|_| name == "limit")?;
+    let one = |(name, value)| Some(format!("{name}={}", texts(value)?.concat()));
+    map.iter().map(one).collect()
 }
 
 /// A value of the file as texts: `8080`, `off`, `false` (which YAML makes of an unquoted `off`),

@@ -8,10 +8,13 @@
 //! The border between the two halves: `Args` and the file hold text; nothing outside this folder
 //! ever sees text that is not parsed.
 
+mod acme;
+mod announce;
 mod args;
 mod conflicts;
 mod hosts;
 mod layers;
+mod limits;
 mod machine;
 mod parse;
 mod search;
@@ -27,9 +30,13 @@ use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::compile::{NodePortAddresses, Settings};
+use crate::plane::l7::Limits;
 
+pub use acme::{Acme, AcmeChallenge};
+pub use announce::Announce;
 pub use args::Args;
 use layers::Layers;
+pub use limits::{LIMITS, Limit};
 use upstreams::DnsListeners;
 
 /// The checked options of a process.
@@ -47,8 +54,16 @@ pub struct Config {
     pub dns_https: Option<SocketAddr>,
     /// How many answers over UDP a client gets; `None` = as many as it asks for.
     pub dns_rate_limit: Option<DnsRateLimit>,
+    /// Which TLS clients may speak.
+    pub tls_profile: TlsProfile,
+    /// On which interfaces addresses of load balancers are announced.
+    pub announce: Announce,
+    /// Where certificates are ordered; `None` = nowhere.
+    pub acme: Option<Acme>,
     /// Where the admin API listens; `None` = off.
     pub admin: Option<SocketAddr>,
+    /// Where kube-proxy's own pages are.
+    pub kube_proxy: Vec<SocketAddr>,
     /// Whether the admin address is the default, so that it may be given up when it is taken.
     pub admin_is_default: bool,
     /// Whose names metrics have beside our own.
@@ -59,6 +74,12 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Filter of the process log.
     pub log: Targets,
+    /// Silence after which the peer of a TCP connection is probed; `None` = never.
+    pub tcp_keepalive: Option<Duration>,
+    /// TCP_USER_TIMEOUT of both ends; `None` = as long as the kernel has it.
+    pub tcp_user_timeout: Option<Duration>,
+    /// Limits of connections, requests and memory.
+    pub limits: Limits,
     /// How long sessions may finish after SIGTERM.
     pub drain_timeout: Duration,
     /// How often the directory is compared with what was read, as a guarantee beside the watch.
@@ -113,6 +134,18 @@ pub enum AccessLog {
 pub enum MetricsCompat {
     /// `coredns_*`.
     Coredns,
+    /// `kubeproxy_*`.
+    KubeProxy,
+}
+
+/// Which TLS clients may speak, as Mozilla's guidelines name it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsProfile {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Intermediate,
+    /// TLS 1.3.
+    Modern,
 }
 
 /// What is wrong with the options: all of it.
@@ -141,6 +174,10 @@ impl Config {
 
     fn check(mut layers: Layers) -> Result<Self, ConfigError> {
         let mut settings = settings(&mut layers);
+        let announce = announce::announce(&mut layers);
+        settings.announce = announce != Announce::Off;
+        let acme = acme::acme(&mut layers);
+        settings.acme = acme.is_some();
         let dns = dns(&mut layers, &settings);
         let dns_tls = layers.one("dns-tls-listen", None, parse::addr_or_off);
         let dns_https = layers.one("dns-https-listen", None, parse::addr_or_off);
@@ -159,7 +196,11 @@ impl Config {
                 Some(DnsRateLimit::default()),
                 parse::rate_limit,
             ),
+            tls_profile: layers.one("tls-profile", TlsProfile::default(), parse::tls_profile),
+            announce,
+            acme,
             admin: layers.one("admin", Some(DEFAULT_ADMIN), parse::addr_or_off),
+            kube_proxy: layers.many("kube-proxy-listen", Vec::new(), parse::addr),
             admin_is_default: !layers.is_given("admin"),
             metrics_compat: layers.many("metrics-compat", Vec::new(), parse::metrics_compat),
             workers: layers.one("workers", parse::cores(), parse::workers),
@@ -169,6 +210,13 @@ impl Config {
                 Targets::new().with_default(LevelFilter::INFO),
                 parse::log_filter,
             ),
+            tcp_keepalive: layers.one("tcp-keepalive", Some(MINUTE), parse::duration_or_off),
+            tcp_user_timeout: layers.one(
+                "tcp-user-timeout",
+                Some(MINUTE * 5),
+                parse::duration_or_off,
+            ),
+            limits: limits::limits(&mut layers),
             drain_timeout: layers.one("drain-timeout", Duration::from_secs(30), parse::duration),
             poll: layers.one("poll", Duration::from_secs(2), parse::duration),
             settings,
@@ -196,14 +244,29 @@ fn settings(layers: &mut Layers) -> Settings {
         ingress_addresses: layers.many("ingress-address", default.ingress_addresses, parse::ip),
         ingress_class: layers.one("ingress-class", default.ingress_class, parse::object_name),
         lb_pool: layers.many("lb-pool", default.lb_pool, parse::pool_range),
+        announce: default.announce,
         gateway_pool: layers.many("gateway-pool", default.gateway_pool, parse::address_range),
         nodeport_addresses: nodeport_addresses(layers, &node_ips),
         external_ips: layers.one("external-ips", default.external_ips, parse::on_or_off),
         masquerade_all: default.masquerade_all,
+        keep_client_address: layers.one(
+            "keep-client-address",
+            default.keep_client_address,
+            parse::on_or_off,
+        ),
+        http3: layers.one("http3", default.http3, parse::http3),
+        compress: layers.one("compress", default.compress, str::parse),
+        trusted_proxies: layers.many("trusted-proxies", Vec::new(), parse::network),
+        proxy_protocol_ports: layers
+            .many("proxy-protocol", Vec::new(), parse::port)
+            .into_iter()
+            .collect(),
         dns_ttl: layers.one("dns-ttl", default.dns_ttl, parse::ttl),
         dns_forward: default.dns_forward,
         dns_hosts: hosts::hosts(layers),
         dns_certificate: layers.optional("dns-certificate", parse::object_key),
+        acme: default.acme,
+        issued: default.issued,
         dns_search: default.dns_search,
         corefile: layers.one("corefile", default.corefile, parse::object_key_or_off),
         resolv_conf: default.resolv_conf,
@@ -228,5 +291,7 @@ fn dns(layers: &mut Layers, settings: &Settings) -> DnsListen {
         _ => parse::addr(text).map(DnsListen::At),
     })
 }
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);

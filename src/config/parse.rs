@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::filter::Targets;
 
-use super::{AccessLog, DnsRateLimit, MetricsCompat};
+use super::{AccessLog, DnsRateLimit, MetricsCompat, TlsProfile};
 use crate::compile::{AddressRange, PoolRange};
 use crate::manifest::similar::closest;
 use crate::manifest::{ObjectKey, is_subdomain};
@@ -40,6 +40,16 @@ pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Not every build has it.
+pub(super) fn http3(text: &str) -> Result<bool, String> {
+    match on_or_off(text) {
+        Ok(true) if !cfg!(feature = "http3") => {
+            Err("this build has no HTTP/3: build it with `--features http3`".to_owned())
+        }
+        other => other,
+    }
+}
+
 pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
     let net: IpNet =
         text.parse().map_err(|_| format!("{text:?} is not a CIDR, such as 127.96.0.0/16"))?;
@@ -47,6 +57,20 @@ pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
         return Err(format!("{text:?} has bits below its prefix; you may mean {}", net.trunc()));
     }
     Ok(net)
+}
+
+/// `10.0.0.0/24` or `10.0.0.5`.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.into()),
+        Err(_) if !text.contains('/') => Err(format!("{text:?} is neither an address nor a CIDR")),
+        Err(_) => cidr(text),
+    }
+}
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
 }
 
 /// `10.0.0.0/24`, `10.0.0.5-10.0.0.9` or `10.0.0.5`.
@@ -202,13 +226,21 @@ pub(super) fn log_filter(text: &str) -> Result<Targets, String> {
 
 /// A word among those that are known.
 pub(super) fn metrics_compat(text: &str) -> Result<MetricsCompat, String> {
-    let known = [("coredns", MetricsCompat::Coredns)];
+    let known = [("coredns", MetricsCompat::Coredns), ("kube-proxy", MetricsCompat::KubeProxy)];
     if let Some((_, compat)) = known.iter().find(|(word, _)| *word == text) {
         return Ok(*compat);
     }
     let words = known.map(|(word, _)| word);
     let meant = closest(text, words).map(|meant| format!("; did you mean {meant}?"));
     Err(format!("{text:?} is none of {}{}", words.join(", "), meant.unwrap_or_default()))
+}
+
+pub(super) fn tls_profile(text: &str) -> Result<TlsProfile, String> {
+    match text {
+        "intermediate" => Ok(TlsProfile::Intermediate),
+        "modern" => Ok(TlsProfile::Modern),
+        _ => Err("write intermediate or modern".to_owned()),
+    }
 }
 
 pub(super) fn access_log(text: &str) -> Result<AccessLog, String> {
@@ -235,6 +267,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         _ => None,
     };
     millis.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// A duration of a second at least, as the kernel counts keepalive, or `off`.
+pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let wanted = duration(text).map_err(|error| format!("{error}, or off"))?;
+    let is_sane = (Duration::from_secs(1)..=Duration::from_secs(32_400)).contains(&wanted);
+    is_sane
+        .then_some(Some(wanted))
+        .ok_or_else(|| format!("{text:?} is not within 1s and 9h, and not off"))
 }
 
 /// The tenth address of a CIDR, where clusters have their DNS service.

@@ -13,6 +13,28 @@ fn defaults_are_those_of_directory_mode() {
     assert_eq!(config.admin, Some("127.0.0.1:9901".parse().expect("an address")));
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(config.settings.nodeport_addresses, NodePortAddresses::All);
+    assert_eq!(config.tcp_keepalive, Some(Duration::from_secs(60)));
+    assert_eq!(config.tcp_user_timeout, Some(Duration::from_secs(300)));
+}
+
+#[test]
+fn vanished_tcp_peers_are_noticed_when_the_user_says_so() {
+    let args = |written: &str| Args {
+        tcp_keepalive: Some(written.into()),
+        tcp_user_timeout: Some(written.into()),
+        ..Args::default()
+    };
+    for (written, expected) in [("off", None), ("90s", Some(Duration::from_secs(90)))] {
+        let config = Config::new(&args(written)).expect("the options must be good");
+        assert_eq!([config.tcp_keepalive, config.tcp_user_timeout], [expected; 2]);
+    }
+    assert_eq!(
+        problems(&args("10h")),
+        [
+            "--tcp-keepalive: \"10h\" is not within 1s and 9h, and not off",
+            "--tcp-user-timeout: \"10h\" is not within 1s and 9h, and not off",
+        ]
+    );
 }
 
 /// As kubelet registers the node, whatever the machine calls itself.
@@ -98,6 +120,10 @@ fn the_example_file_names_every_option_with_its_default() {
     let text = std::fs::read_to_string(path).expect("the example must be there");
     for (name, _) in Args::default().values() {
         assert!(text.contains(&format!("{name}:")), "{name} is missing in config/rutter.yaml");
+    }
+    for limit in LIMITS {
+        let line = format!("\n  {}: {}\n", limit.name, limit.text(&Limits::default()));
+        assert!(text.contains(&line), "{line} is missing in config/rutter.yaml");
     }
     let args = Args { config: Some(path.into()), ..Args::default() };
     let (example, default) = (Config::new(&args), Config::new(&Args::default()));
@@ -241,4 +267,24 @@ fn the_rate_limit_of_dns_is_for_strangers_unless_it_is_given() {
         let args = Args { dns_rate_limit: Some(text.into()), ..Args::default() };
         assert_eq!(problems(&args).len(), 1, "{text:?}");
     }
+}
+
+#[test]
+fn ports_with_the_proxy_protocol_need_proxies_that_are_trusted() {
+    let with = |trusted: &[&str]| Args {
+        proxy_protocol: vec!["80".into(), "443".into()],
+        trusted_proxies: trusted.iter().map(|&it| it.to_owned()).collect(),
+        ..Args::default()
+    };
+    assert!(Config::new(&with(&["10.0.0.1", "fd00::/64"])).is_ok());
+    let nobody = "nobody may write the header: name the proxies with --trusted-proxies";
+    assert_eq!(problems(&with(&[])), [format!("--proxy-protocol: {nobody}")]);
+    let wrong = "--trusted-proxies: \"proxy\" is neither an address nor a CIDR";
+    assert!(
+        problems(&with(&["proxy"])).contains(&wrong.to_owned()),
+        "{:?}",
+        problems(&with(&["proxy"]))
+    );
+    let args = Args { proxy_protocol: vec!["http".into()], ..with(&["10.0.0.1"]) };
+    assert_eq!(problems(&args), ["--proxy-protocol: \"http\" is no port: 1 to 65535"]);
 }

@@ -97,7 +97,7 @@ fn stub(text: &str) -> Result<(Arc<str>, Vec<Upstream>), String> {
 }
 
 /// Who is trusted by a PEM bundle, which is read once.
-fn authorities(path: &str) -> Result<Authorities, String> {
+pub(super) fn authorities(path: &str) -> Result<Authorities, String> {
     let pem = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     parse_authorities(path, &pem).map(|bundle| Authorities::Bundle(bundle.into()))
 }

@@ -138,6 +138,7 @@ async fn json_tells_the_request_as_seen() {
             assert_eq!(seen[field], value, "{field}");
         }
         assert_eq!(seen["headers"]["X-Two"], serde_json::json!(["1", "2"]));
+        assert_eq!(seen["bodyBytes"], 3);
         assert!(seen["client"].as_str().unwrap().starts_with("127.0.0.1:"));
         for name in ["content-length: ", "content-type: application/json", "date: ", "server: "] {
             assert!(answer.contains(name), "{name} in {answer}");

@@ -8,7 +8,8 @@ use crate::manifest::finding::Severity;
 use crate::manifest::{Code, Finding, Kind};
 use crate::snapshot::matching::{Asked, FieldMatch, MatchValue, Missed, Verdict, canonical_path};
 use crate::snapshot::{
-    HttpListener, ListenerSpec, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, VirtualHost,
+    HttpListener, ListenerSpec, MatchPath, Reason, Rule, Serve, Snapshot, SocketKey, Transport,
+    VirtualHost,
 };
 
 pub(super) fn explain(
@@ -102,7 +103,8 @@ fn listener<'a>(
     explanation: &mut Explanation,
 ) -> Option<(SocketKey, &'a HttpListener)> {
     let (mut found, mut candidates) = (None, Vec::new());
-    for (key, spec) in &snapshot.listeners {
+    let streams = snapshot.listeners.iter().filter(|(key, _)| key.transport == Transport::Tcp);
+    for (key, spec) in streams {
         let (what, why) = match (spec.serve.http(), &spec.serve) {
             (Some(http), _) => {
                 (format!("{key} ({})", http.name), refusal(snapshot, *key, http, question))

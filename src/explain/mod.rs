@@ -127,6 +127,11 @@ impl Explanation {
     /// Lists the endpoints of a backend and who would get the next unit of work of a client for
     /// which there are those of `set`.
     fn endpoints(&mut self, backend: &Backend, set: EndpointSet) {
+        self.endpoints_by(backend, set, "the less busy of two random ones".to_owned());
+    }
+
+    /// The same, where there is another algorithm.
+    fn endpoints_by(&mut self, backend: &Backend, set: EndpointSet, chosen: String) {
         let (used, is_local) = (backend.set(set), set == EndpointSet::Local);
         let near = match backend.topology {
             _ if is_local => " on this node",
@@ -137,7 +142,7 @@ impl Explanation {
         let verdict = match used.len() {
             0 => format!("none of {} can take new work{near}", backend.endpoints.len()),
             1 => format!("the only one that can take new work{near}"),
-            count => format!("one of {count}{near}: the less busy of two random ones"),
+            count => format!("one of {count}{near}: {chosen}"),
         };
         let candidates = backend.endpoints.iter().map(|it| candidate(backend, it, set));
         self.step("endpoint", verdict).candidates = candidates.collect();

@@ -2,9 +2,9 @@
 
 use super::{Candidate, Explanation, HttpQuestion, Place};
 use crate::snapshot::{
-    Action, Authorities, Backend, EndpointSet, ExternalAuthProtocol, Filter, HeaderModifier,
-    PathRewrite, Protocol, Reason, Redirect, Rewrite, Rule, SessionCarrier, SessionPersistence,
-    Target, UpstreamTls, WeightedBackend,
+    Action, Algorithm, Authorities, Backend, Balancing, EndpointSet, ExternalAuthProtocol, Filter,
+    HashKey, HeaderModifier, PathRewrite, Protocol, Reason, Redirect, Rewrite, Rule,
+    SessionCarrier, SessionPersistence, Target, UpstreamTls, WeightedBackend,
 };
 
 /// The request as it stands after the filters so far.
@@ -265,7 +265,43 @@ fn service(target: &Target, explanation: &mut Explanation) {
     if let Some(tls) = &target.tls {
         explanation.step("TLS to the backend", secured(tls));
     }
-    explanation.endpoints(backend, EndpointSet::Cluster);
+    let said = said(&backend.balancing);
+    if !said.is_empty() {
+        explanation.step("endpoints", said.join("; "));
+    }
+    explanation.endpoints_by(backend, EndpointSet::Cluster, chosen(&backend.balancing));
+}
+
+/// What else the Service says about its endpoints.
+fn said(balancing: &Balancing) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(limits) = &balancing.limits {
+        said.extend(limits.per_service.map(|most| format!("{most} requests at a time")));
+        said.extend(limits.per_endpoint.map(|most| format!("{most} requests at a time for each")));
+        said.push(format!("{} more wait for {:?}", limits.queue, limits.queue_time));
+    }
+    if let Some(check) = &balancing.check {
+        said.push(format!("checked by {} every {:?}", check.question, check.interval));
+    }
+    said
+}
+
+/// Which of the endpoints a request gets.
+fn chosen(balancing: &Balancing) -> String {
+    let text = match &balancing.algorithm {
+        Algorithm::PeakEwma => "the faster and less busy of two random ones",
+        Algorithm::RoundRobin => "one after the other",
+        Algorithm::LeastRequest => "the less busy of two random ones",
+        Algorithm::Random => "a random one",
+        Algorithm::Maglev(HashKey::Source) => "the same for every request of a client",
+        Algorithm::Maglev(HashKey::Header(name)) => {
+            return format!("the same for equal values of the header field {name}");
+        }
+        Algorithm::Maglev(HashKey::Cookie(name)) => {
+            return format!("the same for equal values of the cookie {name}");
+        }
+    };
+    text.to_owned()
 }
 
 fn secured(tls: &UpstreamTls) -> String {

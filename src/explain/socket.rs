@@ -189,7 +189,7 @@ fn verdicts<'a>(frontend: &'a Frontend, arrival: &Arrival) -> Vec<(&'a Backend, 
     backends.map(|backend| (&**backend, verdict(backend))).collect()
 }
 
-/// Whom the endpoint sees, which from userspace is never the client.
+/// Whom the endpoint sees, and what it is told of the client.
 fn source_address(
     frontend: &Frontend,
     arrival: &Arrival,
@@ -199,18 +199,27 @@ fn source_address(
     let Some(from) = arrival.from.filter(|_| frontend.exposure != Exposure::Gateway) else {
         return;
     };
-    let masquerades = verdicts.iter().find_map(|(_, verdict)| match verdict {
-        Verdict::Forward { masquerade, .. } => Some(*masquerade),
+    let is_tcp = arrival.key.transport == Transport::Tcp;
+    let forwards = |(backend, verdict): &(&Backend, Verdict)| match verdict {
+        Verdict::Forward { masquerade, .. } => {
+            let told = backend.proxy_protocol.filter(|_| is_tcp);
+            Some((*masquerade, frontend.keeps_client(*verdict), told))
+        }
         Verdict::Reject(_) | Verdict::Drop(_) => None,
-    });
+    };
+    let Some((masquerades, is_kept, told)) = verdicts.iter().find_map(forwards) else { return };
     let verdict = match masquerades {
-        None => return,
-        Some(true) => format!("an address of this node (kube-proxy too would masquerade {from})"),
-        Some(false) => format!(
+        _ if is_kept => format!("{from} (--keep-client-address)"),
+        true => format!("an address of this node (kube-proxy too would masquerade {from})"),
+        false => format!(
             "an address of this node, since it is rutter that connects (kube-proxy would keep {from})"
         ),
     };
     explanation.step("source address", verdict);
+    if let Some(version) = told {
+        let verdict = format!("PROXY protocol {version} tells the endpoint of {from}");
+        explanation.step("client address", verdict);
+    }
 }
 
 /// Where it goes, or why it goes nowhere.

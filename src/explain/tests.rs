@@ -106,6 +106,22 @@ it goes to an endpoint of shop/web:http/tcp
 }
 
 #[test]
+fn what_the_service_says_about_its_endpoints_is_told() {
+    let annotations = "annotations: {rutter.dev/load-balancer: maglev, rutter.dev/hash-on: \
+                       'header:X-User', rutter.dev/max-requests: '5', rutter.dev/health-check: \
+                       'http:/healthz'}";
+    let manifests = MANIFESTS
+        .replacen("{name: web,", &format!("{{name: web, {annotations},"), 1)
+        .replace("status: \"False\"", "status: \"True\"");
+    let told = ask_of(&manifests, &["http://shop.test/cart"], None);
+    let step = "\nendpoints: 5 requests at a time; 1024 more wait for 1s; checked by http:/healthz \
+                every 10s\n";
+    assert!(told.contains(step), "{told}");
+    let step = "\nendpoint: one of 2: the same for equal values of the header field x-user\n";
+    assert!(told.contains(step), "{told}");
+}
+
+#[test]
 fn losers_are_told_why() {
     let told = ask(&["http://shop.test/apix"], None);
     assert!(told.contains("/apix continues the last element of /api"), "{told}");

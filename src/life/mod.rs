@@ -1,15 +1,20 @@
-//! How the process and its parts begin and end: drain, phases, signals, supervised tasks.
+//! How the process and its parts begin and end, and what they give up before memory does: drain,
+//! phases, signals, supervised tasks, overload.
 //!
 //! Every part is `async fn run(self, drain: Drain)`. Draining starts once; accept loops stop
 //! first, units of work hold a [`DrainGuard`] until they are done, and [`DrainSignal::finished`]
 //! waits for the last of them or the deadline.
 
 mod drain;
+mod memory;
+mod overload;
 mod phase;
 mod signal;
 mod task;
 
 pub use drain::{Drain, DrainGuard, DrainSignal, drain};
+pub use memory::Memory;
+pub use overload::{Level, Load, Overload, Shed};
 pub use phase::Phase;
 pub use signal::{Signal, Signals};
-pub use task::{spawn_local, task_panics};
+pub use task::{Panicked, caught, spawn_local, task_panics};

@@ -1,6 +1,7 @@
 //! Supervised tasks: a panic ends one task, is counted, and takes nothing else along.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -14,6 +15,32 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 /// How many tasks have panicked since the start; the metric `rutter_panics_total`.
 pub fn task_panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
+}
+
+/// Part of a task panicked; the rest of it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a defect of rutter")]
+pub struct Panicked;
+
+/// What `future` gives. A panic in it is counted and logged with its name, and ends nothing else of the
+/// task; what it works on must not be used again, but for being dropped.
+pub async fn caught<F: Future>(
+    name: &'static str,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output, Panicked> {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_) => {
+            note_panic(name);
+            Poll::Ready(Err(Panicked))
+        }
+    })
+    .await
+}
+
+fn note_panic(name: &'static str) {
+    PANICS.fetch_add(1, Ordering::Relaxed);
+    tracing::error!(task = name, "task panicked");
 }
 
 /// Spawns a task on this thread. A panic in it is counted and logged with its name.
@@ -44,8 +71,7 @@ impl<F: Future<Output = ()>> Future for Supervised<F> {
 impl<F> Drop for Supervised<F> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            PANICS.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(task = self.name, "task panicked");
+            note_panic(self.name);
         }
     }
 }

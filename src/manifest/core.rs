@@ -15,15 +15,34 @@ pub struct Namespace {
     pub metadata: Metadata,
 }
 
-/// core/v1 Node: where endpoints run, and in which zone.
+/// core/v1 Node: where endpoints run, in which zone, and whether load balancers may be there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Node {
     /// The label `topology.kubernetes.io/zone` is the node's zone.
     #[serde(default)]
     pub metadata: Metadata,
-    /// Addresses of the node.
+    /// Who is kept away from it.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub spec: NodeSpec,
+    /// Addresses and health of the node.
     #[serde(default, deserialize_with = "null_is_default")]
     pub status: NodeStatus,
+}
+
+/// `Node.spec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct NodeSpec {
+    /// What keeps Pods away; some of it says that the node is about to go.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub taints: Vec<Taint>,
+}
+
+/// One entry of `Node.spec.taints`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Taint {
+    /// `ToBeDeletedByClusterAutoscaler`, `node.kubernetes.io/not-ready`, …
+    #[serde(default)]
+    pub key: Arc<str>,
 }
 
 /// `Node.status`.
@@ -32,6 +51,20 @@ pub struct NodeStatus {
     /// In the order of preference.
     #[serde(default, deserialize_with = "null_is_default")]
     pub addresses: Vec<NodeAddress>,
+    /// `Ready` says whether its kubelet is alive.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub conditions: Vec<NodeCondition>,
+}
+
+/// One entry of `Node.status.conditions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct NodeCondition {
+    /// `Ready`, `MemoryPressure`, …
+    #[serde(rename = "type", default)]
+    pub kind: Arc<str>,
+    /// `True`, `False`, `Unknown`.
+    #[serde(default)]
+    pub status: Arc<str>,
 }
 
 /// One entry of `Node.status.addresses`.

@@ -213,17 +213,23 @@ fn read_object(
 
 /// Reads once more with the path tracked when something is wrong: tracking it always would cost
 /// every object.
-fn read<T: DeserializeOwned>(
+fn read<T: DeserializeOwned + Clone>(
     kind: Kind,
     value: &Value,
     ignored: &mut dyn FnMut(&serde_ignored::Path<'_>),
 ) -> Result<Arc<T>, Mistake> {
-    serde_ignored::deserialize(value, |path| ignored(&path)).map(Arc::new).map_err(
+    serde_ignored::deserialize(value, |path| ignored(&path)).map(compact).map_err(
         |untracked: serde_json::Error| match serde_path_to_error::deserialize::<_, T>(value) {
             Ok(_) => wrong_type(kind, String::new(), &untracked),
             Err(error) => wrong_type(kind, error.path().to_string(), error.inner()),
         },
     )
+}
+
+/// Lists that grew while they were read have room to spare; those of a copy have none.
+#[expect(clippy::redundant_clone, reason = "the copy is compact")]
+fn compact<T: Clone>(object: T) -> Arc<T> {
+    Arc::new(object.clone())
 }
 
 /// `null` means absent, but for the values of string maps, which it makes empty strings.

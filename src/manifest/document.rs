@@ -14,6 +14,14 @@ pub struct Document<'a> {
     pub is_last: bool,
 }
 
+impl Document<'_> {
+    /// The last line of its file that belongs to it.
+    pub fn last_line(&self) -> u32 {
+        let lines = u32::try_from(self.text.lines().count()).unwrap_or(u32::MAX);
+        self.lines_before.saturating_add(lines)
+    }
+}
+
 /// Splits a file at its document markers.
 ///
 /// `---` or `...` at the start of a line is always a marker (YAML 1.2, section 9.1.4: no scalar

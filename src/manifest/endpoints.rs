@@ -1,11 +1,11 @@
 //! discovery.k8s.io/v1 EndpointSlice, and core/v1 Endpoints, which are mirrored into slices.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::meta::{Metadata, null_is_default};
+use super::{Labels, shared};
 
 /// discovery.k8s.io/v1 EndpointSlice; joined to its Service by the label
 /// `kubernetes.io/service-name` only.
@@ -16,7 +16,7 @@ pub struct EndpointSlice {
     #[serde(default)]
     pub metadata: Metadata,
     /// `IPv4`, `IPv6` or `FQDN` (ignored).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::or_empty")]
     pub address_type: Arc<str>,
     /// The endpoints, each on every port of the slice.
     #[serde(default, deserialize_with = "null_is_default")]
@@ -30,30 +30,34 @@ pub struct EndpointSlice {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SliceEndpoint {
-    /// Only the first one has a meaning.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub addresses: Vec<Arc<str>>,
+    /// The first of `addresses`: the others have no meaning.
+    #[serde(default, rename = "addresses", deserialize_with = "first")]
+    pub address: Option<Arc<str>>,
     /// Absent: ready, serving, not terminating.
     #[serde(default, deserialize_with = "null_is_default")]
     pub conditions: EndpointConditions,
     /// First label of its name in DNS.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub hostname: Option<Arc<str>>,
     /// The node it runs on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub node_name: Option<Arc<str>>,
     /// The pod behind it.
     #[serde(default)]
-    pub target_ref: Option<ObjectReference>,
+    pub target_ref: Option<Box<ObjectReference>>,
     /// The zone it runs in.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub zone: Option<Arc<str>>,
     /// For which zones and nodes it is meant (topology aware routing).
     #[serde(default)]
-    pub hints: Option<EndpointHints>,
+    pub hints: Option<Box<EndpointHints>>,
     /// Topology of v1beta1, kept by the API server.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub deprecated_topology: BTreeMap<Arc<str>, Arc<str>>,
+    pub deprecated_topology: Labels,
+}
+
+fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    Ok(null_is_default::<D, Vec<Arc<str>>>(deserializer)?.into_iter().next())
 }
 
 /// `EndpointSlice.endpoints[].conditions`.
@@ -86,7 +90,7 @@ pub struct EndpointHints {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Hint {
     /// Its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::or_empty")]
     pub name: Arc<str>,
 }
 
@@ -95,16 +99,16 @@ pub struct Hint {
 #[serde(rename_all = "camelCase")]
 pub struct EndpointPort {
     /// Joins the Service port; empty for a single unnamed one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub name: Option<Arc<str>>,
     /// Already resolved by whoever wrote the slice; absent or 0 is ignored.
     #[serde(default)]
     pub port: Option<i64>,
     /// `TCP` when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub protocol: Option<Arc<str>>,
     /// Copied from the Service port.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub app_protocol: Option<Arc<str>>,
 }
 
@@ -113,19 +117,19 @@ pub struct EndpointPort {
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReference {
     /// `Pod`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub kind: Option<Arc<str>>,
     /// Namespace of the pod.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub namespace: Option<Arc<str>>,
     /// Name of the pod.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub name: Option<Arc<str>>,
     /// Its identity in the cluster.
     #[serde(default)]
     pub uid: Option<Arc<str>>,
     /// Served API version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub api_version: Option<Arc<str>>,
     /// Version that was seen.
     #[serde(default)]
@@ -169,12 +173,12 @@ pub struct EndpointAddress {
     #[serde(default)]
     pub ip: Arc<str>,
     /// First label of its name in DNS.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub hostname: Option<Arc<str>>,
     /// The node it runs on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub node_name: Option<Arc<str>>,
     /// The pod behind it.
     #[serde(default)]
-    pub target_ref: Option<ObjectReference>,
+    pub target_ref: Option<Box<ObjectReference>>,
 }

@@ -1,10 +1,11 @@
 //! `metadata`, and how one object names another.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Labels, shared};
 
 /// Namespace and name: what identifies an object of one kind.
 ///
@@ -47,14 +48,14 @@ pub struct Metadata {
     #[serde(default, deserialize_with = "null_is_default")]
     pub name: Arc<str>,
     /// Empty for cluster-scoped kinds; `default` is filled in by the decoder for the others.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "shared::or_empty")]
     pub namespace: Arc<str>,
     /// What selectors match.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: Labels,
     /// Options that have no field.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    pub annotations: Labels,
     /// RFC 3339, set by the API server; the first key of every precedence rule.
     #[serde(default)]
     pub creation_timestamp: Option<Arc<str>>,
@@ -89,7 +90,7 @@ impl Metadata {
 pub struct LabelSelector {
     /// Names and values.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub match_labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub match_labels: Labels,
     /// Names and sets of values.
     #[serde(default, deserialize_with = "null_is_default")]
     pub match_expressions: Vec<LabelRequirement>,

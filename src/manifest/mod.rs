@@ -26,12 +26,18 @@ pub mod yaml;
 
 mod decode;
 mod identity;
+mod labels;
 mod mistake;
 mod node;
 mod object;
+mod shared;
 mod unread;
+
+#[cfg(test)]
+pub(crate) mod fuzz_tests;
 
 pub use decode::is_subdomain;
 pub use finding::{Code, Finding, Severity, Span};
+pub use labels::Labels;
 pub use meta::{Metadata, ObjectKey};
 pub use object::{Kind, Object, ObjectRef, Origin};

@@ -1,11 +1,11 @@
 //! core/v1 Service.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::meta::{IntOrString, Metadata, null_is_default};
+use super::{Labels, shared};
 
 /// core/v1 Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -29,23 +29,23 @@ pub struct ServiceSpec {
     #[serde(rename = "type", default)]
     pub kind: Option<Arc<str>>,
     /// The primary virtual address, or `None` for headless.
-    #[serde(default, rename = "clusterIP")]
+    #[serde(default, rename = "clusterIP", deserialize_with = "shared::option")]
     pub cluster_ip: Option<Arc<str>>,
     /// One address a family.
-    #[serde(default, rename = "clusterIPs", deserialize_with = "null_is_default")]
+    #[serde(default, rename = "clusterIPs", deserialize_with = "shared::list")]
     pub cluster_ips: Vec<Arc<str>>,
     /// `IPv4`, `IPv6`; the order follows [`ServiceSpec::cluster_ips`].
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "shared::list")]
     pub ip_families: Vec<Arc<str>>,
     /// `SingleStack` (default), `PreferDualStack`, `RequireDualStack`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub ip_family_policy: Option<Arc<str>>,
     /// Several need names.
     #[serde(default, deserialize_with = "null_is_default")]
     pub ports: Vec<ServicePort>,
     /// Absent or empty: endpoints are written by the user.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub selector: BTreeMap<Arc<str>, Arc<str>>,
+    pub selector: Labels,
     /// The name behind an `ExternalName` Service.
     #[serde(default)]
     pub external_name: Option<Arc<str>>,
@@ -53,7 +53,7 @@ pub struct ServiceSpec {
     #[serde(default, rename = "externalIPs", deserialize_with = "null_is_default")]
     pub external_ips: Vec<Arc<str>>,
     /// `None` (default) or `ClientIP`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub session_affinity: Option<Arc<str>>,
     /// The time-out of `ClientIP` affinity.
     #[serde(default)]
@@ -62,7 +62,7 @@ pub struct ServiceSpec {
     #[serde(default, rename = "loadBalancerIP")]
     pub load_balancer_ip: Option<Arc<str>>,
     /// Who provides the load balancer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub load_balancer_class: Option<Arc<str>>,
     /// CIDRs that may reach the load balancer address.
     #[serde(default, deserialize_with = "null_is_default")]
@@ -71,10 +71,10 @@ pub struct ServiceSpec {
     #[serde(default)]
     pub allocate_load_balancer_node_ports: Option<bool>,
     /// `Cluster` (default) or `Local`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub external_traffic_policy: Option<Arc<str>>,
     /// `Cluster` (default) or `Local`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub internal_traffic_policy: Option<Arc<str>>,
     /// Port of the health check for `externalTrafficPolicy: Local`.
     #[serde(default)]
@@ -83,7 +83,7 @@ pub struct ServiceSpec {
     #[serde(default, deserialize_with = "null_is_default")]
     pub publish_not_ready_addresses: bool,
     /// `PreferSameZone`, `PreferSameNode`, `PreferClose`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub traffic_distribution: Option<Arc<str>>,
 }
 
@@ -92,16 +92,16 @@ pub struct ServiceSpec {
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// Required when there are several; joins EndpointSlice ports.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub name: Option<Arc<str>>,
     /// 1–65535 on the virtual address.
     #[serde(default)]
     pub port: i64,
     /// `TCP` when absent; `UDP`, `SCTP`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub protocol: Option<Arc<str>>,
     /// IANA name or `kubernetes.io/…` (KEP-3726).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared::option")]
     pub app_protocol: Option<Arc<str>>,
     /// Port of the pod, by number or by name; equals `port` when absent.
     #[serde(default)]

@@ -82,8 +82,12 @@ fn namespace(path: &str) -> &'static [&'static str] {
 fn node(path: &str) -> &'static [&'static str] {
     match path {
         "spec" => NODE_SPEC,
+        "spec.taints[]" => &["key", "value", "effect", "timeAdded"],
         "status" => NODE_STATUS,
         "status.addresses[]" => &["type", "address"],
+        "status.conditions[]" => {
+            &["type", "status", "lastHeartbeatTime", "lastTransitionTime", "reason", "message"]
+        }
         _ => &[],
     }
 }

@@ -145,7 +145,7 @@ pub(super) fn parse(document: &Document<'_>) -> Result<Value, SyntaxError> {
     serde_saphyr::from_str_with_options(document.text, options(document.text.len())).map_err(
         |error| SyntaxError {
             message: message(error.without_snippet()),
-            span: error.location().and_then(|location| span(&location, document.lines_before)),
+            span: error.location().and_then(|location| span_in_file(&location, document)),
         },
     )
 }
@@ -173,9 +173,13 @@ pub(super) fn parse_places(document: &Document<'_>) -> Option<Node> {
     let root: Spanned<Node> =
         serde_saphyr::from_str_with_options(document.text, options(document.text.len())).ok()?;
     let mut root = placed(root);
-    shift(&mut root, document.lines_before);
+    shift(&mut root, document.lines_before, document.last_line());
     Some(root)
 }
+
+/// What a thread needs on its stack that decodes the deepest document that [`options`] allow: in a
+/// debug build more than the 2 MiB that threads have by default.
+pub const STACK_BYTES: usize = 8 << 20;
 
 /// Limits against YAML bombs (the size of the file is the caller's); a `List` of 20,000 objects
 /// in one document must pass. Aliases may blow a text up to 64 MiB: each of the nodes that they
@@ -219,30 +223,41 @@ fn literal_block(text: &str, key: Span) -> Option<u32> {
     u32::try_from(first.chars().take_while(|char| *char == ' ').count()).ok()
 }
 
-fn span(location: &Location, lines_before: u32) -> Option<Span> {
+fn span_in_file(location: &Location, document: &Document<'_>) -> Option<Span> {
+    let mut span = span(location)?;
+    span.line = in_file(span.line, document.lines_before, document.last_line());
+    Some(span)
+}
+
+/// The parser counts lines from the document's first, people from the file's. To the parser a CR
+/// alone ends a line too, so that it may count more than there are.
+fn in_file(line: u32, before: u32, last: u32) -> u32 {
+    line.saturating_add(before).min(last)
+}
+
+fn span(location: &Location) -> Option<Span> {
     let line = u32::try_from(location.line()).ok().filter(|line| *line > 0)?;
     Some(Span {
-        line: line.saturating_add(lines_before),
+        line,
         column: u32::try_from(location.column()).unwrap_or(u32::MAX).max(1),
         length: u32::try_from(location.span().len()).unwrap_or(1).max(1),
     })
 }
 
 fn placed(node: Spanned<Node>) -> Node {
-    let at = span(&node.referenced, 0).unwrap_or_default();
+    let at = span(&node.referenced).unwrap_or_default();
     Node { span: at, content: node.value.content }
 }
 
-/// The parser counts lines from the document's first, people from the file's.
-fn shift(node: &mut Node, lines: u32) {
-    node.span.line = node.span.line.saturating_add(lines);
+fn shift(node: &mut Node, before: u32, last: u32) {
+    node.span.line = in_file(node.span.line, before, last);
     match &mut node.content {
         Content::Other | Content::Text(_) => {}
-        Content::List(items) => items.iter_mut().for_each(|item| shift(item, lines)),
+        Content::List(items) => items.iter_mut().for_each(|item| shift(item, before, last)),
         Content::Mapping(entries) => {
             for (_, key, value) in entries {
-                key.line = key.line.saturating_add(lines);
-                shift(value, lines);
+                key.line = in_file(key.line, before, last);
+                shift(value, before, last);
             }
         }
     }
@@ -299,7 +314,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut entries = Vec::new();
         while let Some((key, value)) = map.next_entry::<Spanned<String>, Spanned<Node>>()? {
-            let at = span(&key.referenced, 0).unwrap_or_default();
+            let at = span(&key.referenced).unwrap_or_default();
             entries.push((key.value, at, placed(value)));
         }
         Ok(Node { content: Content::Mapping(entries), ..Node::default() })

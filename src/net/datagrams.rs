@@ -2,19 +2,48 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
+use nix::cmsg_space;
+use nix::libc::{c_int, in6_pktinfo};
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg,
+    setsockopt,
+};
 
 /// Datagrams that a socket has received, in the order in which they came.
 pub struct Inbox {
     /// Slots of equal size, one a datagram.
     buffer: Box<[u8]>,
     slot: usize,
-    received: Vec<(usize, SocketAddr)>,
+    received: Vec<Received>,
     headers: MultiHeaders<SockaddrStorage>,
+    /// Whether a socket tells more of a datagram than who sent it.
+    has_details: bool,
+}
+
+/// What the system tells of a datagram.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    length: usize,
+    from: SocketAddr,
+    at: Option<IpAddr>,
+    segment: Option<u16>,
+}
+
+/// What came in by a socket that [tells details](super::tell_details).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// One datagram, or several of one sender.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// The address that it was sent to.
+    pub at: Option<IpAddr>,
+    /// The length of each datagram but the last one, where `bytes` are several.
+    pub segment: Option<u16>,
 }
 
 impl Inbox {
@@ -26,7 +55,13 @@ impl Inbox {
             slot: bytes,
             received: Vec::with_capacity(datagrams),
             headers: MultiHeaders::preallocate(AT_ONCE, None),
+            has_details: false,
         }
+    }
+
+    /// Makes room for whole datagrams with all that is told of them.
+    pub fn with_details() -> Self {
+        Self { has_details: true, ..Self::new(AT_ONCE, LARGEST) }
     }
 
     /// Takes in what a non-blocking socket has, as far as there is room, and says whether that was
@@ -45,6 +80,12 @@ impl Inbox {
     }
 
     fn receive_some(&mut self, socket: &impl AsFd) -> io::Result<usize> {
+        if self.has_details {
+            // the system writes into a header how much of its room was used, and the next call takes
+            // that for all the room there is
+            let room = cmsg_space!(in6_pktinfo, c_int);
+            self.headers = MultiHeaders::preallocate(AT_ONCE, Some(room));
+        }
         let unused = self.buffer.get_mut(self.received.len() * self.slot..).unwrap_or_default();
         let mut slots: Vec<[IoSliceMut<'_>; 1]> = unused
             .chunks_exact_mut(self.slot)
@@ -55,28 +96,61 @@ impl Inbox {
         let results =
             recvmmsg(fd, &mut self.headers, slots.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let before = self.received.len();
-        // one without an address is no datagram of the internet: nobody could be answered
-        let from = |address: Option<SockaddrStorage>| address.and_then(|it| internet(&it));
-        let received = results.map(|it| (it.bytes, from(it.address).unwrap_or(NOBODY)));
-        self.received.extend(received);
+        self.received.extend(results.map(|it| Received::read(&it)));
         Ok(self.received.len() - before)
     }
 
     /// Who sent them, in their order.
     pub fn senders(&self) -> impl DoubleEndedIterator<Item = SocketAddr> + ExactSizeIterator {
-        self.received.iter().map(|(_, sender)| *sender)
+        self.received.iter().map(|it| it.from)
     }
 
     /// One of them, with who sent it.
     pub fn get(&self, place: usize) -> Option<(&[u8], SocketAddr)> {
-        let (length, from) = *self.received.get(place)?;
+        let arrival = self.arrival(place)?;
+        Some((arrival.bytes, arrival.from))
+    }
+
+    /// All of them, with what is told of them.
+    pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
+        (0..self.received.len()).filter_map(|place| self.arrival(place))
+    }
+
+    fn arrival(&self, place: usize) -> Option<Arrival<'_>> {
+        let Received { length, from, at, segment } = *self.received.get(place)?;
         let start = place * self.slot;
-        Some((self.buffer.get(start..start + length.min(self.slot))?, from))
+        let bytes = self.buffer.get(start..start + length.min(self.slot))?;
+        Some(Arrival { bytes, from, at, segment })
     }
 
     /// Forgets them all.
     pub fn clear(&mut self) {
         self.received.clear();
+    }
+}
+
+impl Received {
+    fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
+        // one without an address is no datagram of the internet: nobody could be answered
+        let from = message.address.and_then(|it| internet(&it)).unwrap_or(NOBODY);
+        let mut received = Self { length: message.bytes, from, at: None, segment: None };
+        for detail in message.cmsgs().into_iter().flatten() {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens")]
+            match detail {
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    received.at = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    received.at = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+                }
+                ControlMessageOwned::UdpGroSegments(length) => {
+                    let length = u16::try_from(length).ok();
+                    received.segment = length.filter(|it| usize::from(*it) < message.bytes);
+                }
+                _ => {}
+            }
+        }
+        received
     }
 }
 
@@ -164,7 +238,7 @@ pub fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) {
     }
 }
 
-fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
+pub(super) fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|it| SocketAddrV4::from(*it).into());
     v4.or_else(|| address.as_sockaddr_in6().map(|it| SocketAddrV6::from(*it).into()))
 }
@@ -173,4 +247,7 @@ fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
 const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0));
 
 /// Datagrams a system call. More save little (the call itself is a twentieth by then).
-const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
+
+/// The largest datagram there is, and the largest bundle of them.
+const LARGEST: usize = 65_535;

@@ -17,3 +17,9 @@ pub fn raise_limit() -> u64 {
 pub fn listening_budget(limit: u64) -> usize {
     usize::try_from(limit - limit / 4).unwrap_or(usize::MAX)
 }
+
+/// How many of `limit` descriptors sockets towards endpoints of UDP may take: half of the quarter
+/// that [`listening_budget`] leaves.
+pub fn upstream_budget(limit: u64) -> usize {
+    usize::try_from(limit / 8).unwrap_or(usize::MAX)
+}

@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use std::{fmt, io};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Why a connection could not be made.
 #[derive(Debug)]
@@ -27,27 +29,86 @@ impl fmt::Display for ConnectError {
 
 impl std::error::Error for ConnectError {}
 
-/// Connects within `timeout` and sets the options of a carried connection.
-pub async fn connect(addr: SocketAddr, timeout: Duration) -> Result<TcpStream, ConnectError> {
-    match tokio::time::timeout(timeout, TcpStream::connect(addr)).await {
+/// Connects within `timeout` and sets the options of a carried connection. It comes from `source`, which
+/// may be an address of somebody else ([`check_transparent`]), or from this node.
+pub async fn connect(
+    addr: SocketAddr,
+    timeout: Duration,
+    source: Option<IpAddr>,
+    options: &TcpOptions,
+) -> Result<TcpStream, ConnectError> {
+    match tokio::time::timeout(timeout, connect_from(source, addr)).await {
         Err(_) => Err(ConnectError::Timeout),
         Ok(Err(error)) => Err(ConnectError::Io(error)),
         Ok(Ok(stream)) => {
-            set_options(&stream);
+            options.set(&stream);
             Ok(stream)
         }
     }
 }
 
-/// No delay, and probes that find a peer which vanished without a word.
-///
-/// A socket that refuses an option works without it, so errors are of no use to anybody.
-pub fn set_options(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+async fn connect_from(source: Option<IpAddr>, addr: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(addr).await };
+    let socket = transparent(source)?;
+    // the kernel draws the port when it knows the peer, so that a client has all ports at each of them
+    let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(addr).await
+}
+
+/// Whether this process may use the addresses of others (CAP_NET_ADMIN or CAP_NET_RAW).
+pub fn check_transparent() -> io::Result<()> {
+    transparent(IpAddr::from([127, 0, 0, 1])).map(drop)
+}
+
+/// A socket that may have an address which is not of this machine.
+fn transparent(source: IpAddr) -> io::Result<TcpSocket> {
+    if source.is_ipv4() {
+        let socket = TcpSocket::new_v4()?;
+        SockRef::from(&socket).set_ip_transparent_v4(true)?;
+        Ok(socket)
+    } else {
+        let socket = TcpSocket::new_v6()?;
+        SockRef::from(&socket).set_ip_transparent_v6(true)?;
+        Ok(socket)
+    }
+}
+
+/// How a peer that vanished without a word is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Silence after which the peer is probed, every ten seconds then; `None`: never.
+    pub keepalive: Option<Duration>,
+    /// How long probes and sent bytes may stay unanswered before the connection is given up
+    /// (TCP_USER_TIMEOUT); `None`: as long as the kernel has it. It also ends a peer that is alive and
+    /// takes nothing for so long: its window is shut, and the kernel tells no difference.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            keepalive: Some(Duration::from_secs(60)),
+            user_timeout: Some(Duration::from_secs(300)),
+        }
+    }
+}
+
+impl TcpOptions {
+    /// Sets them, and no delay.
+    ///
+    /// A socket that refuses an option works without it, so errors are of no use to anybody.
+    pub fn set(&self, stream: &TcpStream) {
+        let socket = SockRef::from(stream);
+        let _ = socket.set_tcp_nodelay(true);
+        if let Some(time) = self.keepalive {
+            let keepalive = TcpKeepalive::new().with_time(time).with_interval(KEEPALIVE_INTERVAL);
+            let _ = socket.set_tcp_keepalive(&keepalive);
+        }
+        if let Some(timeout) = self.user_timeout {
+            let _ = socket.set_tcp_user_timeout(Some(timeout));
+        }
+    }
 }
 
 /// The address that the client of a connection came to: that of the listener, or where it listens
@@ -64,7 +125,4 @@ pub fn reset_on_drop(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long sent bytes may stay unacknowledged.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);

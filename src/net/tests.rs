@@ -15,9 +15,10 @@ async fn between<F>(work: impl FnOnce(TcpStream, TcpStream) -> F) -> (Copied, bo
 where
     F: Future<Output = ()>,
 {
-    let (client, mut near) = pair().await;
-    let (mut far, server) = pair().await;
-    let (buffer, mut copied) = (SharedBuffer::default(), Copied::default());
+    let (client, near) = pair().await;
+    let (far, server) = pair().await;
+    let (buffer, mut copied) = (SharedBuffers::default(), Copied::default());
+    let (mut near, mut far) = (Plain(&near), Plain(&far));
     let (result, ()) = tokio::join!(
         copy_both(&mut near, &mut far, Vec::new(), &buffer, &mut copied),
         work(client, server)
@@ -138,4 +139,98 @@ async fn a_datagram_that_cannot_be_sent_does_not_hold_up_the_others() {
     let mut inbox = Inbox::new(64, 50);
     assert!(inbox.receive(&server).expect("datagrams"));
     assert_eq!(inbox.senders().len(), 2);
+}
+
+#[tokio::test]
+async fn a_bundle_arrives_whole_or_in_parts_and_says_where_it_was_sent_to() {
+    for (ip, other) in [("127.0.0.1", "127.99.0.7"), ("::1", "::1")] {
+        let any = if ip == "::1" { "[::]:0" } else { "0.0.0.0:0" };
+        let [server, client] = [(); 2]
+            .map(|()| bind_udp(any.parse().expect("an address"), ReusePort::No).expect("a socket"));
+        tell_details(&server, ip != "::1").expect("details");
+        let port = |socket: &std::net::UdpSocket| socket.local_addr().expect("an address").port();
+        let at = other.parse::<std::net::IpAddr>().expect("an address");
+        let from = ip.parse::<std::net::IpAddr>().expect("an address");
+        let sent: Vec<u8> = (0..950_u16).map(|number| (number % 251) as u8).collect();
+        for segment in [Some(100), None, Some(300)] {
+            let to = (at, port(&server)).into();
+            send_departures(&client, &[Departure { bytes: &sent, to, from: Some(from), segment }]);
+            let mut inbox = Inbox::with_details();
+            assert!(inbox.receive(&server).expect("datagrams"));
+            let mut received = Vec::new();
+            for arrival in inbox.arrivals() {
+                assert_eq!(arrival.from, (from, port(&client)).into());
+                assert_eq!(arrival.at, Some(at));
+                let length = arrival.segment.map_or(arrival.bytes.len(), usize::from);
+                received.extend(arrival.bytes.chunks(length.max(1)).map(<[u8]>::to_vec));
+            }
+            let length = segment.map_or(sent.len(), usize::from);
+            let expected: Vec<_> = sent.chunks(length).map(<[u8]>::to_vec).collect();
+            assert_eq!(received, expected, "{ip} {segment:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_receivers_and_bundles_in_one_go_keep_their_order() {
+    let addr = |ip| std::net::SocketAddr::from((ip, 0));
+    let [server, client] =
+        [(); 2].map(|()| bind_udp(addr([127, 0, 0, 1]), ReusePort::No).expect("a socket"));
+    let to = server.local_addr().expect("an address");
+    let texts: Vec<Vec<u8>> = (0..100_u8).map(|number| vec![number; 20]).collect();
+    let departures: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(place, bytes)| {
+            let segment = (place % 3 == 0).then_some(10);
+            // port 0 cannot be sent to, which says nothing of the others
+            let to = if place % 10 == 7 { addr([127, 0, 0, 1]) } else { to };
+            Departure { bytes, to, from: None, segment }
+        })
+        .collect();
+    send_departures(&client, &departures);
+    let mut inbox = Inbox::new(256, 100);
+    assert!(inbox.receive(&server).expect("datagrams"));
+    let received: Vec<u8> = inbox.arrivals().flat_map(|it| it.bytes.to_vec()).collect();
+    let arrived = departures.iter().filter(|it| it.to == to);
+    assert_eq!(received, arrived.flat_map(|it| it.bytes.to_vec()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_socket_tells_which_of_its_receivers_is_not_there() {
+    for ip in ["127.0.0.1", "::1"] {
+        let ip: std::net::IpAddr = ip.parse().expect("an address");
+        let bind = || bind_udp((ip, 0).into(), ReusePort::No).expect("a socket");
+        let (client, there, gone) = (bind(), bind(), bind());
+        tell_unreachable(&client, ip.is_ipv4()).expect("errors");
+        let [there_addr, gone_addr] =
+            [&there, &gone].map(|socket| socket.local_addr().expect("an address"));
+        drop(gone);
+        let hello = |to| Departure { bytes: b"hello", to, from: None, segment: None };
+        // the refusal is there before the second one is sent, and is not taken for its own
+        for to in [gone_addr, there_addr] {
+            send_departures(&client, &[hello(to)]);
+        }
+        assert_eq!(unreachable(&client), Some(gone_addr));
+        assert_eq!(unreachable(&client), None);
+        let mut inbox = Inbox::new(32, 100);
+        assert!(inbox.receive(&there).expect("a datagram"));
+        assert_eq!(inbox.senders().len(), 1);
+    }
+}
+
+/// Sends until the peer has taken nothing for long, and gives how much it took.
+pub(crate) async fn stuff(stream: &TcpStream) -> u64 {
+    let (mut sent, mut calm) = (0, 0);
+    while calm < 1000 {
+        match stream.try_write(&[7; 65_536]) {
+            Ok(length) => {
+                sent += length as u64;
+                calm = 0;
+            }
+            Err(_) => calm += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    sent
 }

@@ -142,7 +142,7 @@ impl<const BOUNDS: usize> Default for Distribution<BOUNDS> {
 }
 
 impl<const BOUNDS: usize> Distribution<BOUNDS> {
-    fn observe(&mut self, value: f64, bounds: &[f64; BOUNDS]) {
+    pub(super) fn observe(&mut self, value: f64, bounds: &[f64; BOUNDS]) {
         let place = bounds.iter().position(|bound| value <= *bound);
         match place.and_then(|place| self.counts.get_mut(place)) {
             Some(count) => *count += 1,

@@ -1,8 +1,10 @@
 //! Everything that is counted, as Prometheus text. Names follow `rutter_*`, base units, `_total`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -12,22 +14,35 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::access::{AccessTarget, AccessWriter};
+use super::announce::{self, AnnounceCounts};
 use super::histogram::{BOUNDS, Histogram};
 use super::observer::WorkerShard;
-use super::process::Process;
+use super::programming::{Probe, Programmed, Programming};
 use super::shard::Shard;
 use crate::config::{AccessLog, MetricsCompat};
-use crate::snapshot::{Snapshot, Upstream};
+use crate::life::Overload;
+use crate::snapshot::Snapshot;
 
+mod balance;
 mod coredns;
+mod current;
 mod forward;
+mod kube_proxy;
+mod resources;
 
 /// The metrics of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     shards: Mutex<Vec<Arc<Mutex<Shard>>>>,
+    announced: Arc<AnnounceCounts>,
+    programming: Programming,
+    /// Limits by name, in seconds, bytes or by count.
+    limits: Vec<(&'static str, f64)>,
+    overload: Arc<Overload>,
     /// Whether they have the names of CoreDNS too.
     coredns: bool,
+    /// Whether they have those of kube-proxy.
+    kube_proxy: bool,
 }
 
 /// What is not counted but read at the time of a scrape, by whoever asks for it.
@@ -54,7 +69,28 @@ pub struct Gauges {
 impl Metrics {
     /// Metrics that have the names of others too.
     pub fn new(compat: &[MetricsCompat]) -> Self {
-        Self { coredns: compat.contains(&MetricsCompat::Coredns), ..Self::default() }
+        Self {
+            coredns: compat.contains(&MetricsCompat::Coredns),
+            kube_proxy: compat.contains(&MetricsCompat::KubeProxy),
+            ..Self::default()
+        }
+    }
+
+    /// The same, that tell of these limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Vec<(&'static str, f64)>) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The same, that tell of what is shed.
+    #[must_use]
+    pub fn with_overload(self, overload: Overload) -> Self {
+        Self { overload: Arc::new(overload), ..self }
+    }
+
+    /// How near memory is to its end, and what is shed because of it.
+    pub fn overload(&self) -> Arc<Overload> {
+        self.overload.clone()
     }
 
     /// A shard for each worker, all writing to the same access log. Fails if that cannot be opened.
@@ -71,14 +107,35 @@ impl Metrics {
         Ok(shards)
     }
 
+    /// Where announcements are counted.
+    pub fn announcements(&self) -> Arc<AnnounceCounts> {
+        self.announced.clone()
+    }
+
+    /// A change has come to every worker.
+    pub fn programmed(&self, change: Programmed) {
+        self.programming.programmed(change, SystemTime::now());
+    }
+
+    /// A probe was answered with a status.
+    pub fn probed(&self, probe: Probe, status: u16) {
+        self.programming.probed(probe, status);
+    }
+
     /// The OpenMetrics text, and what is forgotten with it: series of objects that are gone.
     pub fn encode(&self, snapshot: &Snapshot, gauges: &Gauges) -> String {
         let scrape = Scrape {
             counted: self.merged(snapshot),
+            announced: self.announced.current(|ip| snapshot.announcements.contains_key(ip)),
             gauges: gauges.clone(),
-            certificates: certificates(snapshot),
+            limits: self.limits.clone(),
+            overload: self.overload.clone(),
+            certificates: current::certificates(snapshot),
             listeners: snapshot.sockets().count() as u64,
             coredns: self.coredns.then(|| coredns::Enabled::of(&snapshot.zone)),
+            kube_proxy: self
+                .kube_proxy
+                .then(|| kube_proxy::Shown::of(snapshot, self.programming.current())),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
@@ -89,7 +146,7 @@ impl Metrics {
     }
 
     fn merged(&self, snapshot: &Snapshot) -> Shard {
-        let (routes, upstreams) = (routes(snapshot), upstreams(snapshot));
+        let (routes, upstreams) = (current::routes(snapshot), current::upstreams(snapshot));
         let mut merged = Shard::default();
         for shard in self.shards.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,43 +163,38 @@ impl Metrics {
     }
 }
 
-fn routes(snapshot: &Snapshot) -> BTreeMap<&str, ()> {
-    let http = snapshot.listeners.values().filter_map(|listener| listener.serve.http());
-    http.flat_map(|http| http.rules()).map(|rule| (&*rule.label, ())).collect()
-}
-
-fn upstreams(snapshot: &Snapshot) -> BTreeSet<String> {
-    let routes = snapshot.zone.forward.routes();
-    routes.flat_map(|route| route.upstreams).map(Upstream::to_string).collect()
-}
-
-fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
-    let tables = snapshot.listeners.values().flat_map(|listener| listener.serve.tls_tables());
-    let all = tables.chain([&snapshot.dns_tls]).flat_map(|table| table.certificates());
-    all.map(|certificate| (certificate.secret.to_string(), certificate.not_after)).collect()
-}
-
 /// What one scrape shows.
 #[derive(Debug)]
 struct Scrape {
     counted: Shard,
+    announced: BTreeMap<IpAddr, announce::Counts>,
     gauges: Gauges,
+    limits: Vec<(&'static str, f64)>,
+    overload: Arc<Overload>,
     certificates: BTreeMap<String, i64>,
     listeners: u64,
     /// What CoreDNS would have enabled, if its names are wanted.
     coredns: Option<coredns::Enabled>,
+    /// The same of kube-proxy.
+    kube_proxy: Option<kube_proxy::Shown>,
 }
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.encode_requests(&mut encoder)?;
+        balance::encode(&self.counted, &mut encoder)?;
         self.encode_connections(&mut encoder)?;
         self.encode_queries(&mut encoder)?;
         forward::encode(&self.counted.forward, &mut encoder)?;
+        announce::encode(&self.announced, &mut encoder)?;
         self.encode_configuration(&mut encoder)?;
-        self.encode_process(&mut encoder)?;
-        match &self.coredns {
-            Some(enabled) => coredns::encode(&self.counted, enabled, &self.gauges, &mut encoder),
+        resources::encode(self.counted.lost_lines, &self.limits, &mut encoder)?;
+        resources::encode_overload(&self.overload, &mut encoder)?;
+        if let Some(enabled) = &self.coredns {
+            coredns::encode(&self.counted, enabled, &self.gauges, &mut encoder)?;
+        }
+        match &self.kube_proxy {
+            Some(shown) => kube_proxy::encode(shown, &mut encoder),
             None => Ok(()),
         }
     }
@@ -277,24 +329,6 @@ impl Scrape {
             .map(|(secret, not_after)| (vec![("secret", secret.clone())], *not_after as f64));
         let (name, help) = ("rutter_certificate_not_after_seconds", "End of validity, since 1970");
         self::gauges(encoder, name, help, certificates)
-    }
-
-    fn encode_process(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
-        let one = |value: u64| [(Labels::new(), value)].into_iter();
-        let panics = one(crate::life::task_panics());
-        counters(encoder, "rutter_panics", "Tasks that panicked", None, panics)?;
-        let lost = one(self.counted.lost_lines);
-        counters(encoder, "rutter_access_log_lost_lines", "Lines not written", None, lost)?;
-        let Some(process) = Process::read() else { return Ok(()) };
-        let rows = [
-            ("process_cpu_seconds_total", "User and system CPU time", process.cpu_seconds),
-            ("process_resident_memory_bytes", "Resident memory", process.resident_bytes as f64),
-            ("process_open_fds", "Open file descriptors", process.open_descriptors as f64),
-            ("process_max_fds", "Limit of file descriptors", process.max_descriptors as f64),
-        ];
-        rows.into_iter().try_for_each(|(name, help, value)| {
-            gauges(encoder, name, help, [(Labels::new(), value)].into_iter())
-        })
     }
 }
 

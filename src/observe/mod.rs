@@ -11,6 +11,7 @@
 //! the hot path is shared between workers.
 
 mod access;
+mod announce;
 mod coredns;
 mod dns;
 mod forward;
@@ -19,6 +20,7 @@ pub mod log;
 mod metrics;
 mod observer;
 mod process;
+mod programming;
 mod record;
 mod shard;
 mod text;
@@ -27,6 +29,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use announce::AnnounceCounts;
 pub use coredns::{AnsweredBy, DnsDetail};
 pub use dns::{DnsLimited, DnsRefusal, DnsTransport, OpenDnsConnection};
 pub use forward::{
@@ -34,4 +37,5 @@ pub use forward::{
 };
 pub use metrics::{Gauges, Metrics};
 pub use observer::{Observer, WorkerShard};
+pub use programming::{Probe, Programmed};
 pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord, Searched};

@@ -11,6 +11,7 @@ use super::dns::DnsCounts;
 use super::forward::ForwardCounts;
 use super::record::{ConnectionRecord, DnsRecord, RequestRecord};
 use super::shard::Shard;
+use crate::snapshot::BackendId;
 
 /// The part of the metrics and of the access log that one worker will own.
 #[derive(Debug, Default)]
@@ -60,6 +61,16 @@ impl Observer {
         if lost > 0 {
             self.counted().lost_lines += lost;
         }
+    }
+
+    /// Counts an endpoint of the backend that is passed over from now on.
+    pub fn count_ejection(&self, backend: &BackendId, cause: &'static str) {
+        *self.counted().ejections.entry((backend.clone(), cause)).or_default() += 1;
+    }
+
+    /// Counts a check of an endpoint of the backend.
+    pub fn count_check(&self, backend: &BackendId, is_passed: bool) {
+        *self.counted().checks.entry((backend.clone(), is_passed)).or_default() += 1;
     }
 
     pub(super) fn record_connection(&self, record: &ConnectionRecord) {

@@ -16,6 +16,10 @@ use crate::snapshot::{BackendId, Exposure, Reason, Transport};
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) requests: HashMap<RequestLabels, RequestCounts, RandomState>,
+    /// Endpoints that this worker began to pass over, by backend and cause.
+    pub(super) ejections: HashMap<(BackendId, &'static str), u64, RandomState>,
+    /// Checks of endpoints, by backend and whether they passed.
+    pub(super) checks: HashMap<(BackendId, bool), u64, RandomState>,
     pub(super) connections: HashMap<ConnectionLabels, ConnectionCounts, RandomState>,
     pub(super) queries: HashMap<QueryLabels, u64, RandomState>,
     pub(super) query_time: Histogram,
@@ -143,6 +147,8 @@ impl Shard {
             (labels.route.is_empty() || has_route(&labels.route))
                 && labels.service.as_ref().is_none_or(&has_backend)
         });
+        self.checks.retain(|(backend, _), _| has_backend(backend));
+        self.ejections.retain(|(backend, _), _| has_backend(backend));
         self.connections.retain(|labels, _| labels.backend.as_ref().is_none_or(&has_backend));
         self.forward.upstreams.retain(|upstream, _| has_upstream(upstream));
         self.searches.retain(|namespace, _| namespace.is_empty() || has_namespace(namespace));
@@ -157,6 +163,12 @@ impl Shard {
             counts.request_bytes += more.request_bytes;
             counts.response_bytes += more.response_bytes;
             counts.retries += more.retries;
+        }
+        for (labels, more) in &other.checks {
+            *self.checks.entry(labels.clone()).or_default() += more;
+        }
+        for (labels, more) in &other.ejections {
+            *self.ejections.entry(labels.clone()).or_default() += more;
         }
         for (labels, more) in &other.connections {
             let counts = self.connections.entry(labels.clone()).or_default();

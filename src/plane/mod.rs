@@ -2,38 +2,48 @@
 //!
 //! In: connections and datagrams, and the snapshot. Out: traffic at endpoints, answers, records.
 //! `worker` owns the threads and calls `l4`, `l7` and `dns`; `listeners` keeps the sockets as the
-//! snapshot wants them; `tls` is what they share.
+//! snapshot wants them; `announce` tells the network where addresses are; `challenges` answers ACME
+//! servers; `checks` asks endpoints whether they are well; `proxy_protocol` and `tls` are what they share.
 //!
 //! Invariant: planes import `snapshot`, `balance`, `net`, `observe` and `life`, never `manifest`
-//! beyond names, `store`, `compile` or `source`; `l4`, `l7` and `dns` never import each other.
+//! beyond names, `store`, `compile` or `source`; `l4`, `l7`, `dns` and `announce` never import each
+//! other.
 //! Invariant: network input never panics.
 
+pub mod announce;
+pub mod challenges;
+pub mod checks;
 pub mod dns;
 pub mod health;
 pub mod l4;
 pub mod l7;
 pub mod listeners;
+pub mod proxy_protocol;
 pub mod tls;
 pub mod worker;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
-use crate::balance::{Affinity, Loads, Rng};
-use crate::life::Drain;
+use crate::balance::{Affinity, Gates, Health, Loads, Rng};
+use crate::life::{Drain, Level, Overload};
+use crate::net::TcpOptions;
 use crate::observe::Observer;
-use crate::snapshot::SocketKey;
-use crate::snapshot::cell::CachedReader;
+use crate::snapshot::cell::{CachedReader, Reader};
+use crate::snapshot::{Generation, Snapshot, SocketKey};
+use challenges::Challenges;
 
 /// What one worker thread owns and its planes share. Nothing in it is shared with other threads
-/// on the hot path, but for the affinity of the Services that ask for it.
+/// on the hot path, but for the affinity and the gates of the Services that ask for them.
 #[derive(Debug)]
 pub struct Local {
     /// Number of the worker, from 0.
@@ -44,14 +54,28 @@ pub struct Local {
     pub loads: Loads,
     /// Which endpoints clients had last, by whichever worker.
     pub affinity: Arc<Affinity>,
+    /// How many requests there are at Services with limits, of every worker.
+    pub gates: Arc<Gates>,
+    /// Which endpoints fail their checks.
+    pub health: Health,
     /// Randomness for picks.
     pub rng: RefCell<Rng>,
-    /// What TLS towards clients needs, by certificate.
-    pub tls: tls::ServerConfigs,
+    /// Options of carried connections.
+    pub tcp: TcpOptions,
+    /// What TLS towards clients needs, by certificate: the same of all workers.
+    pub tls: Arc<tls::ServerConfigs>,
+    /// Whose clients have shown a certificate.
+    pub admissions: Rc<tls::Admissions>,
+    /// What ACME servers are answered, the same by all workers.
+    pub challenges: Arc<Challenges>,
     /// What TLS towards endpoints needs, by policy.
     pub clients: tls::Clients,
     /// Where records go.
     pub observer: Rc<Observer>,
+    /// How near memory is to its end, for all workers.
+    pub overload: Arc<Overload>,
+    /// Its level, as this worker was told last.
+    pub level: Cell<Level>,
     /// Tells when to stop taking new work.
     pub drain: Drain,
 }
@@ -65,4 +89,38 @@ pub struct Accepted<S = TcpStream> {
     pub client: SocketAddr,
     /// The listener in the snapshot.
     pub key: SocketKey,
+}
+
+/// The addresses that have a socket, once every worker has applied a generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Which one.
+    pub generation: Generation,
+    /// At some port at least.
+    pub addresses: Arc<BTreeSet<IpAddr>>,
+}
+
+/// Between what listens and what announces: an address is announced only once it is served, and
+/// served until it is announced no more.
+#[derive(Debug)]
+pub struct AnnounceGate {
+    /// Up to which generation what is not wanted is announced no more. Closed, nothing is.
+    pub withdrawn: watch::Receiver<Generation>,
+    /// What is served.
+    pub served: watch::Sender<Served>,
+}
+
+impl AnnounceGate {
+    /// Waits until nothing is announced that the newest snapshot does not want, and returns that.
+    pub async fn withdrawn(&mut self, snapshots: &Reader) -> Arc<Snapshot> {
+        loop {
+            let snapshot = snapshots.load();
+            let wanted = snapshot.generation;
+            match self.withdrawn.wait_for(|withdrawn| *withdrawn >= wanted).await {
+                // it may have gone on to a newer one, in which an address is back
+                Ok(withdrawn) if *withdrawn > wanted => {}
+                Ok(_) | Err(_) => return snapshot,
+            }
+        }
+    }
 }

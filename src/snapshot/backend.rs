@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Transport;
+use super::{Balancing, ContentCodings, Transport};
 use crate::manifest::{ObjectKey, Origin};
 
 /// Identity of a backend: the Service, the name of its port (or the number, if it has no name)
@@ -15,7 +15,7 @@ use crate::manifest::{ObjectKey, Origin};
 pub struct BackendId {
     /// The Service.
     pub service: ObjectKey,
-    /// Port name, or number where it has none.
+    /// Port name, or number where it has none; of a range, its first and last one.
     pub port: Arc<str>,
     /// TCP or UDP.
     pub transport: Transport,
@@ -27,14 +27,25 @@ impl fmt::Display for BackendId {
     }
 }
 
-/// Identity of an endpoint: its address. What is counted about it outlives snapshots.
+/// Identity of an endpoint: its address, of which the port may be [any](Self::ANY_PORT). What is counted about it outlives snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct EndpointId(pub SocketAddr);
 
 impl EndpointId {
+    /// The port of an endpoint of a range of ports: that by which the client came.
+    pub const ANY_PORT: u16 = 0;
+
     /// Where to connect.
     pub fn addr(self) -> SocketAddr {
         self.0
+    }
+
+    /// The endpoint of a client that came by this port.
+    pub fn by(self, port: u16) -> Self {
+        match self.0.port() {
+            Self::ANY_PORT => Self(SocketAddr::new(self.ip(), port)),
+            _ => self,
+        }
     }
 
     /// The address without the port.
@@ -45,7 +56,20 @@ impl EndpointId {
 
 impl fmt::Display for EndpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match (self.0, self.0.port()) {
+            (SocketAddr::V4(addr), Self::ANY_PORT) => write!(f, "{}:*", addr.ip()),
+            (SocketAddr::V6(addr), Self::ANY_PORT) => write!(f, "[{}]:*", addr.ip()),
+            (addr, _) => addr.fmt(f),
+        }
+    }
+}
+
+impl Backend {
+    /// The endpoint that has this address, perhaps with every port.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        let any = EndpointId(SocketAddr::new(id.ip(), EndpointId::ANY_PORT));
+        let find = |id: EndpointId| self.endpoints.binary_search_by_key(&id, |it| it.id).ok();
+        self.endpoints.get(find(id).or_else(|| find(any))?)
     }
 }
 
@@ -84,15 +108,41 @@ pub enum AppProtocol {
     Https,
 }
 
+/// The version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+impl fmt::Display for ProxyProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        })
+    }
+}
+
 /// A Service port and its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
     /// Identity.
     pub id: BackendId,
-    /// The number of the Service port.
+    /// The number of the Service port; of a range, its first one.
     pub port: u16,
     /// What the endpoints speak.
     pub app_protocol: AppProtocol,
+    /// How endpoints are told who the client of a TCP connection is, before its first byte (TCP and TLS
+    /// that are carried as they are: connections of HTTP are shared by clients).
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How requests are shared out among the endpoints.
+    pub balancing: Arc<Balancing>,
+    /// In which codings responses may be sent (HTTP only).
+    pub compress: ContentCodings,
     /// Every endpoint, by address, whatever its conditions: what `explain` shows.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Those that receive new work: the ready ones; if none is ready, those that serve while

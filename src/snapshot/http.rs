@@ -16,6 +16,8 @@ pub struct HttpListener {
     pub name: Arc<str>,
     /// Certificates; absent for plain HTTP.
     pub tls: Option<Arc<TlsTable>>,
+    /// Whether HTTP/3 is served at the same address and port: clients over TLS are told of it.
+    pub has_http3: bool,
     hosts: Vec<Arc<VirtualHost>>,
     by_host: HostMap<usize>,
 }
@@ -39,13 +41,18 @@ impl HttpListener {
         for (place, host) in hosts.iter().enumerate().rev() {
             *by_host.entry(&host.host) = place;
         }
-        Self { name, tls, hosts, by_host }
+        Self { name, tls, has_http3: false, hosts, by_host }
     }
 
     /// A socket with one listener, for every host.
     pub fn single(name: Arc<str>, tls: Option<Arc<TlsTable>>, routes: Arc<RouteTable>) -> Self {
         let host = VirtualHost { name: name.clone(), host: HostMatch::Any, routes };
         Self::new(name, tls, vec![Arc::new(host)])
+    }
+
+    /// The same, with HTTP/3 at the same address and port.
+    pub fn with_http3(self) -> Self {
+        Self { has_http3: true, ..self }
     }
 
     /// The listener for a host (lower-case, without port).
@@ -76,7 +83,8 @@ impl HttpListener {
 
 impl PartialEq for HttpListener {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.tls, &self.hosts) == (&other.name, &other.tls, &other.hosts)
+        (&self.name, &self.tls, self.has_http3, &self.hosts)
+            == (&other.name, &other.tls, other.has_http3, &other.hosts)
     }
 }
 

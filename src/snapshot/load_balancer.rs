@@ -27,4 +27,7 @@ pub struct GivenAddress {
     pub origin: Origin,
     /// Why: `automatic`, `asked for by spec.loadBalancerIP`.
     pub why: Arc<str>,
+    /// Whether rutter gave it from a pool: then it may be announced.
+    #[serde(skip)]
+    pub is_pooled: bool,
 }

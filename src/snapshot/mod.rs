@@ -10,8 +10,11 @@
 //! maps are indexes into ordered ones and never show.
 //! Deliberately absent: interior mutability, clocks, sockets, names of Kubernetes fields.
 
+mod announcement;
 mod backend;
+mod balancing;
 pub mod cell;
+mod coding;
 mod filter;
 mod health;
 mod http;
@@ -21,17 +24,22 @@ pub mod matching;
 mod network;
 mod policy;
 mod reason;
+mod sorted;
 mod target;
 mod tls;
 mod verdict;
 pub mod zone;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::manifest::ObjectKey;
 
-pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId, Topology};
+pub use announcement::{Announcement, ExcludedNode};
+pub use backend::{AppProtocol, Backend, BackendId, Endpoint, EndpointId, ProxyProtocol, Topology};
+pub use balancing::{Algorithm, Balancing, CheckQuestion, EndpointCheck, HashKey, RequestLimits};
+pub use coding::{ContentCoding, ContentCodings};
 pub use filter::{
     Cors, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, Mirror, PathRewrite,
     Redirect, Rewrite,
@@ -46,6 +54,7 @@ pub use matching::RouteTable;
 pub use network::{Network, Place};
 pub use policy::Policy;
 pub use reason::Reason;
+pub use sorted::SortedMap;
 pub use target::{
     Protocol, RetryBudget, SessionCarrier, SessionPersistence, Target, TrafficPolicy,
     WeightedBackend,
@@ -56,8 +65,8 @@ pub use tls::{
 };
 pub use verdict::{EndpointSet, Verdict};
 pub use zone::{
-    CachePolicy, Forward, ForwardPolicy, Hosts, Upstream, UpstreamTransport, Zone, ZoneEndpoint,
-    ZonePort, ZoneService,
+    CachePolicy, Forward, ForwardPolicy, Hosts, ReverseName, Upstream, UpstreamTransport, Zone,
+    ZoneEndpoint, ZonePort, ZoneService,
 };
 
 /// Counts published snapshots, from 1; 0 is the empty one before the first.
@@ -81,9 +90,9 @@ pub struct Snapshot {
     /// Whether every source has delivered its first full state. Before, DNS answers SERVFAIL.
     pub synced: bool,
     /// Every socket that should be open, with what it serves.
-    pub listeners: BTreeMap<SocketKey, Arc<ListenerSpec>>,
+    pub listeners: SortedMap<SocketKey, Arc<ListenerSpec>>,
     /// Every backend that some listener or rule leads to.
-    pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    pub backends: SortedMap<BackendId, Arc<Backend>>,
     /// Who is where.
     pub network: Arc<Network>,
     /// Names for the DNS plane.
@@ -92,5 +101,7 @@ pub struct Snapshot {
     pub dns_tls: Arc<TlsTable>,
     /// Why LoadBalancers have their addresses, by Service; for `explain`. Not those whose addresses
     /// others decided on.
-    pub load_balancers: BTreeMap<ObjectKey, LoadBalancer>,
+    pub load_balancers: Arc<BTreeMap<ObjectKey, LoadBalancer>>,
+    /// Who answers for their addresses in the network; empty without `--announce`.
+    pub announcements: Arc<BTreeMap<IpAddr, Announcement>>,
 }

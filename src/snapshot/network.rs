@@ -22,6 +22,16 @@ pub struct Network {
     /// Whether whatever goes to a virtual address is masqueraded (`--masquerade-all` of
     /// kube-proxy).
     pub masquerade_all: bool,
+    /// Whether pods see the address of the client where kube-proxy would not masquerade it
+    /// (`--keep-client-address`), as far as what came goes on as it came.
+    pub keep_client_address: bool,
+    /// Proxies in front that are believed what they say of their clients (`--trusted-proxies`).
+    pub trusted_proxies: Vec<IpNet>,
+    /// Ports of Ingress and Gateways by which they speak the PROXY protocol (`--proxy-protocol`).
+    pub proxy_protocol_ports: BTreeSet<u16>,
+    /// Whether this node is about to be deleted, so that load balancers should send no more to it
+    /// (KEP-3836).
+    pub is_leaving: bool,
 }
 
 /// Where a client is.
@@ -36,6 +46,12 @@ pub enum Place {
 }
 
 impl Network {
+    /// Whether somebody is believed what it says of others.
+    pub fn is_trusted_proxy(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+
     /// Where a client is that came to the address `at`.
     ///
     /// One that has the address that it came to is this node: for connections to an address of
@@ -87,6 +103,9 @@ mod tests {
             service_cidrs: vec!["10.96.0.0/24".parse().expect("a CIDR")],
             other_cluster_ips: [ip("10.97.0.9")].into(),
             masquerade_all: false,
+            keep_client_address: false,
+            is_leaving: false,
+            ..Network::default()
         }
     }
 

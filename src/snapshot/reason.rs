@@ -62,10 +62,20 @@ pub enum Reason {
     MethodNotAllowed,
     /// The client took too long to send the request.
     RequestTimeout,
+    /// The client sent its body, or took the response, too slowly for too long.
+    ClientTooSlow,
     /// The client went away.
     ClientClosed,
-    /// A limit of connections or requests is reached.
+    /// There are as many connections as the limit of all allows.
+    ConnectionLimit,
+    /// The client has as many connections as one may have.
+    ClientLimit,
+    /// Memory, or the room for what is asked for, is nearly used up.
     Overloaded,
+    /// The Service has as many requests as its limit allows, and as many wait already.
+    QueueFull,
+    /// The Service had no room for the request within the time that it may wait.
+    QueueTimeout,
     /// rutter is shutting down.
     Draining,
     /// A defect of rutter; the exchange ended, nothing else did.
@@ -74,7 +84,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -100,8 +110,13 @@ impl Reason {
         Self::HeadersTooLarge,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
+        Self::ClientTooSlow,
         Self::ClientClosed,
+        Self::ConnectionLimit,
+        Self::ClientLimit,
         Self::Overloaded,
+        Self::QueueFull,
+        Self::QueueTimeout,
         Self::Draining,
         Self::Internal,
     ];
@@ -134,8 +149,13 @@ impl Reason {
             Self::HeadersTooLarge => "headers_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
+            Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosed => "client_closed",
+            Self::ConnectionLimit => "connection_limit",
+            Self::ClientLimit => "client_limit",
             Self::Overloaded => "overloaded",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::Draining => "draining",
             Self::Internal => "internal",
         }
@@ -148,7 +168,7 @@ impl Reason {
             Self::BadRequest => 400,
             Self::AuthDenied | Self::SourceNotAllowed => 403,
             Self::MethodNotAllowed => 405,
-            Self::RequestTimeout => 408,
+            Self::RequestTimeout | Self::ClientTooSlow => 408,
             Self::ContentTooLarge => 413,
             Self::UriTooLong => 414,
             Self::Misdirected => 421,
@@ -166,7 +186,11 @@ impl Reason {
             | Self::RetriesExhausted
             | Self::RetryBudgetExhausted
             | Self::AuthUnavailable
+            | Self::ConnectionLimit
+            | Self::ClientLimit
             | Self::Overloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
             | Self::Draining => 503,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
         }

@@ -85,6 +85,16 @@ pub struct RetryBudget {
     pub min_interval: Duration,
 }
 
+impl RetryBudget {
+    /// That of a Service whose policy says nothing: what the GEP proposes.
+    pub const DEFAULT: Self = Self {
+        percent: 20,
+        interval: Duration::from_secs(10),
+        min_count: 10,
+        min_interval: Duration::from_secs(1),
+    };
+}
+
 /// Clients stay with the endpoint that answered them first (GEP-1619).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPersistence {

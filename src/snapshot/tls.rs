@@ -53,7 +53,8 @@ pub struct TlsTable {
 pub struct TlsEntry {
     /// Which server names; `Any` is also for clients that send none.
     pub host: HostMatch,
-    /// Never empty; one that names the server is preferred, else the first is shown.
+    /// Never empty; those that name the server are preferred, and of them those whose signatures the
+    /// client can check.
     pub certificates: Vec<Arc<Certificate>>,
     /// What is asked of clients.
     pub client_auth: Option<Arc<ClientAuth>>,
@@ -97,9 +98,15 @@ impl Eq for TlsTable {}
 impl TlsEntry {
     /// The certificate for a server name: the first that names it, else the first.
     pub fn certificate(&self, server_name: Option<&str>) -> Option<&Arc<Certificate>> {
+        self.candidates(server_name).next()
+    }
+
+    /// The certificates for a server name, of which the client's abilities choose: those that name
+    /// it, else all.
+    pub fn candidates(&self, server_name: Option<&str>) -> impl Iterator<Item = &Arc<Certificate>> {
         let name = server_name.unwrap_or_default().to_ascii_lowercase();
-        let named = self.certificates.iter().find(|it| it.covers(&name));
-        named.or_else(|| self.certificates.first())
+        let has_named = self.certificates.iter().any(|it| it.covers(&name));
+        self.certificates.iter().filter(move |it| !has_named || it.covers(&name))
     }
 }
 
@@ -115,13 +122,16 @@ impl Certificate {
     }
 }
 
-/// Authorities, by a hash of their bytes.
+/// Authorities and whom they have revoked, by a hash of their bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CaBundle {
-    /// Hash of the certificates.
+    /// Hash of certificates and lists.
     pub id: CertificateId,
     /// DER, never empty.
     pub certificates: Vec<Vec<u8>>,
+    /// Lists of revoked certificates (RFC 5280 section 5), DER. An authority without one has revoked
+    /// nobody.
+    pub revocations: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for CaBundle {

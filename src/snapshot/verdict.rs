@@ -6,8 +6,8 @@
 //! [`Frontend::verdict_from`] knows no single client, so that a rule can be made of it.
 //!
 //! What a plane makes of a verdict is its own matter. From userspace:
-//! - `masquerade` changes nothing. The endpoint sees an address of this node in any case, since it
-//!   is rutter that connects to it.
+//! - the endpoint sees an address of this node, since it is rutter that connects to it: whatever
+//!   `masquerade` says, but with `--keep-client-address` ([`Frontend::keeps_client`]).
 //! - a rejected client is refused by the kernel, for [there is no socket](Snapshot::has_socket).
 //! - a dropped TCP client is reset: the kernel has accepted the connection by then.
 
@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use super::{
     Backend, Endpoint, Exposure, Frontend, ListenerSpec, Place, Reason, Serve, Snapshot, SocketKey,
-    Transport,
 };
 
 /// What becomes of a client.
@@ -82,6 +81,12 @@ impl Frontend {
         if is_local { EndpointSet::Local } else { EndpointSet::Cluster }
     }
 
+    /// Whether endpoints see the address of a client for whom this is the verdict.
+    pub fn keeps_client(&self, verdict: Verdict) -> bool {
+        let is_kept = matches!(verdict, Verdict::Forward { masquerade: false, .. });
+        is_kept && self.policy.network.keep_client_address
+    }
+
     /// Without a detector of pods, every client of a virtual address counts as one.
     fn masquerades(&self, place: Place, family_of: IpAddr) -> bool {
         let network = &self.policy.network;
@@ -104,6 +109,16 @@ impl Frontend {
     }
 }
 
+impl Serve {
+    /// Whether somebody is behind it.
+    pub fn answers(&self) -> bool {
+        match self {
+            Self::Frontend(frontend) => frontend.has_endpoint(),
+            Self::Http(_) | Self::Tls(_) | Self::Health(_) => true,
+        }
+    }
+}
+
 impl Backend {
     /// The endpoints of a set.
     pub fn set(&self, set: EndpointSet) -> &[Arc<Endpoint>] {
@@ -119,16 +134,8 @@ impl Snapshot {
     /// kernel refuses whoever comes, as fast and as clearly as the rules of kube-proxy. Unless a
     /// socket on every address has that port: it would take what is meant for another.
     pub fn has_socket(&self, spec: &ListenerSpec) -> bool {
-        match &spec.serve {
-            Serve::Frontend(frontend) if !frontend.has_endpoint() => {
-                let wildcard = self.wildcard(spec.key).filter(|it| it.key != spec.key);
-                wildcard.is_some_and(|it| match &it.serve {
-                    Serve::Frontend(frontend) => frontend.has_endpoint(),
-                    Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => true,
-                })
-            }
-            Serve::Frontend(_) | Serve::Http(_) | Serve::Tls(_) | Serve::Health(_) => true,
-        }
+        let wildcard = || self.wildcard(spec.key).filter(|it| it.key != spec.key);
+        spec.serve.answers() || wildcard().is_some_and(|it| it.serve.answers())
     }
 
     /// The listeners that have one.
@@ -142,11 +149,20 @@ impl Snapshot {
         self.listeners.get(&SocketKey { addr: (any, key.addr.port()).into(), ..key })
     }
 
+    /// Whether connections begin with a header of the PROXY protocol: those of Ingress and Gateways by
+    /// the ports that the option names. Services pass on what comes as it comes.
+    pub fn has_proxy_header(&self, spec: &ListenerSpec) -> bool {
+        let is_in_front = match &spec.serve {
+            Serve::Http(_) | Serve::Tls(_) => !self.network.is_virtual(spec.key.addr.ip()),
+            Serve::Frontend(frontend) => frontend.exposure == Exposure::Gateway,
+            Serve::Health(_) => false,
+        };
+        is_in_front && self.network.proxy_protocol_ports.contains(&spec.key.addr.port())
+    }
+
     /// Whether what came to the address `at` by a socket on every address is not meant for it: to
-    /// a virtual address, where only Services answer, each at its own ports. Of datagrams the
-    /// address is not known.
+    /// a virtual address, where only Services answer, each at its own ports.
     pub fn is_astray(&self, socket: SocketKey, at: IpAddr) -> bool {
-        let is_wildcard = socket.addr.ip().is_unspecified();
-        socket.transport == Transport::Tcp && is_wildcard && self.network.is_virtual(at)
+        socket.addr.ip().is_unspecified() && self.network.is_virtual(at)
     }
 }

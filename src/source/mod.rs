@@ -29,6 +29,8 @@ pub enum Event {
     Delete(ObjectRef),
     /// Everything that is wrong with the text now; replaces what was said before.
     Findings(Vec<Finding>),
+    /// Whether more is to come soon: a text that may not be whole yet is looked at again.
+    Waiting(bool),
 }
 
 /// Events that take effect together.

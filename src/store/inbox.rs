@@ -1,9 +1,39 @@
 //! Events → objects: what the sources have said so far.
 
-use crate::manifest::Finding;
-use crate::source::{Batch, Event};
+use crate::compile::{SliceChanges, service_of};
+use crate::manifest::endpoints::EndpointSlice;
+use crate::manifest::{Finding, Kind, Object, ObjectKey, ObjectRef};
+use crate::source::{Batch, Event, Sourced};
 
 use super::Objects;
+
+/// What has come in since it was last looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Changes {
+    /// Nothing.
+    #[default]
+    None,
+    /// EndpointSlices of Services.
+    Slices(SliceChanges),
+    /// Anything.
+    Any,
+}
+
+impl Changes {
+    /// A slice came, changed or went.
+    fn slice(&mut self, key: &ObjectKey, slice: &EndpointSlice) {
+        let Some(service) = service_of(key, slice) else {
+            *self = Self::Any;
+            return;
+        };
+        if *self == Self::None {
+            *self = Self::Slices(SliceChanges::new());
+        }
+        if let Self::Slices(slices) = self {
+            slices.entry(service).or_default().insert(key.clone());
+        }
+    }
+}
 
 /// The objects as of the last event, and a listing while it is coming in.
 #[derive(Debug, Default)]
@@ -12,8 +42,12 @@ pub struct Inbox {
     pub objects: Objects,
     /// What the source complains about.
     pub findings: Vec<Finding>,
+    /// Whether the source says more soon.
+    pub is_waiting: bool,
     /// Whether a listing was complete once.
     pub is_synced: bool,
+    /// What has changed since somebody took it.
+    pub changes: Changes,
     /// Between `Init` and `InitDone`; replaces `objects` then, so that nothing is missing while
     /// a source lists again.
     listing: Option<Objects>,
@@ -34,10 +68,39 @@ impl Inbox {
             Event::InitDone => {
                 self.objects = self.listing.take().unwrap_or_default();
                 self.is_synced = true;
+                self.changes = Changes::Any;
             }
-            Event::Apply(object) => self.objects.apply(&object),
-            Event::Delete(reference) => self.objects.remove(&reference),
-            Event::Findings(findings) => self.findings = findings,
+            Event::Apply(object) => {
+                self.note(&object.object.reference(), Some(&object));
+                self.objects.apply(&object);
+            }
+            Event::Delete(reference) => {
+                self.note(&reference, None);
+                self.objects.remove(&reference);
+            }
+            Event::Findings(findings) => {
+                self.findings = findings;
+                self.changes = Changes::Any;
+            }
+            Event::Waiting(is_waiting) => self.is_waiting = is_waiting,
+        }
+    }
+
+    /// Notes that an object is about to be replaced, or to go.
+    fn note(&mut self, reference: &ObjectRef, next: Option<&Sourced>) {
+        let is_slice = reference.kind == Kind::EndpointSlice && next.is_none_or(|it| !it.stale);
+        if !is_slice {
+            self.changes = Changes::Any;
+            return;
+        }
+        if let Some(was) = self.objects.endpoint_slices.get(&reference.key) {
+            self.changes.slice(&reference.key, &was.object);
+            if was.stale {
+                self.changes = Changes::Any;
+            }
+        }
+        if let Some(Object::EndpointSlice(slice)) = next.map(|it| &it.object) {
+            self.changes.slice(&reference.key, slice);
         }
     }
 }

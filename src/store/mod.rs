@@ -13,5 +13,5 @@ mod inbox;
 mod objects;
 
 pub use driver::Status;
-pub use inbox::Inbox;
+pub use inbox::{Changes, Inbox};
 pub use objects::{Count, Objects, Stored};

@@ -30,6 +30,12 @@ impl Backend {
         Self::start(Echo { udp: vec![addr], ..Echo::default() })
     }
 
+    /// Echoes TCP and UDP on one port, and says `pod` first.
+    pub fn named(addr: SocketAddr, pod: &str) -> Self {
+        let identity = Identity { greeting: Some(pod.into()), ..Identity::default() };
+        Self::start(Echo { tcp: vec![addr], udp: vec![addr], identity, ..Echo::default() })
+    }
+
     fn start(echo: Echo) -> Self {
         let bound = echo.bind(ReusePort::No).expect("the pod's address must be free");
         let (stop, drain) = drain();

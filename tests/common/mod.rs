@@ -17,6 +17,7 @@ pub mod dns;
 pub mod http;
 pub mod metrics;
 pub mod netns;
+pub mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -100,14 +101,28 @@ impl Site {
         let thread = std::thread::spawn(move || app.run().expect("it must run"));
         let site = Self { block, dir, handle, thread: Some(thread) };
         site.wait("the first snapshot", |status| status.generation > Generation(0));
+        site.wait_bound();
         site
+    }
+
+    /// Waits a moment until what could not be bound at first is; some tests mean it not to be. What
+    /// was not bound explains a connection that is refused, so it is told if the test fails.
+    fn wait_bound(&self) {
+        let mut unbound = self.handle.unbound();
+        for failure in unbound.borrow().iter() {
+            eprintln!("at the start: {}", failure.message);
+        }
+        block_on(async {
+            let all = unbound.wait_for(|it| it.is_empty());
+            let _ = tokio::time::timeout(PATIENCE_TO_BIND, all).await;
+        });
     }
 
     /// Writes a file and waits until what it says is served everywhere.
     pub fn save(&self, name: &str, manifests: &str) {
         let compiles = self.status().compiles;
         self.write(name, manifests);
-        self.wait("the change", |status| status.compiles > compiles);
+        self.wait("the change", |status| status.compiles > compiles && !status.is_waiting);
     }
 
     /// Writes a file as an editor does (a new file renamed into place), and waits for nothing.
@@ -123,7 +138,7 @@ impl Site {
     pub fn remove(&self, name: &str) {
         let compiles = self.status().compiles;
         std::fs::remove_file(self.dir.path().join(name)).expect("the file");
-        self.wait("the removal", |status| status.compiles > compiles);
+        self.wait("the removal", |status| status.compiles > compiles && !status.is_waiting);
     }
 
     /// What the control plane did last.
@@ -225,6 +240,9 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         .expect("a runtime")
         .block_on(future)
 }
+
+/// Somewhat longer than the time after which binding is tried again.
+const PATIENCE_TO_BIND: Duration = Duration::from_secs(6);
 
 /// How long a test waits before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);

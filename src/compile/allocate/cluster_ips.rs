@@ -3,9 +3,10 @@
 //! An address that a Service holds stays with it, also when a new one names it: that one is told,
 //! and is given another, so that its name leads somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
 use crate::compile::address::{Family, parse_ip};
@@ -25,41 +26,49 @@ pub(super) fn cluster_ips(
 ) -> BTreeMap<ObjectKey, Vec<IpAddr>> {
     let mut allocation = Allocation {
         space: AddressSpace::of_service_cidrs(&settings.service_cidrs),
-        owners: BTreeMap::new(),
-        given: BTreeMap::new(),
+        owners: HashMap::default(),
+        given: vec![Vec::new(); services.iter().len()],
         cidrs: &settings.service_cidrs,
         findings,
     };
     // Named addresses count even where rutter is not the proxy: names lead to them.
     let with_address = || {
-        let all = services.by_age().map(|(_, service)| service);
-        all.filter(|service| service.exposed >= Exposed::ClusterIp)
+        let all = services.by_age();
+        all.filter(|(_, service)| service.exposed >= Exposed::ClusterIp)
     };
-    with_address().for_each(|service| allocation.keep(service, held));
-    with_address().for_each(|service| allocation.named(service));
+    with_address().for_each(|(place, service)| allocation.keep(place, service, held));
+    with_address().for_each(|(place, service)| allocation.named(place, service));
     with_address()
-        .filter(|service| service.is_proxied())
-        .for_each(|service| allocation.missing(service));
-    for service in with_address() {
+        .filter(|(_, service)| service.is_proxied())
+        .for_each(|(place, service)| allocation.missing(place, service));
+    // one without addresses has a place among the others all the same
+    let given = services.iter().zip(allocation.given);
+    let given = given.filter(|(service, _)| service.exposed >= Exposed::ClusterIp);
+    let in_order = |(service, mut addresses): (&CheckedService<'_>, Vec<IpAddr>)| {
         let place = |ip: &IpAddr| service.families.iter().position(|it| *it == Family::of(*ip));
-        if let Some(addresses) = allocation.given.get_mut(service.key) {
-            addresses.sort_by_key(place);
-        }
-    }
-    allocation.given
+        addresses.sort_by_key(place);
+        (service.key.clone(), addresses)
+    };
+    given.map(in_order).collect()
 }
 
 struct Allocation<'s, 'a> {
     space: AddressSpace,
-    owners: BTreeMap<IpAddr, &'s CheckedService<'a>>,
-    given: BTreeMap<ObjectKey, Vec<IpAddr>>,
+    owners: HashMap<IpAddr, &'s CheckedService<'a>, RandomState>,
+    /// By place of the Service.
+    given: Vec<Vec<IpAddr>>,
     cidrs: &'s [IpNet],
     findings: &'s mut Findings,
 }
 
 impl<'s, 'a> Allocation<'s, 'a> {
     /// Gives what the Service had before, unless it names another now.
-    fn keep(&mut self, service: &'s CheckedService<'a>, held: &BTreeMap<ObjectKey, Vec<IpAddr>>) {
+    fn keep(
+        &mut self,
+        place: usize,
+        service: &'s CheckedService<'a>,
+        held: &BTreeMap<ObjectKey, Vec<IpAddr>>,
+    ) {
         for ip in held.get(service.key).into_iter().flatten() {
             let family = Family::of(*ip);
             let named = service.cluster_ips.iter().find(|it| Family::of(**it) == family);
@@ -71,39 +80,37 @@ impl<'s, 'a> Allocation<'s, 'a> {
                         && self.space.contains(*ip)
                 }
             };
-            if is_wanted && !self.owners.contains_key(ip) && !self.has(service, family) {
-                self.take(service, *ip);
+            if is_wanted && !self.owners.contains_key(ip) && !self.has(place, family) {
+                self.take(place, service, *ip);
             }
         }
     }
 
-    fn named(&mut self, service: &'s CheckedService<'a>) {
+    fn named(&mut self, place: usize, service: &'s CheckedService<'a>) {
         for ip in &service.cluster_ips {
-            let field = field_of(service, *ip);
-            if !self.has(service, Family::of(*ip)) {
+            let field = || field_of(service, *ip);
+            if !self.has(place, Family::of(*ip)) {
                 if let Some(other) = self.owners.get(ip) {
                     let who = other.subject().named();
                     let message = format!("{ip} is taken by {who}; another address is given");
                     let help = "name another address, or none";
-                    let clash = service.subject().error(Code::AddressClash, &field, message);
+                    let clash = service.subject().error(Code::AddressClash, &field(), message);
                     self.findings.push(clash.help(help));
                     continue;
                 }
-                self.take(service, *ip);
+                self.take(place, service, *ip);
             }
-            report_unserved(service, &field, *ip, self.cidrs, self.findings);
+            report_unserved(service, field, *ip, self.cidrs, self.findings);
         }
-        // one without addresses has a place among the others all the same
-        self.given.entry(service.key.clone()).or_default();
     }
 
-    fn missing(&mut self, service: &'s CheckedService<'a>) {
+    fn missing(&mut self, place: usize, service: &'s CheckedService<'a>) {
         for family in &service.families {
-            if self.has(service, *family) {
+            if self.has(place, *family) {
                 continue;
             }
             match self.space.find(*family, &service.key.to_string(), |_| true) {
-                Some(ip) => self.take(service, ip),
+                Some(ip) => self.take(place, service, ip),
                 // what is preferred may be missing, and of what is required it was said already
                 None if !self.space.has_family(*family)
                     && service.family_policy != FamilyPolicy::Single => {}
@@ -128,15 +135,17 @@ impl<'s, 'a> Allocation<'s, 'a> {
         self.findings.push(finding.help(help));
     }
 
-    fn has(&self, service: &CheckedService<'_>, family: Family) -> bool {
-        let given = self.given.get(service.key).into_iter().flatten();
+    fn has(&self, place: usize, family: Family) -> bool {
+        let given = self.given.get(place).into_iter().flatten();
         given.into_iter().any(|ip| Family::of(*ip) == family)
     }
 
-    fn take(&mut self, service: &'s CheckedService<'a>, ip: IpAddr) {
+    fn take(&mut self, place: usize, service: &'s CheckedService<'a>, ip: IpAddr) {
         self.space.take(ip);
         self.owners.insert(ip, service);
-        self.given.entry(service.key.clone()).or_default().push(ip);
+        if let Some(given) = self.given.get_mut(place) {
+            given.push(ip);
+        }
     }
 }
 

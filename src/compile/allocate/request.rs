@@ -3,14 +3,13 @@
 //! MetalLB's, kube-vip's and Cilium's annotations mean the same; where several are written they
 //! have to agree.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::compile::address::parse_ip;
 use crate::compile::report::Findings;
 use crate::compile::services::CheckedService;
-use crate::manifest::Code;
+use crate::manifest::{Code, Labels};
 use crate::snapshot::Transport;
 
 /// What a Service asks for.
@@ -219,7 +218,7 @@ pub(in crate::compile) struct Terms {
     ports: Vec<(Transport, u16)>,
     /// `externalTrafficPolicy: Local`.
     is_local: bool,
-    selector: BTreeMap<Arc<str>, Arc<str>>,
+    selector: Labels,
 }
 
 impl Terms {

@@ -35,7 +35,7 @@ impl<'a> PodIndex<'a> {
         let mut by_label = HashMap::<Label<'a>, Vec<&'a Stored<Pod>>, RandomState>::default();
         for (key, stored) in &objects.pods {
             check_addresses(key, stored, findings);
-            for (name, value) in &stored.object.metadata.labels {
+            for (name, value) in stored.object.metadata.labels.iter() {
                 by_label.entry((&*key.namespace, &**name, &**value)).or_default().push(stored);
             }
         }
@@ -78,6 +78,11 @@ impl<'a> PodIndex<'a> {
             selector.iter().all(|(name, value)| labels.get(name) == Some(value))
         };
         fewest.unwrap_or_default().iter().filter(has_all).copied().collect()
+    }
+
+    /// Whether the selector leads to any Pod, whether it is an endpoint or not.
+    pub(super) fn has_selected(&self, service: &CheckedService<'a>) -> bool {
+        !self.by_label.is_empty() && !self.select(service).is_empty()
     }
 
     fn add(

@@ -39,7 +39,7 @@ pub(super) fn members(
     let ports = ports(&slice.ports, "ports", subject, findings);
     for (place, endpoint) in slice.endpoints.iter().enumerate() {
         // Further addresses have no meaning.
-        let Some(written) = endpoint.addresses.first() else { continue };
+        let Some(written) = endpoint.address.as_ref() else { continue };
         let address = parse_ip(written).filter(|ip| Family::of(*ip) == family);
         let Some(address) = address else {
             let field = format!("endpoints[{place}].addresses[0]");
@@ -66,14 +66,14 @@ fn member(
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
         hostname: endpoint.hostname.clone().filter(|hostname| !hostname.is_empty()),
-        pod: pod_name(endpoint.target_ref.as_ref()),
+        pod: pod_name(endpoint.target_ref.as_deref()),
         node: endpoint.node_name.clone(),
         zone: endpoint
             .zone
             .clone()
             .or_else(|| endpoint.deprecated_topology.get("topology.kubernetes.io/zone").cloned()),
         is_here: endpoint.node_name.as_ref() == Some(&node.name),
-        hints: endpoint.hints.as_ref().map(Hints::read),
+        hints: endpoint.hints.as_deref().map(Hints::read),
         ports,
         origin: origin.clone(),
     }
@@ -128,7 +128,7 @@ fn mirrored_member(
         serving: ready,
         terminating: false,
         hostname: written.hostname.clone().filter(|hostname| !hostname.is_empty()),
-        pod: pod_name(written.target_ref.as_ref()),
+        pod: pod_name(written.target_ref.as_deref()),
         node: written.node_name.clone(),
         zone: None,
         is_here: written.node_name.as_ref() == Some(&node.name),

@@ -8,9 +8,9 @@ use super::listener::{OwnListener, Protocol};
 use super::{Context, Owner, Verdict};
 use crate::compile::references::{Referrer, Unresolved};
 use crate::compile::report::Subject;
-use crate::compile::tls::{authorities, joined};
+use crate::compile::tls::{Order, authorities, is_asked, joined};
 use crate::manifest::gateway::{FrontendTlsValidation, ObjectReference};
-use crate::manifest::{Code, Kind};
+use crate::manifest::{Code, Kind, ObjectKey};
 use crate::snapshot::{Certificate, ClientAuth, ClientAuthMode};
 
 /// Resolves all of it.
@@ -42,6 +42,7 @@ fn certificates(listener: &mut OwnListener<'_>, context: &mut Context<'_, '_, '_
         Owner::Set(_) => Kind::ListenerSet,
     };
     let owner = listener.subject;
+    order(listener, context);
     let mut found = Vec::new();
     for (place, wanted) in tls.certificate_refs.iter().enumerate() {
         let field = format!("{}.tls.certificateRefs[{place}]", listener.field);
@@ -64,6 +65,27 @@ fn certificates(listener: &mut OwnListener<'_>, context: &mut Context<'_, '_, '_
         listener.unusable = Some(Verdict::new("Invalid", verdict.message.as_str()));
     }
     listener.certificates = found;
+}
+
+/// Where the owner of the listener asks for it, orders what its Secrets lack. Those of other
+/// namespaces are for others to fill.
+fn order(listener: &OwnListener<'_>, context: &mut Context<'_, '_, '_>) {
+    let owner = listener.subject;
+    let metadata = match listener.owner {
+        Owner::Gateway(_) => context.references.gateway(owner.key()).map(|it| &it.object.metadata),
+        Owner::Set(_) => context.references.listener_set(owner.key()).map(|it| &it.object.metadata),
+    };
+    let asks = metadata.is_some_and(|metadata| is_asked(metadata, owner, context.findings));
+    let refs = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs);
+    for wanted in refs.filter(|_| asks) {
+        let namespace = wanted.namespace.as_ref().unwrap_or_else(|| &owner.key().namespace);
+        let secret = ObjectKey { namespace: namespace.clone(), name: wanted.name.clone() };
+        if *namespace == owner.key().namespace && !context.references.is_written(&secret) {
+            let field = format!("{}.hostname", listener.field);
+            let order = Order { secret: &secret, subject: owner, field: &field };
+            context.certificates.order(order, &listener.host, context.findings);
+        }
+    }
 }
 
 fn check_cover(
@@ -96,7 +118,13 @@ fn certificate(
     context: &mut Context<'_, '_, '_>,
 ) -> Result<Arc<Certificate>, Verdict> {
     let found = context.references.certificate(from, wanted, context.findings);
-    let (key, stored) = found.map_err(|unresolved| report(&unresolved, subject, field, context))?;
+    let (key, stored) = found.map_err(|unresolved| {
+        let namespace = wanted.namespace.as_ref().unwrap_or(from.namespace).clone();
+        let secret = ObjectKey { namespace, name: wanted.name.clone() };
+        let finding = unresolved.finding(subject, field);
+        context.findings.push(context.certificates.softened(&secret, finding));
+        Verdict::from(unresolved.verdict())
+    })?;
     let read = context.certificates.read(key, stored, context.findings);
     read.ok_or_else(|| {
         let message = format!("Secret {key} holds no usable certificate and key");

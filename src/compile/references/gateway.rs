@@ -55,7 +55,7 @@ impl<'a> References<'a> {
             return Err(super::external(service).invalid(".name").condition("InvalidKind"));
         }
         let (at, port) = route_port(service, wanted.port, transport, findings)?;
-        let backend = self.backends.of(place).and_then(|backends| backends.for_rule(at));
+        let backend = self.backends.for_rule(place, at);
         let backend = backend.cloned().ok_or_else(|| missing_port(service, transport, ""))?;
         Ok(ServicePortRef { service: service.key, port, backend })
     }

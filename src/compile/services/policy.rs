@@ -54,6 +54,11 @@ impl CheckedPolicy {
         self.internal_local || self.external_local
     }
 
+    /// Whether all that one client sends to the virtual address goes to some endpoints only.
+    pub(super) fn keeps_clients(&self) -> bool {
+        self.internal_local || self.affinity.is_some()
+    }
+
     /// What is said about the traffic to one address; `silent` where nothing is.
     pub(in crate::compile) fn at(
         &self,

@@ -1,13 +1,13 @@
 //! `spec.ports`: numbers, names and protocols that make sense.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::manifest::meta::IntOrString;
 use crate::manifest::service::{ServicePort, ServiceSpec};
 use crate::manifest::{Code, ObjectKey};
 use crate::snapshot::{AppProtocol, BackendId, Transport};
 
-use super::Exposed;
+use super::{CheckedService, Exposed};
 use crate::compile::report::{Findings, Subject};
 
 /// A Service port that can be served.
@@ -33,6 +33,11 @@ pub(in crate::compile) enum Target {
 }
 
 impl CheckedPort {
+    /// Whether each request to it is balanced by itself.
+    pub(in crate::compile) fn is_by_request(&self, service: &CheckedService<'_>) -> bool {
+        service.by_request && self.app_protocol == AppProtocol::H2c
+    }
+
     pub(in crate::compile) fn backend_id(&self, service: &ObjectKey) -> BackendId {
         let port =
             if self.name.is_empty() { self.number.to_string().into() } else { self.name.clone() };
@@ -56,15 +61,24 @@ pub(super) fn parse(
     let mut parser = Parser { exposed, is_one_of_several: spec.ports.len() > 1, subject, findings };
     let mut kept: Vec<CheckedPort> = Vec::with_capacity(spec.ports.len());
     for (place, written) in spec.ports.iter().enumerate() {
-        let field = format!("spec.ports[{place}]");
+        let field = field_of(place);
         let Some(port) = parser.port(&field, written) else { continue };
         if let Some((part, message)) = kept.iter().find_map(|earlier| clash(earlier, &port)) {
-            parser.refuse(&format!("{field}.{part}"), message);
+            parser.refuse(&field, part, message);
         } else {
             kept.push(port);
         }
     }
     kept
+}
+
+/// `spec.ports[0]`; shared, because almost all ports are one of the first.
+fn field_of(place: usize) -> Arc<str> {
+    static FIRST: LazyLock<[Arc<str>; 8]> = LazyLock::new(|| std::array::from_fn(written));
+    fn written(place: usize) -> Arc<str> {
+        format!("spec.ports[{place}]").into()
+    }
+    FIRST.get(place).cloned().unwrap_or_else(|| written(place))
 }
 
 /// What two ports of one Service must not share.
@@ -84,45 +98,47 @@ struct Parser<'a, 'b> {
 }
 
 impl Parser<'_, '_> {
-    fn port(&mut self, field: &str, written: &ServicePort) -> Option<CheckedPort> {
-        let number = self.number(&format!("{field}.port"), written.port)?;
-        let transport = self.transport(&format!("{field}.protocol"), written)?;
-        let name = self.name(&format!("{field}.name"), written)?;
+    fn port(&mut self, field: &Arc<str>, written: &ServicePort) -> Option<CheckedPort> {
+        let number = self.number(field, "port", written.port)?;
+        let transport = self.transport(field, written)?;
+        let name = self.name(field, written)?;
         Some(CheckedPort {
-            field: field.into(),
+            field: field.clone(),
             name,
             number,
             transport,
             app_protocol: app_protocol(written),
-            target: self.target(&format!("{field}.targetPort"), written, number)?,
-            node_port: self.node_port(&format!("{field}.nodePort"), written),
+            target: self.target(field, written, number)?,
+            node_port: self.node_port(field, written),
         })
     }
 
-    fn refuse(&mut self, field: &str, message: impl Into<String>) {
-        self.findings.push(self.subject.error(Code::BadValue, field, message));
+    fn refuse(&mut self, field: &str, part: &str, message: impl Into<String>) {
+        let field = format!("{field}.{part}");
+        self.findings.push(self.subject.error(Code::BadValue, &field, message));
     }
 
-    fn number(&mut self, field: &str, written: i64) -> Option<u16> {
+    fn number(&mut self, field: &str, part: &str, written: i64) -> Option<u16> {
         let number = u16::try_from(written).ok().filter(|number| *number > 0);
         if number.is_none() {
-            self.refuse(field, format!("{written} is no port: 1 to 65535"));
+            self.refuse(field, part, format!("{written} is no port: 1 to 65535"));
         }
         number
     }
 
     fn transport(&mut self, field: &str, written: &ServicePort) -> Option<Transport> {
         let protocol = written.protocol.as_deref().unwrap_or("TCP");
+        let field = || format!("{field}.protocol");
         match protocol {
             "TCP" => Some(Transport::Tcp),
             "UDP" => Some(Transport::Udp),
             "SCTP" => {
                 let message = "SCTP is not carried; the port is left out";
-                self.findings.push(self.subject.warning(Code::NotCarried, field, message));
+                self.findings.push(self.subject.warning(Code::NotCarried, &field(), message));
                 None
             }
             _ => {
-                self.subject.one_of(self.findings, field, protocol, &["TCP", "UDP", "SCTP"]);
+                self.subject.one_of(self.findings, &field(), protocol, &["TCP", "UDP", "SCTP"]);
                 None
             }
         }
@@ -131,7 +147,7 @@ impl Parser<'_, '_> {
     fn name(&mut self, field: &str, written: &ServicePort) -> Option<Arc<str>> {
         let name = written.name.clone().unwrap_or_default();
         if name.is_empty() && self.is_one_of_several {
-            self.refuse(field, "each of several ports needs a name");
+            self.refuse(field, "name", "each of several ports needs a name");
             return None;
         }
         let is_label =
@@ -141,7 +157,7 @@ impl Parser<'_, '_> {
                 && name.len() <= 63;
         if !is_label {
             let rule = "lower-case letters, digits and `-`, at most 63";
-            self.refuse(field, format!("{name:?} is no name of a port: {rule}"));
+            self.refuse(field, "name", format!("{name:?} is no name of a port: {rule}"));
             return None;
         }
         Some(name)
@@ -152,13 +168,19 @@ impl Parser<'_, '_> {
             None => Some(Target::Number(number)),
             // The API server's default for what is left away in Go.
             Some(IntOrString::Int(0)) => Some(Target::Number(number)),
-            Some(IntOrString::Int(target)) => self.number(field, *target).map(Target::Number),
+            Some(IntOrString::Int(target)) => {
+                self.number(field, "targetPort", *target).map(Target::Number)
+            }
             Some(IntOrString::String(name)) if name.is_empty() => Some(Target::Number(number)),
             Some(IntOrString::String(name)) if is_iana_name(name) => {
                 Some(Target::Name(name.clone()))
             }
             Some(IntOrString::String(name)) => {
-                self.refuse(field, format!("{name:?} is neither a port nor the name of one"));
+                self.refuse(
+                    field,
+                    "targetPort",
+                    format!("{name:?} is neither a port nor the name of one"),
+                );
                 None
             }
         }
@@ -167,14 +189,19 @@ impl Parser<'_, '_> {
     fn node_port(&mut self, field: &str, written: &ServicePort) -> Option<u16> {
         let number = written.node_port.filter(|number| *number != 0)?;
         if self.exposed < Exposed::NodePort {
-            self.refuse(field, "only Services of type NodePort and LoadBalancer have node ports");
+            self.refuse(
+                field,
+                "nodePort",
+                "only Services of type NodePort and LoadBalancer have node ports",
+            );
             return None;
         }
-        let port = self.number(field, number)?;
+        let port = self.number(field, "nodePort", number)?;
         if !(30_000..=32_767).contains(&port) {
             let message =
                 format!("{port} is outside of 30000-32767, which clusters take by default");
-            self.findings.push(self.subject.warning(Code::BadValue, field, message));
+            let field = format!("{field}.nodePort");
+            self.findings.push(self.subject.warning(Code::BadValue, &field, message));
         }
         Some(port)
     }

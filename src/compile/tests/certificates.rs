@@ -12,7 +12,15 @@ pub(super) struct Pair {
 
 /// A self-signed certificate for these names, valid for these years.
 pub(super) fn pair(names: &[&str], years: (i32, i32)) -> Pair {
-    let key = rcgen::KeyPair::generate().expect("a key");
+    pair_of(&rcgen::PKCS_ECDSA_P256_SHA256, names, years)
+}
+
+fn pair_of(
+    algorithm: &'static rcgen::SignatureAlgorithm,
+    names: &[&str],
+    years: (i32, i32),
+) -> Pair {
+    let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
     let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
     let mut params = rcgen::CertificateParams::new(names).expect("parameters");
     params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
@@ -71,6 +79,42 @@ fn exact_goes_before_wildcard_before_the_default() {
         assert_eq!(served(&compiled, name).as_deref(), Some(expected), "{name:?}");
     }
     assert_eq!(codes(&compiled), []);
+}
+
+#[test]
+fn a_host_has_one_certificate_of_each_kind_of_key_of_one_ingress() {
+    let years = (2020, 2030);
+    let rsa = || pair_of(&rcgen::PKCS_RSA_SHA256, &["a.test", "b.test"], years);
+    let ecdsa = || pair(&["a.test", "b.test"], years);
+    let of = |host: &str, name: &str| json!({"hosts": [host], "secretName": name});
+    let compiled = compiled([
+        web(),
+        secret("rsa", &rsa()),
+        secret("ecdsa", &ecdsa()),
+        secret("other-rsa", &rsa()),
+        secret("other-ecdsa", &ecdsa()),
+        with_tls(
+            "1",
+            json!([
+                of("a.test", "rsa"),
+                of("a.test", "ecdsa"),
+                of("a.test", "rsa"),
+                of("a.test", "other-rsa"),
+                of("b.test", "ecdsa")
+            ]),
+        ),
+        // whoever came later adds nothing to the host of another
+        with_tls("2", json!([of("b.test", "other-rsa"), of("b.test", "ecdsa")])),
+    ]);
+    let shown = |name| {
+        let table = table(&compiled);
+        let entry = table.select(Some(name)).expect("an entry");
+        entry.certificates.iter().map(|it| it.secret.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown("a.test"), ["rsa", "ecdsa"]);
+    assert_eq!(shown("b.test"), ["ecdsa"]);
+    let codes: Vec<_> = codes(&compiled).into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes, [Code::RouteConflict, Code::RouteConflict]);
 }
 
 #[test]
@@ -223,4 +267,27 @@ fn a_certificate_of_dns_that_cannot_be_used_is_told_with_the_option_and_the_reme
         let line = of_option.to_string();
         assert!(line.starts_with("--dns-certificate: RT"), "{line}");
     }
+}
+
+#[test]
+fn http3_is_beside_https_where_nothing_is_asked_of_clients_and_the_port_is_free() {
+    let objects = |extra: Value| {
+        let pair = pair(&["a.test"], (2020, 2030));
+        let tls = with_tls("1", json!([{"hosts": ["a.test"], "secretName": "a"}]));
+        objects([web(), secret("a", &pair), tls, extra])
+    };
+    let sockets = |http3, extra| {
+        let settings = Settings { http3, ..Settings::default() };
+        let compiled = compile(&objects(extra), &settings, &Allocations::default(), now());
+        let listeners = compiled.snapshot.listeners.values();
+        let listeners = listeners.filter(|spec| spec.key.addr.port() == 443);
+        let told = |spec: &Arc<crate::snapshot::ListenerSpec>| {
+            format!("{} {}", spec.key, spec.serve.http().is_some_and(|http| http.has_http3))
+        };
+        listeners.map(told).filter(|it| it.contains("0.0.0.0")).collect::<Vec<_>>()
+    };
+    let other = || service("other", json!({"ports": [{"port": 80}]}));
+    assert_eq!(sockets(false, other()), ["tcp://0.0.0.0:443 false"]);
+    let both = ["tcp://0.0.0.0:443 true", "udp://0.0.0.0:443 true"];
+    assert_eq!(sockets(true, other()), both);
 }

@@ -249,3 +249,20 @@ fn an_address_told_of_twice_is_here_if_anyone_says_so() {
     assert!(backend.local.iter().all(|it| it.ready && !it.terminating));
     assert_eq!(backend.local.len(), 1);
 }
+
+#[test]
+fn that_a_selector_selects_nobody_is_not_said_where_a_slice_of_any_family_names_somebody() {
+    let selecting = service("web", json!({"selector": {"app": "web"}, "ports": [{"port": 80}]}));
+    let of = |slices: Vec<Value>| {
+        let compiled = compiled([selecting.clone()].into_iter().chain(slices));
+        codes(&compiled).iter().filter(|(code, _)| *code == Code::EmptySelection).count()
+    };
+    assert_eq!(of(Vec::new()), 1);
+    for (family, address) in [("IPv4", "10.0.0.1"), ("IPv6", "fd00::1")] {
+        let slice = json!({"kind": "EndpointSlice",
+            "metadata": {"name": "web", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": family, "ports": [{"port": 8080}],
+            "endpoints": [{"addresses": [address]}]});
+        assert_eq!(of(vec![slice]), 0, "{family}");
+    }
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::endpoints::slice;
 use super::*;
 use crate::compile::{AddressRange, PoolRange};
-use crate::snapshot::{ZoneEndpoint, ZoneService};
+use crate::snapshot::{ContentCodings, ZoneEndpoint, ZoneService};
 
 fn pool_range(first: [u8; 4], last: [u8; 4]) -> PoolRange {
     let range = AddressRange { first: first.into(), last: last.into() };
@@ -154,16 +154,16 @@ fn names_lead_to_addresses_endpoints_and_other_names() {
         unready,
     ]);
     let zone = &compiled.snapshot.zone;
-    let services = zone.services.get("default").expect("the namespace");
-    assert_eq!(services.keys().map(|it| &**it).collect::<Vec<_>>(), ["db", "out", "web"]);
-    assert_eq!(services.get("out"), Some(&ZoneService::External { name: "example.org".into() }));
-    let Some(ZoneService::Headless { endpoints }) = services.get("db") else { panic!("headless") };
+    let service = |name: &str| zone.service("default", name);
+    assert_eq!(zone.services.keys().map(|it| &*it.name).collect::<Vec<_>>(), ["db", "out", "web"]);
+    assert_eq!(service("out"), Some(&ZoneService::External { name: "example.org".into() }));
+    let Some(ZoneService::Headless { endpoints }) = service("db") else { panic!("headless") };
     let names = |it: &ZoneEndpoint| (it.hostname.to_string(), it.ports.first().map(|it| it.port));
     let names: Vec<_> = endpoints.iter().map(names).collect();
     assert_eq!(names, [("primary".into(), Some(8080)), ("10-0-0-2".into(), Some(8080))]);
-    let reverse: Vec<_> = zone.reverse.values().flatten().map(|it| &**it).collect();
+    let reverse: Vec<_> = zone.reverse.keys().map(|it| it.below("cluster.local")).collect();
     assert_eq!(
-        reverse,
+        reverse.iter().map(|it| &**it).collect::<Vec<_>>(),
         [
             "primary.db.default.svc.cluster.local",
             "10-0-0-2.db.default.svc.cluster.local",
@@ -227,4 +227,54 @@ fn a_requested_load_balancer_address_is_given_once() {
     let at = listeners.iter().filter(|it| it.starts_with("tcp://127.1.0.3:"));
     assert_eq!(at.count(), 1, "{listeners:?}");
     assert_eq!(codes(&compiled), [(Code::AddressClash, "spec.loadBalancerIP")]);
+}
+
+#[test]
+fn endpoints_are_told_of_clients_by_the_version_that_the_service_names() {
+    for (written, expected) in [
+        ("v1", Some(crate::snapshot::ProxyProtocol::V1)),
+        ("v2", Some(crate::snapshot::ProxyProtocol::V2)),
+        ("V2", None),
+        ("", None),
+    ] {
+        let mut service = web(json!({}));
+        service["metadata"]["annotations"] = json!({"rutter.dev/proxy-protocol": written});
+        let compiled = compiled([service, pod("web-0", "10.0.0.1")]);
+        let mut backends = compiled.snapshot.backends.values();
+        assert!(backends.all(|backend| backend.proxy_protocol == expected), "{written}");
+        let told: Vec<_> =
+            compiled.report.findings.iter().map(|it| (&*it.field, &*it.message)).collect();
+        let message = format!("{written:?} is none of v1, v2");
+        let field = "metadata.annotations.rutter.dev/proxy-protocol";
+        match expected {
+            Some(_) => assert_eq!(told, []),
+            None => assert_eq!(told, [(field, &*message)]),
+        }
+    }
+}
+
+#[test]
+fn responses_may_be_coded_as_the_service_says_or_else_the_option() {
+    let gzip: ContentCodings = "gzip".parse().expect("codings");
+    for (written, expected) in [
+        (None, gzip),
+        (Some("off"), ContentCodings::default()),
+        (Some("on"), ContentCodings::ALL),
+        (Some("br, gzip"), "br,gzip".parse().expect("codings")),
+        (Some("lzma"), ContentCodings::default()),
+    ] {
+        let mut service = web(json!({}));
+        service["metadata"]["annotations"] = json!({"rutter.dev/compress": written});
+        if written.is_none() {
+            service["metadata"]["annotations"] = json!({});
+        }
+        let settings = Settings { compress: gzip, ..Settings::default() };
+        let objects = objects([service, pod("web-0", "10.0.0.1")]);
+        let compiled = compile(&objects, &settings, &Allocations::default(), now());
+        let mut backends = compiled.snapshot.backends.values();
+        assert!(backends.all(|backend| backend.compress == expected), "{written:?}");
+        let told: Vec<_> = compiled.report.findings.iter().map(|it| &*it.field).collect();
+        let bad = ["metadata.annotations.rutter.dev/compress"];
+        assert_eq!(told, if written == Some("lzma") { &bad[..] } else { &[] });
+    }
 }

@@ -175,6 +175,12 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<Arc<str>>, Validity), Str
     Ok((names.filter_map(dns_name).collect(), parsed.validity().clone()))
 }
 
+/// Of which kind the key of a certificate is, as an object identifier: RSA, elliptic curves, …
+pub(super) fn key_kind(certificate: &Certificate) -> Option<String> {
+    let (_, leaf) = X509Certificate::from_der(certificate.chain.first()?).ok()?;
+    Some(leaf.public_key().algorithm.algorithm.to_id_string())
+}
+
 /// SHA-256 of everything, the first half. It must resist whoever looks for a second chain and key
 /// of the same identity: planes cache keys by it, and Secrets of different tenants meet there.
 pub(super) fn identity(chain: &[Vec<u8>], key: &[u8]) -> CertificateId {

@@ -119,13 +119,13 @@ async fn dispatch(
         path if path.starts_with("/status/") => status(path),
         path if path.starts_with("/retry/") => match retry::attempt(&request, connection).await? {
             Some(failure) => failure,
-            None => seen(request, connection).await,
+            None => seen(request, connection).await?,
         },
         _ if grpc::is_call(&request) => grpc::answer(request, connection).await,
         _ if is_bare(&request) && !connection.pod.json => {
             text(StatusCode::OK, &connection.pod.identity.pod)
         }
-        _ => seen(request, connection).await,
+        _ => seen(request, connection).await?,
     })
 }
 
@@ -146,17 +146,25 @@ fn is_bare(request: &Request<Incoming>) -> bool {
         && !request.headers().get_all(ACCEPT).iter().any(|value| wants_json(value.as_bytes()))
 }
 
-async fn seen(request: Request<Incoming>, connection: &Connection) -> Response<Body> {
+async fn seen(
+    request: Request<Incoming>,
+    connection: &Connection,
+) -> Result<Response<Body>, NoAnswer> {
     let (head, mut body) = request.into_parts();
     // read to its end: the client may not listen before, and the connection stays usable
-    while let Some(Ok(_)) = body.frame().await {}
-    let seen = Seen::new(&head, connection);
+    let mut body_bytes = 0_u64;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Err(NoAnswer) };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        body_bytes = body_bytes.saturating_add(length as u64);
+    }
+    let seen = Seen::new(&head, body_bytes, connection);
     let mut response = match serde_json::to_vec(&seen) {
         Ok(json) => typed("application/json", whole(json)),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     };
     set_fields(&head.headers, response.headers_mut());
-    response
+    Ok(response)
 }
 
 /// `X-Echo-Set-Header: Name:Value,…`: a name that comes again adds to its value, after a comma.

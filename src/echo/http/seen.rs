@@ -23,6 +23,9 @@ pub(super) struct Seen<'a> {
     /// Values by name. Names are written `Like-This` whatever the version of HTTP, as the echo
     /// servers of the conformance suites do.
     headers: BTreeMap<String, Vec<String>>,
+    /// How long the body was.
+    #[serde(rename = "bodyBytes")]
+    body_bytes: u64,
     /// The port that the request came in on.
     #[serde(rename = "httpPort")]
     port: String,
@@ -36,7 +39,7 @@ pub(super) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(request: &'a Parts, connection: &'a Connection) -> Self {
+    pub(super) fn new(request: &'a Parts, body_bytes: u64, connection: &'a Connection) -> Self {
         let identity = &connection.pod.identity;
         Self {
             path: request.uri.path_and_query().map_or("*", |target| target.as_str()),
@@ -44,6 +47,7 @@ impl<'a> Seen<'a> {
             method: request.method.as_str(),
             proto: format!("{:?}", request.version),
             headers: headers(&request.headers),
+            body_bytes,
             port: connection.port.to_string(),
             client: connection.client,
             pod: &identity.pod,

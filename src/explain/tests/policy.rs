@@ -136,3 +136,12 @@ fn a_listener_on_every_address_is_not_named_for_those_that_are_none_of_the_node(
     assert!(told.contains("127.96.0.77 is virtual: only Services answer there"), "{told}");
     assert!(told.ends_with("the client cannot connect\n"), "{told}");
 }
+
+#[test]
+fn what_an_endpoint_is_told_of_the_client_is_told() {
+    let annotated = "{name: lb, annotations: {rutter.dev/proxy-protocol: v2}}\nspec";
+    let manifests = POLICIES.replacen("{name: lb}\nspec", annotated, 1);
+    let told = ask_of(&manifests, &["tcp://127.5.0.1:80"], Some("127.0.0.9"));
+    let step = "client address: PROXY protocol v2 tells the endpoint of 127.0.0.9\n";
+    assert!(told.contains(step), "{told}");
+}

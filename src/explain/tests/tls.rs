@@ -27,6 +27,9 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
         id: BackendId { service, port: "443".into(), transport: Transport::Tcp },
         port: 443,
         app_protocol: Default::default(),
+        proxy_protocol: None,
+        balancing: Default::default(),
+        compress: Default::default(),
         usable: endpoints.clone(),
         local: Vec::new(),
         topology: Default::default(),
@@ -44,7 +47,8 @@ fn frontend(route: &str, service: &str) -> Arc<Frontend> {
 }
 
 fn table(mode: ClientAuthMode) -> Arc<TlsTable> {
-    let authorities = CaBundle { id: CertificateId(2), certificates: vec![vec![1]] };
+    let authorities =
+        CaBundle { id: CertificateId(2), certificates: vec![vec![1]], revocations: Vec::new() };
     let certificate = Certificate {
         id: CertificateId(1),
         secret: ObjectKey::new("shop", "cert"),

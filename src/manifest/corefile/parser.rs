@@ -112,17 +112,13 @@ impl Assembly {
         while let Some(Line { at, words, body }) = lines.next() {
             let is_import = words.first().is_some_and(|word| word.text == "import");
             match body {
-                Some(_) if words.is_empty() => {
-                    let help = "write the zone that the block is for in front of it, such as .:53";
-                    self.problem(at, "this block is for no zone", Some(help));
-                }
-                Some(body) => self.block(words, body),
+                Some(body) => self.block(at, words, body),
                 None if is_import => {
                     self.problem(at, "files are not imported", Some(IMPORT_HELP));
                 }
                 // the only block of a file needs no braces
                 None if is_first => {
-                    self.block(words, lines.by_ref().collect());
+                    self.block(at, words, lines.by_ref().collect());
                 }
                 None => {
                     self.problem(at, "a { is missing behind this", None::<String>);
@@ -133,8 +129,12 @@ impl Assembly {
         }
     }
 
-    fn block(&mut self, keys: Vec<Word>, body: Vec<Line>) {
+    fn block(&mut self, at: Span, keys: Vec<Word>, body: Vec<Line>) {
         let keys: Vec<Word> = keys.into_iter().flat_map(split_at_commas).collect();
+        if keys.is_empty() {
+            let help = "write the zone that the block is for in front of it, such as .:53";
+            return self.problem(at, "this block is for no zone", Some(help));
+        }
         let directives = self.directives(body);
         let name = keys.first().and_then(|key| key.text.strip_prefix('(')?.strip_suffix(')'));
         if let Some(name) = name {

@@ -261,7 +261,7 @@ fn connection(upstream: &str) -> &'static str {
     if upstream.starts_with("tls://") { "tcp-tls" } else { "tcp" }
 }
 
-fn distributions<'a, const BOUNDS: usize>(
+pub(super) fn distributions<'a, const BOUNDS: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

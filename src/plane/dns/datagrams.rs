@@ -97,4 +97,4 @@ const WAITING: usize = 256;
 
 /// For what waits while the worker is at something else. In bytes, of which the system takes about
 /// 800 for one query.
-const RECEIVE_BUFFER: usize = 8 << 20;
+const RECEIVE_BUFFER: usize = 32 << 20;

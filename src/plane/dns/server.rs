@@ -20,7 +20,6 @@ use super::rate_limit::{RateLimit, Verdict};
 use super::records::{OPT, records};
 use crate::observe::{AnsweredBy, DnsDetail, DnsLimited, DnsRecord, DnsTransport};
 use crate::plane::Local;
-use crate::plane::tls::ServerConfigs;
 
 /// Serves the names of the snapshot on one worker.
 #[derive(Debug)]
@@ -28,8 +27,6 @@ pub struct Server {
     pub(super) local: Rc<Local>,
     pub(super) limits: Limits,
     pub(super) connections: Rc<Connections>,
-    /// What TLS needs, of the certificate of now.
-    pub(super) tls: ServerConfigs,
     /// Made when the first client comes that is limited.
     rate: RefCell<Option<RateLimit>>,
     forwarder: Rc<Forwarder>,
@@ -58,8 +55,8 @@ impl Server {
     pub fn new(local: Rc<Local>, limits: Limits, identity: Identity) -> Rc<Self> {
         let forwarder = Forwarder::new(limits.clone(), identity, local.observer.clone());
         let connections = Connections::new(limits.clone(), local.observer.clone());
-        let (tls, rate) = (ServerConfigs::default(), RefCell::default());
-        Rc::new(Self { local, limits, connections, tls, rate, forwarder })
+        let rate = RefCell::default();
+        Rc::new(Self { local, limits, connections, rate, forwarder })
     }
 
     /// Serves the sockets until the drain starts. Connections then finish the query they are at.

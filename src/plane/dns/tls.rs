@@ -20,14 +20,13 @@ pub(super) async fn shake_hands(
     key: SocketKey,
 ) -> Option<Session> {
     let table = server.local.snapshot.load().dns_tls.clone();
-    server.tls.keep_only(&table);
     let content = match connection.transport {
         DnsTransport::Https => Content::Http,
         DnsTransport::Udp | DnsTransport::Tcp | DnsTransport::Tls => Content::Dns,
     };
     let handshake = async {
         let start = LazyConfigAcceptor::new(Default::default(), stream).await?;
-        Box::pin(tls::accept(&server.tls, key, &table, content, start)).await
+        Box::pin(tls::accept(&server.local, key, &table, content, start)).await
     };
     // boxed, so that it leaves no room behind in a connection that is idle
     let session = timeout(server.limits.handshake, Box::pin(handshake)).await;

@@ -1,264 +1,248 @@
-//! The flow table: which endpoint the datagrams of a client go to. Sans-IO: time is an argument,
-//! and what a flow holds is the caller's.
+//! The flow table: which way the datagrams of a client go. Sans-IO: time is an argument, and what a
+//! flow holds is the caller's.
 //!
-//! Datagrams have no end, so a flow ends by silence. Ends are found by a queue in which every flow
-//! stands once: its place tells when to look at it next, not when it ends, so that a datagram costs
-//! a time stamp and nothing else. A wheel and an ordered map were rejected: both cost a move for
-//! every datagram.
+//! Datagrams have no end, so a flow ends by silence, after as long as conntrack has it. Ends are found
+//! by a queue in which every flow stands once: its place tells when to look at it next, not when it
+//! ends, so that a datagram costs a time stamp and nothing else. A wheel and a map in the order of
+//! ends were rejected: both cost a move for every datagram.
+//!
+//! A table that is nearly full begins no more flows for those who have many: whoever sends from ever
+//! new ports loses their own, not those of others.
 //! Deliberately absent: sockets, clocks, the choice of an endpoint.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
-use crate::snapshot::EndpointId;
+/// What tells flows apart: who sends, and to which address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FlowKey {
+    client: SocketAddr,
+    // not a socket address, which has room for more: there are 100,000 of them
+    ip: IpAddr,
+    port: u16,
+}
 
-/// Flows by client.
+impl FlowKey {
+    pub(super) fn new(client: SocketAddr, at: SocketAddr) -> Self {
+        Self { client, ip: at.ip(), port: at.port() }
+    }
+
+    pub(super) fn client(self) -> SocketAddr {
+        self.client
+    }
+
+    /// The address that the client sent to.
+    pub(super) fn ip(self) -> IpAddr {
+        self.ip
+    }
+}
+
+/// No room for a flow of a client who has so many already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// Flows by key.
 #[derive(Debug)]
 pub(super) struct FlowTable<T> {
-    flows: HashMap<SocketAddr, Flow<T>, RandomState>,
+    flows: HashMap<FlowKey, Flow<T>, RandomState>,
+    /// How many each client has.
+    clients: HashMap<IpAddr, u32, RandomState>,
     /// When to look at a flow again. Invariant: every flow stands here exactly once; an entry of a
-    /// flow that is gone, or of an older one of the same client, is stale and skipped.
-    queue: VecDeque<Entry>,
+    /// flow that is gone, or of an older one of the same key, is stale and skipped.
+    queue: BinaryHeap<Reverse<Entry>>,
     capacity: usize,
-    idle: Duration,
     /// Numbers flows, so that a stale entry is told from a fresh one.
-    count: u64,
+    count: u32,
+    /// What the times of flows are counted from: a number takes half as much as an instant.
+    epoch: Instant,
 }
 
 #[derive(Debug)]
 struct Flow<T> {
-    endpoint: EndpointId,
-    last: Instant,
-    number: u64,
+    began: Millis,
+    last: Millis,
+    number: u32,
+    is_answered: bool,
     held: T,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
-    due: Instant,
-    client: SocketAddr,
-    number: u64,
+    due: Millis,
+    number: u32,
+    key: FlowKey,
 }
 
+/// Since the epoch of the table.
+type Millis = u64;
+
 impl<T> FlowTable<T> {
-    /// At most `capacity` flows, each ending after `idle` without a datagram either way.
-    pub(super) fn new(capacity: usize, idle: Duration) -> Self {
+    /// At most `capacity` flows, from `now` on.
+    pub(super) fn new(capacity: usize, now: Instant) -> Self {
         Self {
             flows: HashMap::default(),
-            queue: VecDeque::new(),
+            clients: HashMap::default(),
+            queue: BinaryHeap::new(),
             capacity: capacity.max(1),
-            idle,
             count: 0,
+            epoch: now,
         }
     }
 
-    /// The flow of a client that sends a datagram now. A flow whose endpoint is usable no more is
-    /// given up, so that the datagram begins another.
+    /// The flow of a client that sends a datagram now. One that is usable no more is given up, so
+    /// that the datagram begins another.
     pub(super) fn send(
         &mut self,
-        client: SocketAddr,
+        key: FlowKey,
         now: Instant,
-        is_usable: impl Fn(EndpointId) -> bool,
+        is_usable: impl FnOnce(&T) -> bool,
     ) -> Option<&T> {
-        let flow = self.flows.get(&client)?;
-        if is_over(flow, now, self.idle) || !is_usable(flow.endpoint) {
-            self.flows.remove(&client);
+        let now = self.millis(now);
+        let flow = self.flows.get(&key)?;
+        if flow.is_over(now) || !is_usable(&flow.held) {
+            self.remove(key);
             return None;
         }
-        let flow = self.flows.get_mut(&client)?;
+        let flow = self.flows.get_mut(&key)?;
         flow.last = now;
         Some(&flow.held)
     }
 
-    /// An answer came for a client: its flow lives on. One that is over is not revived.
-    pub(super) fn answer(&mut self, client: SocketAddr, now: Instant) {
-        let flow = self.flows.get_mut(&client).filter(|flow| !is_over(flow, now, self.idle));
-        if let Some(flow) = flow {
+    /// An answer came for a flow, which lives on. One that is over is not revived.
+    pub(super) fn answer(&mut self, key: FlowKey, now: Instant) {
+        let now = self.millis(now);
+        if let Some(flow) = self.flows.get_mut(&key).filter(|flow| !flow.is_over(now)) {
             flow.last = now;
+            flow.is_answered = true;
         }
     }
 
-    /// Begins a flow, in place of the one that the client had. A full table gives up the flow that
-    /// seems idlest.
-    pub(super) fn begin(
-        &mut self,
-        client: SocketAddr,
-        endpoint: EndpointId,
-        held: T,
-        now: Instant,
-    ) {
-        self.flows.remove(&client);
+    /// Whether a client may begin another flow now.
+    pub(super) fn admit(&mut self, client: IpAddr, now: Instant) -> Result<(), Full> {
+        if self.is_nearly_full() {
+            self.expire(now);
+        }
+        let held = self.clients.get(&client).map_or(0, |count| *count as usize);
+        let share = (self.capacity / SHARE).max(1);
+        if self.is_nearly_full() && held >= share { Err(Full) } else { Ok(()) }
+    }
+
+    /// Begins a flow, in place of the one of this key. A full table gives up the flow that seems
+    /// idlest.
+    pub(super) fn begin(&mut self, key: FlowKey, held: T, now: Instant) {
+        self.remove(key);
         while self.flows.len() >= self.capacity {
             self.evict();
         }
-        self.count += 1;
+        let now = self.millis(now);
+        self.count = self.count.wrapping_add(1);
         let number = self.count;
-        self.flows.insert(client, Flow { endpoint, last: now, number, held });
-        self.queue.push_back(Entry { due: now + self.idle, client, number });
+        let flow = Flow { began: now, last: now, number, is_answered: false, held };
+        self.queue.push(Reverse(Entry { due: flow.due(), number, key }));
+        self.flows.insert(key, flow);
+        *self.clients.entry(key.client.ip()).or_default() += 1;
     }
 
     /// Ends what has been silent for too long, and tells when to look again.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(entry) = self.queue.front().copied() {
+        let now = self.millis(now);
+        while let Some(Reverse(entry)) = self.queue.peek().copied() {
             if entry.due > now {
-                return Some(entry.due);
+                return Some(self.epoch + Duration::from_millis(entry.due));
             }
-            self.queue.pop_front();
+            self.queue.pop();
             let Some(flow) = self.current(entry) else { continue };
-            if is_over(flow, now, self.idle) {
-                self.flows.remove(&entry.client);
+            if flow.is_over(now) {
+                self.remove(entry.key);
             } else {
-                let due = flow.last + self.idle;
-                self.queue.push_back(Entry { due, ..entry });
+                let due = flow.due();
+                self.queue.push(Reverse(Entry { due, ..entry }));
             }
         }
         None
     }
 
-    /// How many flows there are.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.flows.len()
-    }
-
-    fn current(&self, entry: Entry) -> Option<&Flow<T>> {
-        self.flows.get(&entry.client).filter(|flow| flow.number == entry.number)
-    }
-
-    /// Gives up one flow: the next in the queue, but those that were active since they were queued
-    /// get another turn, as long as that does not take long.
-    fn evict(&mut self) {
+    /// Gives up one flow: the one that would end next, as far as that is known without looking at
+    /// many.
+    pub(super) fn evict(&mut self) {
         for turn in 0.. {
-            let Some(entry) = self.queue.pop_front() else { return };
+            let Some(Reverse(entry)) = self.queue.pop() else { return };
             let Some(flow) = self.current(entry) else { continue };
-            let due = flow.last + self.idle;
-            if due > entry.due && turn < SECOND_CHANCES {
-                self.queue.push_back(Entry { due, ..entry });
+            let due = flow.due();
+            if turn < SECOND_CHANCES && due > entry.due {
+                self.queue.push(Reverse(Entry { due, ..entry }));
                 continue;
             }
-            self.flows.remove(&entry.client);
+            self.remove(entry.key);
             return;
         }
     }
-}
 
-fn is_over<T>(flow: &Flow<T>, now: Instant, idle: Duration) -> bool {
-    now.saturating_duration_since(flow.last) >= idle
-}
-
-/// Active flows that are passed over before one of them is given up all the same.
-const SECOND_CHANCES: usize = 16;
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::balance::Rng;
-
-    const IDLE: Duration = Duration::from_secs(60);
-
-    fn client(number: usize) -> SocketAddr {
-        ([127, 0, 0, 1], u16::try_from(1000 + number).expect("a port")).into()
+    /// Ends the flows that hold something else.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&T) -> bool) {
+        let gone = self.flows.iter().filter(|(_, flow)| !is_kept(&flow.held));
+        let gone: Vec<FlowKey> = gone.map(|(key, _)| *key).collect();
+        gone.into_iter().for_each(|key| self.remove(key));
     }
 
-    fn endpoint(number: usize) -> EndpointId {
-        EndpointId(([127, 97, 0, u8::try_from(number).expect("a byte")], 53).into())
-    }
-
-    #[test]
-    fn a_client_keeps_its_endpoint_until_it_is_silent() {
-        let start = Instant::now();
-        let mut table = FlowTable::new(10, IDLE);
-        table.begin(client(1), endpoint(1), "first", start);
-        assert_eq!(table.send(client(1), start + IDLE / 2, |_| true), Some(&"first"));
-        table.answer(client(1), start + IDLE);
-        assert_eq!(table.send(client(1), start + IDLE * 3 / 2, |_| true), Some(&"first"));
-        assert_eq!(table.send(client(1), start + IDLE * 5 / 2, |_| true), None);
-    }
-
-    #[test]
-    fn an_endpoint_that_is_gone_loses_its_flows_at_the_next_datagram() {
-        let now = Instant::now();
-        let mut table = FlowTable::new(10, IDLE);
-        table.begin(client(1), endpoint(1), (), now);
-        assert!(table.send(client(1), now, |it| it != endpoint(1)).is_none());
-        assert_eq!(table.len(), 0);
-    }
-
-    #[test]
-    fn a_full_table_gives_up_an_idle_flow_and_keeps_active_ones() {
-        let start = Instant::now();
-        let mut table = FlowTable::new(3, IDLE);
-        for number in 0..3 {
-            table.begin(client(number), endpoint(1), number, start);
+    fn remove(&mut self, key: FlowKey) {
+        if self.flows.remove(&key).is_none() {
+            return;
         }
-        let later = start + IDLE / 2;
-        table.send(client(0), later, |_| true);
-        table.send(client(2), later, |_| true);
-        table.begin(client(9), endpoint(1), 9, later);
-        assert_eq!(table.len(), 3);
-        assert!(table.send(client(1), later, |_| true).is_none());
-        assert!(table.send(client(0), later, |_| true).is_some());
-    }
-
-    /// What the table must do, without any cleverness: the last activity of each client.
-    #[derive(Default)]
-    struct Shadow {
-        flows: BTreeMap<SocketAddr, (EndpointId, Instant)>,
-    }
-
-    #[test]
-    fn random_traffic_agrees_with_a_naive_model() {
-        for seed in 0..256 {
-            simulate(seed);
-        }
-    }
-
-    fn simulate(seed: u64) {
-        let mut rng = Rng::new(seed);
-        let mut now = Instant::now();
-        // large enough that nothing is evicted: eviction is an approximation, the rest is not
-        let mut table = FlowTable::new(64, IDLE);
-        let mut shadow = Shadow::default();
-        let mut usable = [true; 4];
-        for _ in 0..500 {
-            now += Duration::from_secs(rng.below(20) as u64);
-            let who = client(rng.below(32));
-            match rng.below(10) {
-                0 => {
-                    let changed = rng.below(usable.len());
-                    usable[changed] = !usable[changed];
-                }
-                1 => drop(table.expire(now)),
-                2 | 3 => {
-                    table.answer(who, now);
-                    if let Some(flow) = shadow.flows.get_mut(&who).filter(|it| now < it.1 + IDLE) {
-                        flow.1 = now;
-                    }
-                }
-                _ => {
-                    let is_usable = |it: EndpointId| (0..4).any(|n| it == endpoint(n) && usable[n]);
-                    let known = shadow.flows.get(&who).copied();
-                    let known = known.filter(|it| now < it.1 + IDLE && is_usable(it.0));
-                    let held = table.send(who, now, is_usable).copied();
-                    assert_eq!(held, known.map(|it| it.0), "seed {seed}");
-                    let next = endpoint(rng.below(4));
-                    let next = known.map_or(next, |it| it.0);
-                    if known.is_none() {
-                        table.begin(who, next, next, now);
-                    }
-                    shadow.flows.insert(who, (next, now));
-                }
+        let client = key.client.ip();
+        if let Some(count) = self.clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
             }
         }
-        let end = now + IDLE;
-        while table.expire(end).is_some() {}
-        assert_eq!(table.len(), 0, "seed {seed}: every flow ends");
-        assert!(table.queue.is_empty(), "seed {seed}: the queue ends with the flows");
+    }
+
+    fn current(&self, entry: Entry) -> Option<&Flow<T>> {
+        self.flows.get(&entry.key).filter(|flow| flow.number == entry.number)
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        self.flows.len() >= self.capacity - self.capacity / 4
+    }
+
+    fn millis(&self, now: Instant) -> Millis {
+        let since = now.saturating_duration_since(self.epoch).as_millis();
+        Millis::try_from(since).unwrap_or(Millis::MAX)
     }
 }
+
+impl<T> Flow<T> {
+    /// As conntrack has it: answered, and still sending after the first exchange.
+    fn is_stream(&self) -> bool {
+        self.is_answered && self.last - self.began > EXCHANGE
+    }
+
+    /// When it ends, if nothing comes.
+    fn due(&self) -> Millis {
+        self.last + if self.is_stream() { REPLIED } else { UNREPLIED }
+    }
+
+    fn is_over(&self, now: Millis) -> bool {
+        now >= self.due()
+    }
+}
+
+/// `nf_conntrack_udp_timeout`: silence that ends a flow of one exchange.
+const UNREPLIED: Millis = 30_000;
+/// `nf_conntrack_udp_timeout_stream`: silence that ends a stream.
+const REPLIED: Millis = 120_000;
+/// What is exchanged for longer is a stream.
+const EXCHANGE: Millis = 2_000;
+/// Flows that are passed over before one of them is given up all the same.
+const SECOND_CHANCES: usize = 16;
+/// What part of the table one client may have once the table is nearly full: a sixteenth.
+const SHARE: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio_rustls::TlsStream;
 
 use super::way::Way;
 use crate::balance::InFlight;
 use crate::net::{
-    ConnectError, Copied, CopyError, SharedBuffer, connect, copy_both, reached, reset_on_drop,
+    ConnectError, Copied, CopyError, Plain, SharedBuffers, connect, copy_both, reached,
+    reset_on_drop,
 };
 use crate::observe::ConnectionRecord;
+use crate::plane::proxy_protocol::header;
 use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local};
 use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, UpstreamTls};
@@ -29,7 +32,7 @@ use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, Upstrea
 /// would let strangers hold descriptors.
 pub async fn serve(
     local: Rc<Local>,
-    buffer: Rc<SharedBuffer>,
+    buffer: Rc<SharedBuffers>,
     accepted: Accepted<Stream>,
     ahead: Vec<u8>,
     frontend: Arc<Frontend>,
@@ -37,7 +40,7 @@ pub async fn serve(
     let Accepted { stream: mut client, client: peer, key } = accepted;
     let mut record = record(&local, frontend.exposure, peer, key);
     // boxed, so that a session that is only copying keeps neither room for connecting nor the way
-    let at = reached(client.tcp(), key.addr);
+    let at = SocketAddr::new(reached(client.tcp(), key.addr), key.addr.port());
     let connected = Box::pin(connect_any(&local, frontend, at, &mut record)).await;
     let (mut endpoint, _in_flight) = match connected {
         Ok(connected) => connected,
@@ -47,13 +50,22 @@ pub async fn serve(
         }
     };
     let mut copied = Copied::default();
-    let ended = copy_both(&mut client, &mut endpoint, ahead, &buffer, &mut copied).await;
+    let ended = match (&mut client, &mut endpoint) {
+        (Stream::Plain(client), Stream::Plain(endpoint)) => {
+            let (mut client, mut endpoint) = (Plain(client), Plain(endpoint));
+            copy_both(&mut client, &mut endpoint, ahead, &buffer, &mut copied).await
+        }
+        (client, endpoint) => copy_both(client, endpoint, ahead, &buffer, &mut copied).await,
+    };
     record.received_bytes = copied.forth;
     record.sent_bytes = copied.back;
     if let Err(error) = ended {
         record.reason = Some(reason_of(&error));
-        reset_on_drop(client.tcp());
         reset_on_drop(endpoint.tcp());
+        // a reset would take from the client what it has not received yet of a whole answer
+        if !matches!(error, CopyError::SecondAfterEnd(_)) {
+            reset_on_drop(client.tcp());
+        }
     }
 }
 
@@ -90,19 +102,23 @@ fn record(
 async fn connect_any(
     local: &Local,
     frontend: Arc<Frontend>,
-    at: IpAddr,
+    at: SocketAddr,
     record: &mut ConnectionRecord,
 ) -> Result<(Stream, InFlight), Reason> {
-    let way = Way::choose(local, &frontend, record.client.ip(), at)?;
+    let way = Way::choose(local, &frontend, record.client.ip(), at.ip())?;
     let target = way.target;
     record.backend = Some(target.backend.clone());
+    let version = target.backend.proxy_protocol;
+    let header = version.map(|version| header(version, record.client, at)).unwrap_or_default();
     let mut tried = Vec::new();
     let mut reason = way.refusal();
     while tried.len() < MAX_ATTEMPTS {
         let Some(endpoint) = way.pick(local, &tried, Instant::now()) else { break };
-        record.endpoint = Some(endpoint.id);
+        let reached = endpoint.id.by(at.port());
+        record.endpoint = Some(reached);
         let in_flight = local.loads.begin(endpoint.id);
-        match reach(local, endpoint.id, target.tls.as_ref()).await {
+        let source = way.source(&frontend, endpoint.id);
+        match reach(local, reached, source, &header, target.tls.as_ref()).await {
             Ok(stream) => return Ok((stream, in_flight)),
             Err(failed) => reason = failed,
         }
@@ -111,17 +127,22 @@ async fn connect_any(
     Err(reason)
 }
 
-/// Connects to an endpoint, and shakes hands with one that is spoken to within TLS.
+/// Connects to an endpoint, tells it of the client by the PROXY protocol if it wants to know, and shakes hands with one that
+/// is spoken to within TLS.
 async fn reach(
     local: &Local,
     endpoint: EndpointId,
+    source: Option<IpAddr>,
+    header: &[u8],
     tls: Option<&Arc<UpstreamTls>>,
 ) -> Result<Stream, Reason> {
-    let stream = match connect(endpoint.addr(), CONNECT_TIMEOUT).await {
+    let mut stream = match connect(endpoint.addr(), CONNECT_TIMEOUT, source, &local.tcp).await {
         Ok(stream) => stream,
         Err(ConnectError::Timeout) => return Err(Reason::ConnectTimeout),
         Err(ConnectError::Io(_)) => return Err(Reason::ConnectRefused),
     };
+    // a fresh socket takes so little at once
+    stream.write_all(header).await.map_err(|_| Reason::UpstreamReset)?;
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let client = local.clients.of(tls, None);
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, client.connect(stream)).await;
@@ -136,7 +157,7 @@ fn reason_of(error: &CopyError) -> Reason {
         CopyError::Second(error) if error.kind() == io::ErrorKind::TimedOut => {
             Reason::ResponseTimeout
         }
-        CopyError::Second(_) => Reason::UpstreamReset,
+        CopyError::Second(_) | CopyError::SecondAfterEnd(_) => Reason::UpstreamReset,
     }
 }
 

@@ -1,175 +1,245 @@
 //! UDP flows: the socket shell around the [flow table](super::flows).
+//!
+//! Datagrams are taken in many at a time, with one snapshot. A flow whose endpoint is gone, or has
+//! refused, goes elsewhere with its next datagram; what a new snapshot means for it is looked at
+//! once.
+
+mod listener;
+mod upstream;
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::flows::FlowTable;
+use self::listener::Listener;
+use self::upstream::{Lease, Upstream, Upstreams};
+use super::flows::{FlowKey, FlowTable};
 use super::way::Way;
 use crate::balance::InFlight;
 use crate::life::spawn_local;
+use crate::net::{Arrival, Departure, Inbox, send_departures};
 use crate::observe::ConnectionRecord;
 use crate::plane::Local;
-use crate::snapshot::{Backend, EndpointId, Frontend, Reason, Serve, SocketKey};
+use crate::snapshot::{
+    Backend, EndpointId, Exposure, Frontend, Generation, Reason, Serve, Snapshot, SocketKey,
+};
 
-/// Carries the flows of one socket until it is dropped.
-///
-/// Answers leave by the socket that the client sent to, so that they come from the address it
-/// used; for a node port on the wildcard address, from the one that the route to it has.
-///
-/// Without a usable endpoint the socket is closed (see `listeners`), so that the kernel refuses what
-/// comes; what was queued before is dropped and counted, as is what policies do not let in.
-pub async fn serve(local: Rc<Local>, socket: std::net::UdpSocket, key: SocketKey) {
-    let socket = match UdpSocket::from_std(socket) {
-        Ok(socket) => Rc::new(socket),
-        Err(error) => return tracing::error!(%key, %error, "cannot receive"),
-    };
-    let flows = Rc::new(RefCell::new(FlowTable::new(MAX_FLOWS, IDLE)));
-    let listener = Listener { local, socket, key, flows };
-    let mut buffer = vec![0; MAX_DATAGRAM];
-    let mut due = None;
-    loop {
-        let readable = tokio::select! {
-            readable = listener.socket.readable() => readable,
-            () = until(due) => Ok(()),
-        };
-        if readable.is_ok() {
-            listener.receive(&mut buffer);
-        }
-        due = listener.flows.borrow_mut().expire(Instant::now());
-    }
-}
-
-/// Whether flows stay at an endpoint, as kube-proxy keeps those of conntrack: while it serves. That
-/// others are preferred by now, by readiness or a policy, concerns new flows only.
-fn serves(backend: &Backend, endpoint: EndpointId) -> bool {
-    let found = backend.endpoints.binary_search_by_key(&endpoint, |it| it.id).ok();
-    let found = found.and_then(|place| backend.endpoints.get(place));
-    found.is_some_and(|it| it.ready || it.serving)
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-type Flows = Rc<RefCell<FlowTable<Rc<Flow>>>>;
-
-/// One socket of clients.
-struct Listener {
+/// Carries all UDP flows of one worker.
+#[derive(Debug)]
+pub struct Carrier {
     local: Rc<Local>,
-    socket: Rc<UdpSocket>,
-    key: SocketKey,
-    flows: Flows,
+    flows: RefCell<FlowTable<Rc<Flow>>>,
+    upstreams: Rc<Upstreams>,
+    /// What was just taken in, by whichever socket.
+    inbox: RefCell<Inbox>,
+    /// Told of new flows.
+    begun: Rc<Notify>,
 }
 
-/// The way of one client: a connected socket of its own, so that answers find back.
+/// The way of one client.
+#[derive(Debug)]
 struct Flow {
-    upstream: Rc<UdpSocket>,
-    record: RefCell<ConnectionRecord>,
-    /// Whether the endpoint refused the last datagram (ICMP port unreachable).
-    refused: Cell<bool>,
+    key: FlowKey,
+    carrier: Weak<Carrier>,
+    listener: Rc<Listener>,
+    started: Instant,
+    exposure: Exposure,
+    backend: Arc<Backend>,
+    lease: Lease,
+    /// The snapshot that it was last looked at with.
+    generation: Cell<Generation>,
+    /// Whether the endpoint refused a datagram (ICMP port unreachable), or is unreachable.
+    is_refused: Cell<bool>,
+    received_bytes: Cell<u64>,
+    sent_bytes: Cell<u64>,
     _in_flight: InFlight,
 }
 
-impl Listener {
-    /// Takes in what is there, up to a batch, with one snapshot.
-    fn receive(&self, buffer: &mut [u8]) {
-        let snapshot = self.local.snapshot.load();
-        let Some(Serve::Frontend(frontend)) = snapshot.listeners.get(&self.key).map(|it| &it.serve)
-        else {
-            return;
+impl Carrier {
+    /// Carries at most so many flows (see [`MAX_FLOWS`]), by at most so many sockets towards endpoints.
+    pub fn new(local: Rc<Local>, max_flows: usize, upstream_budget: usize) -> Rc<Self> {
+        let begun = Rc::<Notify>::default();
+        let carrier = Rc::new(Self {
+            local,
+            flows: RefCell::new(FlowTable::new(max_flows, Instant::now())),
+            upstreams: Rc::new(Upstreams::new(upstream_budget)),
+            inbox: RefCell::new(Inbox::with_details()),
+            begun: begun.clone(),
+        });
+        spawn_local("udp ends", ends(Rc::downgrade(&carrier), begun));
+        carrier
+    }
+
+    /// Carries the flows of one socket until it is dropped, and they end with it.
+    ///
+    /// Answers leave by the socket and from the address that the client sent to.
+    ///
+    /// Without a usable endpoint the socket is closed (see `listeners`), so that the kernel refuses
+    /// what comes; what was queued before is dropped and counted, as is what policies do not let in.
+    pub async fn serve(self: Rc<Self>, socket: std::net::UdpSocket, key: SocketKey) {
+        let listener = match Listener::new(socket, key) {
+            Ok(listener) => Rc::new(listener),
+            Err(error) => return tracing::error!(%key, %error, "cannot receive"),
         };
-        for _ in 0..BATCH {
-            let Ok((length, client)) = self.socket.try_recv_from(buffer) else { return };
-            self.forward(frontend, client, buffer.get(..length).unwrap_or_default());
+        let open = Open { carrier: self, listener };
+        loop {
+            let _ = open.listener.socket.readable().await;
+            open.carrier.receive(&open.listener);
+            // others of the worker have their turn
+            tokio::task::yield_now().await;
         }
     }
 
-    fn forward(&self, frontend: &Arc<Frontend>, client: SocketAddr, datagram: &[u8]) {
-        let now = Instant::now();
-        let backends = || frontend.shares.iter().filter_map(|share| share.backend());
-        let is_usable = |id| backends().any(|backend| serves(backend, id));
-        let known = self.flows.borrow_mut().send(client, now, is_usable).cloned();
-        let flow = known.filter(|flow| !flow.refused.get());
-        let Some(flow) = flow.or_else(|| self.begin(frontend, client, now)) else { return };
-        // not through tokio, which knows nothing of a fresh socket's readiness yet; a full queue
-        // drops datagrams, here as anywhere
-        if let Ok(length) = SockRef::from(&*flow.upstream).send(datagram) {
-            flow.record.borrow_mut().received_bytes += length as u64;
+    /// Takes in what is there, up to a batch, and passes it on.
+    fn receive(self: &Rc<Self>, listener: &Rc<Listener>) {
+        let mut inbox = self.inbox.borrow_mut();
+        listener.receive(&mut inbox);
+        let snapshot = self.local.snapshot.load();
+        let spec = snapshot.listeners.get(&listener.key);
+        if let Some(Serve::Frontend(frontend)) = spec.map(|it| &it.serve) {
+            let now = Instant::now();
+            let flow = |arrival: &Arrival<'_>| {
+                self.flow(listener, (&snapshot, frontend), listener.flow_key(arrival), now)
+            };
+            let arrivals = inbox.arrivals();
+            forward(arrivals.filter_map(|arrival| Some((flow(&arrival)?, arrival))).collect());
         }
+        inbox.clear();
     }
 
-    fn begin(
-        &self,
-        frontend: &Arc<Frontend>,
-        client: SocketAddr,
+    /// The flow of a datagram, perhaps a new one.
+    fn flow(
+        self: &Rc<Self>,
+        listener: &Rc<Listener>,
+        (snapshot, frontend): (&Snapshot, &Frontend),
+        key: FlowKey,
         now: Instant,
     ) -> Option<Rc<Flow>> {
-        let mut record = self.record(frontend, client, now);
-        let endpoint = match self.pick(frontend, &mut record, now) {
-            Ok(endpoint) => endpoint,
-            Err(reason) => {
-                record.reason = Some(reason);
-                return None;
-            }
+        let mut refused = None;
+        let stays = |flow: &Rc<Flow>| {
+            refused = flow.is_refused.get().then_some(flow.lease.endpoint);
+            Rc::ptr_eq(&flow.listener, listener) && flow.stays(snapshot, frontend)
         };
-        record.endpoint = Some(endpoint);
-        let upstream = match connect(endpoint.addr()) {
-            Ok(upstream) => upstream,
-            Err(error) => {
-                tracing::debug!(%endpoint, %error, "cannot reach the endpoint");
-                record.reason = Some(Reason::ConnectRefused);
-                return None;
-            }
+        let known = self.flows.borrow_mut().send(key, now, stays).cloned();
+        if known.is_some() {
+            return known;
+        }
+        let (exposure, begun) = match snapshot.is_astray(listener.key, key.ip()) {
+            true => (Exposure::ClusterIp, Err((None, Reason::NoService))),
+            false => (frontend.exposure, self.begin(listener, frontend, key, refused, now)),
         };
-        let flow = Rc::new(Flow {
-            upstream: Rc::new(upstream),
-            record: RefCell::new(record),
-            refused: Cell::new(false),
-            _in_flight: self.local.loads.begin(endpoint),
-        });
-        self.flows.borrow_mut().begin(client, endpoint, flow.clone(), now);
-        let (socket, flows) = (Rc::downgrade(&self.socket), Rc::downgrade(&self.flows));
-        spawn_local("udp flow", answers(Rc::downgrade(&flow), socket, flows, client));
-        Some(flow)
+        match begun {
+            Ok(flow) => {
+                flow.generation.set(snapshot.generation);
+                Some(flow)
+            }
+            Err((backend, reason)) => {
+                let mut record = self.record(listener.key, key.client(), exposure, now);
+                (record.backend, record.reason) = (backend, Some(reason));
+                None
+            }
+        }
     }
 
-    /// An endpoint of one of the frontend's backends, by weight.
-    fn pick(
-        &self,
+    /// Begins a flow; one whose endpoint `refused` goes elsewhere, if there is another.
+    fn begin(
+        self: &Rc<Self>,
+        listener: &Rc<Listener>,
         frontend: &Frontend,
-        record: &mut ConnectionRecord,
+        key: FlowKey,
+        refused: Option<EndpointId>,
         now: Instant,
-    ) -> Result<EndpointId, Reason> {
-        let way = Way::choose(&self.local, frontend, record.client.ip(), self.key.addr.ip())?;
-        record.backend = Some(way.target.backend.clone());
-        let picked = way.pick(&self.local, &[], now);
-        picked.map(|endpoint| endpoint.id).ok_or_else(|| way.refusal())
+    ) -> Result<Rc<Flow>, (Option<Arc<Backend>>, Reason)> {
+        let client = key.client().ip();
+        let admitted = self.flows.borrow_mut().admit(client, now);
+        admitted.map_err(|_| (None, Reason::Overloaded))?;
+        let way = Way::choose(&self.local, frontend, client, key.ip()).map_err(|it| (None, it))?;
+        let backend = way.target.backend.clone();
+        let refused = refused.and_then(|it| backend.endpoint(it)).map(|it| it.id);
+        let picked = way.pick(&self.local, refused.as_slice(), now);
+        let Some(endpoint) = picked.or_else(|| way.pick(&self.local, &[], now)) else {
+            return Err((Some(backend), way.refusal()));
+        };
+        let to = endpoint.id.by(listener.key.addr.port());
+        let source = way.source(frontend, to).map(|ip| (ip, key.client().port()).into());
+        let Some(lease) = self.lease(to, source, now) else {
+            return Err((Some(backend), Reason::Overloaded));
+        };
+        listener.flows.set(listener.flows.get() + 1);
+        let flow = Rc::new(Flow {
+            key,
+            carrier: Rc::downgrade(self),
+            listener: listener.clone(),
+            started: now,
+            exposure: frontend.exposure,
+            backend,
+            lease,
+            generation: Cell::default(),
+            is_refused: Cell::default(),
+            received_bytes: Cell::default(),
+            sent_bytes: Cell::default(),
+            _in_flight: self.local.loads.begin(endpoint.id),
+        });
+        flow.lease.bind(&flow);
+        self.flows.borrow_mut().begin(key, flow.clone(), now);
+        self.begun.notify_one();
+        Ok(flow)
+    }
+
+    /// A socket towards an endpoint. Where there can be no more of them, other flows give way.
+    fn lease(
+        self: &Rc<Self>,
+        endpoint: EndpointId,
+        source: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<Lease> {
+        let receive = |upstream: &Rc<Upstream>| {
+            let (carrier, socket) = (Rc::downgrade(self), upstream.socket.clone());
+            let answers = answers(carrier, Rc::downgrade(upstream), socket);
+            spawn_local("udp answers", answers).abort_handle()
+        };
+        self.upstreams.lease(endpoint, source, now, receive).or_else(|| {
+            (0..GIVE_WAY).for_each(|_| self.flows.borrow_mut().evict());
+            self.upstreams.lease(endpoint, source, now, receive)
+        })
+    }
+
+    /// Takes in answers, up to a batch, and passes them back.
+    fn pass_back(&self, upstream: &Upstream) {
+        let mut inbox = self.inbox.borrow_mut();
+        upstream.receive(&mut inbox);
+        let now = Instant::now();
+        let flow = |arrival: &Arrival<'_>| {
+            let flow = upstream.flow(arrival.from)?;
+            self.flows.borrow_mut().answer(flow.key, now);
+            Some(flow)
+        };
+        let arrivals = inbox.arrivals();
+        pass_back(arrivals.filter_map(|arrival| Some((flow(&arrival)?, arrival))).collect());
+        inbox.clear();
     }
 
     fn record(
         &self,
-        frontend: &Arc<Frontend>,
+        listener: SocketKey,
         client: SocketAddr,
+        exposure: Exposure,
         started: Instant,
     ) -> ConnectionRecord {
         ConnectionRecord {
             observer: self.local.observer.clone(),
             started,
-            transport: self.key.transport,
+            transport: listener.transport,
             client,
-            frontend: self.key.addr,
-            exposure: frontend.exposure,
+            frontend: listener.addr,
+            exposure,
             backend: None,
             endpoint: None,
             reason: None,
@@ -179,68 +249,135 @@ impl Listener {
     }
 }
 
-/// Passes answers back as long as the flow is in the table: the table alone keeps it alive, and
-/// ends with the task that receives from clients.
-async fn answers(
-    flow: Weak<Flow>,
-    socket: Weak<UdpSocket>,
-    flows: Weak<RefCell<FlowTable<Rc<Flow>>>>,
-    client: SocketAddr,
-) {
-    let mut buffer = Vec::new();
-    loop {
-        // a flow without answers must still be let go, so only its socket is held across the wait
-        let Some(upstream) = flow.upgrade().map(|flow| flow.upstream.clone()) else { return };
-        let waited = tokio::time::timeout(LOOK, upstream.readable()).await;
-        let (Some(flow), Some(socket), Some(flows)) =
-            (flow.upgrade(), socket.upgrade(), flows.upgrade())
-        else {
-            return;
-        };
-        if waited.is_err() {
-            continue;
+/// Sends what came from clients to the endpoints of their flows, each socket's in one go.
+fn forward(mut batch: Vec<(Rc<Flow>, Arrival<'_>)>) {
+    // stable: the datagrams of a flow stay in their order
+    batch.sort_by_key(|(flow, _)| Rc::as_ptr(&flow.lease.upstream));
+    for alike in batch
+        .chunk_by(|(one, _), (other, _)| Rc::ptr_eq(&one.lease.upstream, &other.lease.upstream))
+    {
+        if let Some((flow, _)) = alike.first() {
+            let departures: Vec<_> = alike.iter().map(|(flow, it)| flow.forth(*it)).collect();
+            send_departures(&*flow.lease.upstream.socket, &departures);
         }
-        buffer.resize(MAX_DATAGRAM, 0);
-        match upstream.try_recv(&mut buffer) {
-            Ok(length) => {
-                let answer = buffer.get(..length).unwrap_or_default();
-                if let Ok(sent) = socket.try_send_to(answer, client) {
-                    flow.record.borrow_mut().sent_bytes += sent as u64;
-                }
-                flows.borrow_mut().answer(client, Instant::now());
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                flow.record.borrow_mut().reason = Some(Reason::ConnectRefused);
-                flow.refused.set(true);
-                return;
-            }
-        }
-        // an idle flow keeps no buffer
-        buffer = Vec::new();
     }
 }
 
-/// A socket for one flow: connected, so that it receives from this endpoint only and learns of
-/// refusals.
-fn connect(endpoint: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match endpoint {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = std::net::UdpSocket::bind(any)?;
-    socket.connect(endpoint)?;
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+/// Sends answers to the clients of their flows, each socket's in one go.
+fn pass_back(mut batch: Vec<(Rc<Flow>, Arrival<'_>)>) {
+    batch.sort_by_key(|(flow, _)| Rc::as_ptr(&flow.listener));
+    for alike in batch.chunk_by(|(one, _), (other, _)| Rc::ptr_eq(&one.listener, &other.listener)) {
+        if let Some((flow, _)) = alike.first() {
+            let departures: Vec<_> = alike.iter().map(|(flow, it)| flow.back(*it)).collect();
+            send_departures(&flow.listener.socket, &departures);
+        }
+    }
 }
 
-/// How long a flow lives without a datagram either way.
-const IDLE: Duration = Duration::from_secs(60);
-/// Flows of one socket; each takes a descriptor.
-const MAX_FLOWS: usize = 4096;
-/// Datagrams taken in before others of the worker have a turn.
-const BATCH: usize = 64;
-/// The largest datagram there is.
-const MAX_DATAGRAM: usize = 65_535;
-/// How often a silent flow is looked at, to see whether the table still has it.
-const LOOK: Duration = Duration::from_secs(5);
+impl Flow {
+    /// Whether it goes on where it went before.
+    fn stays(&self, snapshot: &Snapshot, frontend: &Frontend) -> bool {
+        if self.is_refused.get() {
+            return false;
+        }
+        if self.generation.replace(snapshot.generation) == snapshot.generation {
+            return true;
+        }
+        let mut backends = frontend.shares.iter().filter_map(|share| share.backend());
+        !snapshot.is_astray(self.listener.key, self.key.ip())
+            && backends.any(|backend| serves(backend, self.lease.endpoint))
+    }
+
+    /// What came from the client, on its way to the endpoint.
+    fn forth<'a>(&self, arrival: Arrival<'a>) -> Departure<'a> {
+        self.received_bytes.set(self.received_bytes.get() + arrival.bytes.len() as u64);
+        let to = self.lease.endpoint.addr();
+        Departure { bytes: arrival.bytes, to, from: None, segment: arrival.segment }
+    }
+
+    /// What came from the endpoint, on its way to the client.
+    fn back<'a>(&self, arrival: Arrival<'a>) -> Departure<'a> {
+        self.sent_bytes.set(self.sent_bytes.get() + arrival.bytes.len() as u64);
+        let from = self.listener.answers_from(self.key.ip());
+        Departure { bytes: arrival.bytes, to: self.key.client(), from, segment: arrival.segment }
+    }
+
+    /// Its endpoint is not there.
+    fn refuse(&self) {
+        self.is_refused.set(true);
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.listener.flows.set(self.listener.flows.get().saturating_sub(1));
+        // without a carrier the worker is gone, and with it who would count
+        let Some(carrier) = self.carrier.upgrade() else { return };
+        let client = self.key.client();
+        let mut record = carrier.record(self.listener.key, client, self.exposure, self.started);
+        record.backend = Some(self.backend.clone());
+        record.endpoint = Some(self.lease.endpoint);
+        record.reason = self.is_refused.get().then_some(Reason::ConnectRefused);
+        record.received_bytes = self.received_bytes.get();
+        record.sent_bytes = self.sent_bytes.get();
+    }
+}
+
+/// Whether flows stay at an endpoint, as kube-proxy keeps those of conntrack: while it serves. That
+/// others are preferred by now, by readiness or a policy, concerns new flows only.
+fn serves(backend: &Backend, endpoint: EndpointId) -> bool {
+    backend.endpoint(endpoint).is_some_and(|it| it.ready || it.serving)
+}
+
+/// A socket of clients, as long as it is served.
+struct Open {
+    carrier: Rc<Carrier>,
+    listener: Rc<Listener>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.listener.flows.get() > 0 {
+            let is_other = |flow: &Rc<Flow>| !Rc::ptr_eq(&flow.listener, &self.listener);
+            self.carrier.flows.borrow_mut().retain(is_other);
+        }
+    }
+}
+
+/// Passes answers back as long as the socket has flows.
+async fn answers(carrier: Weak<Carrier>, upstream: Weak<Upstream>, socket: Rc<UdpSocket>) {
+    loop {
+        let _ = socket.ready(Interest::READABLE | Interest::ERROR).await;
+        let (Some(carrier), Some(upstream)) = (carrier.upgrade(), upstream.upgrade()) else {
+            return;
+        };
+        carrier.pass_back(&upstream);
+        drop((carrier, upstream));
+        // others of the worker have their turn
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Ends flows that are silent.
+async fn ends(carrier: Weak<Carrier>, begun: Rc<Notify>) {
+    loop {
+        let now = Instant::now();
+        let Some(due) = carrier.upgrade().map(|carrier| {
+            carrier.upstreams.forget(now);
+            carrier.flows.borrow_mut().expire(now)
+        }) else {
+            return;
+        };
+        match due {
+            Some(due) => tokio::time::sleep_until(due.max(now + LOOK)).await,
+            None => begun.notified().await,
+        }
+    }
+}
+
+/// Flows of one worker; 100,000 of them take less than 64 MiB.
+pub const MAX_FLOWS: usize = 131_072;
+/// How often silent flows are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// Flows that end where a new one finds no socket.
+const GIVE_WAY: usize = 16;

@@ -70,6 +70,11 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// How much memory it takes.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Drops the first `length` bytes.
     pub(super) fn consume(&mut self, length: usize) {
         self.start = self.start.saturating_add(length).min(self.end);

@@ -9,34 +9,34 @@ use std::sync::Arc;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::downstream::{h1, h2};
-use super::forwarded::client_lines;
 use super::{Accepted, Identity, Server};
 use crate::plane::tls::{self, Content, Hello, Session, Stream};
-use crate::snapshot::{HttpListener, SocketKey};
+use crate::snapshot::HttpListener;
 
 /// Serves a connection to its end.
 pub(super) async fn serve(server: &Rc<Server>, accepted: Accepted, listener: Arc<HttpListener>) {
     let Accepted { stream, client, key } = accepted;
     // heads are small and must not wait; a socket that is gone shows at the first read
     let _ = stream.set_nodelay(true);
-    let mut identity = identity(key, client, listener.tls.is_some());
-    let (stream, is_http2) = match listener.tls.clone() {
-        None => (Stream::Plain(stream), false),
+    let mut identity = Identity::new(server, key, client, listener.tls.is_some());
+    let stream = match listener.tls.clone() {
+        None => Stream::Plain(stream),
         Some(table) => {
             let handshake = async move {
                 let start = LazyConfigAcceptor::new(Default::default(), stream).await?;
-                Box::pin(tls::accept(&server.local.tls, key, &table, Content::Http, start)).await
+                Box::pin(tls::accept(&server.local, key, &table, Content::Http, start)).await
             };
             let session = in_time(server, client, Box::pin(handshake)).await;
             let Some(session) = session else { return };
+            if session.is_http2 || session.admission.is_some() {
+                drop(listener);
+                return Box::pin(within_tls(server, session, identity)).await;
+            }
             identity.server_name = session.server_name;
-            (session.stream, session.is_http2)
+            session.stream
         }
     };
     drop(listener);
-    if is_http2 {
-        return Box::pin(h2::serve(server, stream, Vec::new(), identity)).await;
-    }
     h1::serve(server, stream, identity).await;
 }
 
@@ -51,19 +51,26 @@ pub(super) async fn serve_tls(
     let Some(table) = listener.tls.clone() else { return };
     drop(listener);
     let start = hello.into_handshake();
-    let handshake = tls::accept(&server.local.tls, key, &table, Content::Http, start);
+    let handshake = tls::accept(&server.local, key, &table, Content::Http, start);
     let Some(session) = in_time(server, client, Box::pin(handshake)).await else { return };
-    let mut identity = identity(key, client, true);
-    identity.server_name = session.server_name;
-    if session.is_http2 {
-        return Box::pin(h2::serve(server, session.stream, Vec::new(), identity)).await;
-    }
-    h1::serve(server, session.stream, identity).await;
+    let identity = Identity::new(server, key, client, true);
+    within_tls(server, session, identity).await;
 }
 
-fn identity(key: SocketKey, client: SocketAddr, is_tls: bool) -> Identity {
-    let client_lines = client_lines(client, is_tls, key.addr.port());
-    Identity { key, client, is_tls, server_name: None, client_lines }
+/// Serves a connection after its handshake, and within its admission.
+async fn within_tls(server: &Rc<Server>, session: Session, mut identity: Identity) {
+    let Session { stream, server_name, is_http2, admission } = session;
+    identity.server_name = server_name;
+    match (is_http2, admission) {
+        (true, None) => Box::pin(h2::serve(server, stream, Vec::new(), identity)).await,
+        (false, None) => h1::serve(server, stream, identity).await,
+        (true, Some(admission)) => {
+            Box::pin(admission.limit(h2::serve(server, stream, Vec::new(), identity))).await;
+        }
+        (false, Some(admission)) => {
+            Box::pin(admission.limit(h1::serve(server, stream, identity))).await;
+        }
+    }
 }
 
 /// Shakes hands within [`super::Limits::handshake_time`]. `None`: it failed, and the connection is

@@ -20,7 +20,12 @@ pub(super) struct Deadline {
 impl Deadline {
     /// A deadline in `wait` from now.
     pub(super) fn after(wait: Duration) -> Self {
-        let at = Instant::now() + wait;
+        Self::new(Instant::now(), wait)
+    }
+
+    /// A deadline in `wait` from `now`.
+    pub(super) fn new(now: Instant, wait: Duration) -> Self {
+        let at = now + wait;
         Self { at, sleep: Box::pin(tokio::time::sleep_until(at)) }
     }
 

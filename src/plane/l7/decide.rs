@@ -1,15 +1,19 @@
 //! Decides what becomes of a request: listener, rule, filters, backend.
 
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::filter::{Changes, cors, redirect};
 use super::forwarded::Request;
 use super::h1::{Name, Verb};
+use super::hash;
 use super::respond::OwnAnswer;
 use super::session::{self, Kept, Session};
 use super::{Identity, Server};
 use crate::balance::pick_weighted;
 use crate::observe::RequestRecord;
+use crate::plane::proxy_protocol::header;
 use crate::snapshot::{
     Action, EndpointId, ExternalAuth, Filter, HeaderModifier, HttpListener, Mirror, Protocol,
     Reason, Redirect, Retry, RetryBudget, Rule, Target, Timeouts, WeightedBackend,
@@ -25,6 +29,10 @@ pub(super) struct Route {
     share: Option<usize>,
     /// The session of the client, if it is to have one.
     session: Option<Box<Session>>,
+    /// What its Service chooses endpoints by, where that is a hash.
+    hash: Option<u64>,
+    /// The address that the client used.
+    reached: SocketAddr,
     /// What the response says beside the filters: CORS, a session, what the authorization server
     /// adds.
     added: Vec<HeaderModifier>,
@@ -46,6 +54,10 @@ where
     }
     if identity.is_tls && listener.is_misdirected(identity.server_name.as_deref(), request.host) {
         return Err(Reason::Misdirected.into());
+    }
+    // before all rules: redirects and authorization are not for ACME servers
+    if let Some(key_authorization) = server.local.challenges.http(&request.target.path) {
+        return Err(OwnAnswer { body: key_authorization.into(), ..OwnAnswer::new(200) });
     }
     let host = listener.select(request.host).ok_or(Reason::NoRoute)?;
     let rule = host.routes.select(&request.asked()).ok_or(Reason::NoRoute)?;
@@ -71,7 +83,9 @@ where
         target: target.clone(),
         rule: rule.clone(),
         share: Some(share),
-        session: Session::of(rule, target, request, kept, identity.is_tls),
+        session: Session::of(rule, target, request, kept, identity.is_secure),
+        hash: hash::of(&target.backend.balancing, request, identity.client.ip()),
+        reached: identity.key.addr,
         added: cors.into_iter().collect(),
     })
 }
@@ -92,8 +106,22 @@ impl Route {
     /// What goes elsewhere beside a request, a copy of it or a question about it: the limits of
     /// the rule are for the request itself.
     pub(super) fn beside(&self, target: &Target) -> Self {
-        let (target, rule) = (target.clone(), self.rule.clone());
-        Self { target, rule, share: None, session: None, added: Vec::new() }
+        Self {
+            target: target.clone(),
+            rule: self.rule.clone(),
+            share: None,
+            session: None,
+            hash: None,
+            reached: self.reached,
+            added: Vec::new(),
+        }
+    }
+
+    /// What endpoints are told about the client before anything else, where their Service asks for
+    /// it.
+    pub(super) fn proxy_header(&self, client: SocketAddr) -> Option<Rc<[u8]>> {
+        let version = self.target.backend.proxy_protocol?;
+        Some(header(version, client, self.reached).into())
     }
 
     fn share(&self) -> Option<&WeightedBackend> {
@@ -162,6 +190,11 @@ impl Route {
         self.session.as_ref()?.kept()
     }
 
+    /// What endpoints are chosen by, where that is a hash.
+    pub(super) fn hash(&self) -> Option<u64> {
+        self.hash
+    }
+
     /// An endpoint has answered: the client may have to be told to come back to it.
     pub(super) fn answered_by(&mut self, endpoint: EndpointId) {
         let told = self.session.as_ref().and_then(|session| session.told(endpoint));
@@ -173,10 +206,12 @@ impl Route {
         self.share.and(self.rule.retry.as_ref())
     }
 
-    /// What the Service says about further attempts.
+    /// How many further attempts the Service takes, as a policy says or else as is usual. A rule that
+    /// asks for attempts means them.
     pub(super) fn retry_budget(&self) -> Option<&RetryBudget> {
         self.share?;
-        self.target.policy.as_ref()?.retry_budget.as_ref()
+        let policy = self.target.policy.as_ref().and_then(|policy| policy.retry_budget.as_ref());
+        policy.or_else(|| self.rule.retry.is_none().then_some(&RetryBudget::DEFAULT))
     }
 
     /// How long it may take.

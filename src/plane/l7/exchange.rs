@@ -11,25 +11,36 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
+use super::account::Holding;
+use super::compress::{Compressor, Wish};
 use super::deadline::Deadline;
 use super::decide::{Route, decide};
 use super::filter::external_auth::{Change, Question};
-use super::filter::mirror::{Feed, is_chosen};
+use super::filter::mirror::Feed;
 use super::forwarded::{Request, new_request_id, write_request};
 use super::h1::{BodyLength, Decoder, Encoder, Name, Outgoing, ResponseHead, Verb};
-use super::respond::OwnAnswer;
+use super::pace::Pace;
+use super::respond::{OwnAnswer, alt_svc};
 use super::upstream::{Connection, UpstreamError};
 use super::{Identity, Server};
 use crate::balance::InFlight;
+use crate::life::Level;
 use crate::observe::RequestRecord;
 use crate::snapshot::{EndpointId, HttpListener, Reason};
 
+mod admit;
 mod authorize;
+mod compress;
+mod learn;
+mod mirrors;
 mod obtain;
+mod pace;
 mod retry;
+mod shed;
 mod timers;
 mod whole;
 
+use pace::paced;
 use retry::Retries;
 use timers::Timers;
 
@@ -61,22 +72,35 @@ pub(super) struct Exchange {
     pub(super) upload: Upload,
     /// Where the request goes.
     pub(super) route: Route,
+    /// What its response is to be passed through.
+    pub(super) compressor: Option<Compressor>,
     server: Rc<Server>,
     timers: Timers,
     retries: Retries,
     verb: Verb,
     request: Outgoing,
+    /// How fast the client sends its body, as long as the endpoint waits for it.
+    pace: Option<Pace>,
+    /// What it holds in buffers.
+    holding: Holding,
     /// What authorization servers are asked before it is sent.
     question: Option<Box<Question>>,
     /// What they want to be said in the response.
     granted: Vec<Change>,
+    /// Which coding the client is to have.
+    wish: Wish,
     mirrors: Vec<Feed>,
     /// How much of what is in `request` the mirrors have.
     mirrored: usize,
     tried: Vec<EndpointId>,
+    /// When the attempt began, if all of the request was there.
+    asked: Option<Instant>,
     failed: Option<Reason>,
     /// Connections used or tried so far.
     attempts: u32,
+    /// Whether the endpoint was asked whether it wants the body, and has not said so: one that
+    /// answers instead may take the body for the next request.
+    awaits_continue: bool,
     /// Interim responses that came: after one, nothing is sent again.
     interim: u32,
 }
@@ -126,21 +150,35 @@ impl Exchange {
     where
         F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
     {
+        let proxied = identity.behind_proxy(request.fields.clone());
+        let identity = proxied.as_ref().unwrap_or(identity);
+        record.client = identity.client;
         record.host = request.host.to_owned();
         record.request_id = match request.options.request_id {
             Some(id) => id.to_owned(),
             None => new_request_id(&mut server.local.rng.borrow_mut()),
         };
+        shed::admit(server)?;
+        if request.options.expects_otherwise {
+            return Err(Reason::BadRequest.into());
+        }
         let route = decide(server, identity, listener, request, record)?;
         let changes = route.request_changes(&request.target.path);
         let mut outgoing = Outgoing::new(server.buffers.take());
-        let lines = &identity.client_lines;
-        write_request(&mut outgoing, request, lines, &record.request_id, &changes);
+        write_request(&mut outgoing, request, identity, &record.request_id, &changes);
         outgoing.encoder = Encoder::from(request.length);
         drop(changes);
+        let wish = Wish::of(route.target.backend.compress, request.fields.clone());
         let mut exchange = Self::new(server, route, request.verb, outgoing);
+        exchange.wish = wish;
+        if listener.has_http3 && identity.is_tls && record.protocol != "HTTP/3" {
+            exchange.route.add(alt_svc(identity.key.addr.port()));
+        }
         if request.length == BodyLength::Exact(0) {
             exchange.upload = Upload::Gathered;
+        } else {
+            exchange.pace = paced(request.fields.clone()).then(Pace::default);
+            exchange.awaits_continue = request.options.expects_continue;
         }
         if exchange.route.authorizations().next().is_none() {
             exchange.start_mirrors(record);
@@ -162,46 +200,35 @@ impl Exchange {
             timers: Timers::new(route.timeouts()),
             retries: Retries::new(route.retry()),
             server: server.clone(),
+            compressor: None,
+            wish: Wish::default(),
             route,
             verb,
             request,
+            pace: None,
+            holding: Holding::default(),
             question: None,
             granted: Vec::new(),
             mirrors: Vec::new(),
             mirrored: 0,
             tried: Vec::new(),
+            asked: None,
             failed: None,
             attempts: 0,
+            awaits_continue: false,
             interim: 0,
         }
-    }
-
-    fn start_mirrors(&mut self, record: &RequestRecord) {
-        let chosen: Vec<_> =
-            self.route.mirrors().filter(|it| is_chosen(it, &self.server)).collect();
-        let mirrors = chosen.into_iter().map(|mirror| {
-            let route = self.route.beside(&mirror.target);
-            let record = record.of_copy("mirror", &route.target.backend);
-            let request = Outgoing::new(self.server.buffers.take());
-            Feed::start(Self::new(&self.server, route, self.verb, request), record)
-        });
-        self.mirrors = mirrors.collect();
-    }
-
-    /// Gives the mirrors what was written for the endpoint since the last time.
-    fn feed_mirrors(&mut self) {
-        if self.mirrors.is_empty() {
-            return;
-        }
-        let bytes = self.request.bytes.get(self.mirrored..).unwrap_or_default();
-        let whole = self.upload != Upload::Going;
-        self.mirrors.iter().for_each(|mirror| mirror.push(bytes, whole));
-        self.mirrored = self.request.bytes.len();
     }
 
     /// What the HTTP planes of the worker share.
     pub(super) fn server(&self) -> &Rc<Server> {
         &self.server
+    }
+
+    /// The head of the request, and what there is of its body.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> &[u8] {
+        &self.request.bytes
     }
 
     /// Takes a head that was read off the connection.
@@ -244,12 +271,15 @@ impl Exchange {
                 }
                 continue;
             }
-            match poll_fn(|cx| self.poll_answer(cx, client)).await {
+            let answered = poll_fn(|cx| self.poll_answer(cx, client)).await;
+            self.learn(&answered);
+            match answered {
                 Ok(head) if self.is_retried(&head) => self.back_off(client).await?,
                 Ok(head) => {
                     if !head.is_interim() {
                         self.complete(&head, record);
                     }
+                    self.awaits_continue &= head.status != 100;
                     self.interim = self.interim.saturating_add(head.is_interim().into());
                     let endless = self.interim > MAX_INTERIM;
                     return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
@@ -283,7 +313,9 @@ impl Exchange {
                 if owed {
                     self.expect_progress(client, Instant::now());
                 }
-                if ready!(client.poll_body(cx, &mut self.request))? {
+                let polled = client.poll_body(cx, &mut self.request);
+                self.keep_pace(polled.is_pending())?;
+                if ready!(polled)? {
                     self.upload = Upload::Gathered;
                 }
                 self.feed_mirrors();
@@ -297,7 +329,8 @@ impl Exchange {
     pub(super) fn release(&mut self, persistent: bool, body: &Decoder) {
         let Some(carrier) = self.upstream.take() else { return };
         let clean = carrier.connection.buffer.is_empty() && self.upload == Upload::Done;
-        if persistent && body.ended_exactly() && clean {
+        let is_kept = self.server.local.level.get() == Level::None && !self.awaits_continue;
+        if persistent && body.ended_exactly() && clean && is_kept {
             let backend = &self.route.target.backend.id;
             self.server.pool.put(backend, carrier.connection, Instant::now());
         }
@@ -339,6 +372,9 @@ impl Exchange {
         }
         if self.timers.poll_attempt(cx).is_ready() {
             return Poll::Ready(Err(Ended::Upstream(UpstreamError::Silent)));
+        }
+        if self.poll_shed(cx, 0).is_ready() {
+            return Poll::Ready(Err(Ended::Client(Reason::Overloaded)));
         }
         ready!(client.deadline().poll_passed(cx));
         Poll::Ready(Err(match self.waits_for_client() {

@@ -2,11 +2,13 @@
 //!
 //! Fields for the next hop are stripped, with those that `Connection` names. What says who the
 //! client is (`X-Forwarded-*`, `X-Real-IP`, `Forwarded`) is rutter's alone: nobody in front is
-//! trusted, so that a client cannot give itself another address.
+//! trusted but the [proxies that options name](super::proxied), so that a client cannot give itself
+//! another address.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
+use super::Identity;
 use super::filter::{Changes, change_section};
 use super::h1::{BodyLength, Name, Outgoing, Verb};
 use super::route::Target;
@@ -61,6 +63,10 @@ pub(super) struct Options<'a> {
     pub(super) upgrade: Option<&'a [u8]>,
     /// `TE: trailers`.
     pub(super) trailers: bool,
+    /// `Expect: 100-continue`.
+    pub(super) expects_continue: bool,
+    /// `Expect` says something else, or says it twice.
+    pub(super) expects_otherwise: bool,
     /// A usable `X-Request-Id`.
     pub(super) request_id: Option<&'a str>,
     /// `Connection` names further fields.
@@ -76,12 +82,12 @@ impl<'a> Options<'a> {
             match name {
                 Name::Connection => upgrade |= options.read_connection(value),
                 Name::Upgrade => options.upgrade = Some(value),
+                Name::Expect => options.read_expect(value),
                 Name::Te => options.trailers |= lists(value, b"trailers"),
                 Name::RequestId => options.request_id = usable_id(value),
                 Name::ContentLength
                 | Name::Cookie
                 | Name::Date
-                | Name::Expect
                 | Name::Forwarded
                 | Name::Host
                 | Name::HopByHop
@@ -95,6 +101,11 @@ impl<'a> Options<'a> {
         let h2c = |protocol: &[u8]| protocol.to_ascii_lowercase().starts_with(b"h2c");
         options.upgrade = options.upgrade.filter(|protocol| upgrade && !h2c(protocol));
         options
+    }
+
+    fn read_expect(&mut self, value: &[u8]) {
+        let again = std::mem::replace(&mut self.expects_continue, true);
+        self.expects_otherwise |= again || !value.eq_ignore_ascii_case(b"100-continue");
     }
 
     /// Reads one `Connection` field; whether it says `upgrade`.
@@ -129,12 +140,18 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The lines about the client, written once a connection.
-pub(super) fn client_lines(client: SocketAddr, tls: bool, port: u16) -> Vec<u8> {
-    let address = client.ip().to_canonical();
-    let scheme = if tls { "https" } else { "http" };
+/// The lines about the client, who is connected as `peer`, or by it and those of `chain`.
+pub(super) fn client_lines(
+    chain: &str,
+    peer: IpAddr,
+    client: IpAddr,
+    is_secure: bool,
+    port: u16,
+) -> Vec<u8> {
+    let (peer, client) = (peer.to_canonical(), client.to_canonical());
+    let scheme = if is_secure { "https" } else { "http" };
     format!(
-        "X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: {scheme}\r\n\
+        "X-Forwarded-For: {chain}{peer}\r\nX-Real-IP: {client}\r\nX-Forwarded-Proto: {scheme}\r\n\
          X-Forwarded-Port: {port}\r\n"
     )
     .into_bytes()
@@ -144,7 +161,7 @@ pub(super) fn client_lines(client: SocketAddr, tls: bool, port: u16) -> Vec<u8> 
 pub(super) fn write_request<'a, F>(
     out: &mut Outgoing,
     request: &Request<'a, F>,
-    client_lines: &[u8],
+    identity: &Identity,
     request_id: &str,
     changes: &Changes<'_>,
 ) where
@@ -158,10 +175,10 @@ pub(super) fn write_request<'a, F>(
     out.field(b"Host", changes.host.unwrap_or(authority).as_bytes());
     let start = out.bytes.len();
     write_fields(out, request);
-    if !authority.is_empty() {
+    if !authority.is_empty() && !identity.forwards_host {
         out.field(b"X-Forwarded-Host", authority.as_bytes());
     }
-    out.bytes.extend_from_slice(client_lines);
+    out.bytes.extend_from_slice(&identity.client_lines);
     out.field(b"X-Request-Id", request_id.as_bytes());
     change_section(out, start, &changes.modifiers);
     write_length(out, request);
@@ -182,6 +199,8 @@ where
     let mut cookie = false;
     for (known, name, value) in request.fields.clone() {
         match known {
+            // nothing can be waited for before no body (RFC 9110 section 10.1.1)
+            Name::Expect if request.length == BodyLength::Exact(0) => {}
             Name::Date | Name::Expect | Name::Server | Name::Other => {
                 if !request.options.nominate(request.fields.clone(), name) {
                     out.field(name, value);

@@ -1,13 +1,13 @@
 //! HTTP: the L7 plane of one worker.
 //!
-//! In: accepted connections ([`Accepted`]) and the snapshot. Out: exchanges with endpoints, and
-//! one record each. `worker` makes one [`Server`] and calls [`Server::serve`] for every connection
-//! of an HTTP listener.
+//! In: accepted connections ([`Accepted`]), sockets of HTTP/3, and the snapshot. Out: exchanges with
+//! endpoints, and one record each. `worker` makes one [`Server`] and calls [`Server::serve`] for
+//! every connection of an HTTP listener.
 //!
 //! The way of a request: `connection` (TLS, which protocol) → `downstream` (the codec of the
 //! client's side) → `route` (host and path in canonical form) → `exchange` (rule, backend, session,
-//! authorization, endpoint, retries) → `upstream` (pool, connection) → `respond`. `h1` is the
-//! codec.
+//! authorization, endpoint, retries) → `upstream` (pool, connection) → `respond`, through
+//! `compress` where that is wanted. `h1` is the codec.
 //!
 //! Invariant: one task a client connection does all of an exchange: no channel and no spawn a
 //! request. An idle connection holds no buffer.
@@ -16,7 +16,9 @@
 //! it came but the values of fields and the bytes of bodies.
 //! Deliberately absent: a cache, bodies in memory but for what an authorization server is to see.
 
+mod account;
 mod buffer;
+mod compress;
 mod connection;
 mod deadline;
 mod decide;
@@ -25,12 +27,16 @@ mod exchange;
 mod filter;
 mod forwarded;
 mod h1;
+mod hash;
 mod limits;
+mod pace;
+mod proxied;
 mod respond;
 mod route;
 mod session;
 mod upgrade;
 mod upstream;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -44,33 +50,41 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::account::Accounts;
 use self::buffer::Buffers;
-pub use self::limits::Limits;
+use self::forwarded::client_lines;
+pub use self::limits::{Cap, Limits};
 use self::respond::Clock;
 use self::upstream::Pool;
 use super::tls::Hello;
 use super::{Accepted, Local};
-use crate::balance::Budgets;
-use crate::life;
+use crate::balance::{Balancer, Budgets};
+use crate::life::{self, Level, Shed};
 use crate::observe::RequestRecord;
-use crate::snapshot::{Generation, HttpListener, Snapshot, SocketKey};
+use crate::snapshot::{Generation, HttpListener, Network, Snapshot, SocketKey};
 
 /// The HTTP plane of one worker: what its connections share.
 #[derive(Debug)]
 pub struct Server {
     local: Rc<Local>,
     limits: Limits,
+    started: Instant,
     buffers: Rc<Buffers>,
+    accounts: Accounts,
     pool: Pool,
+    balancer: Balancer,
     budgets: Budgets,
     clock: Clock,
     /// Held by every copy on its way to a mirror, and by this.
     mirrors: Rc<()>,
+    /// Held by every compressor, and by this.
+    compressors: Rc<()>,
     /// Bytes on their way through, within one poll.
     scratch: RefCell<Vec<u8>>,
     /// Set once, by the task of [`Server::watch_drain`]: reading a flag of this thread costs
     /// nothing, asking [`life::Drain`] once a request is a write to memory shared by all.
     draining: Cell<bool>,
+    /// Tells connections to look at `draining`, and at the level of the overload.
     drained: Notify,
 }
 
@@ -80,17 +94,22 @@ impl Server {
         let buffers = Rc::<Buffers>::default();
         let server = Rc::new(Self {
             pool: Pool::new(&limits, buffers.clone()),
+            balancer: Balancer::default(),
             budgets: Budgets::default(),
             local,
             limits,
+            started: Instant::now(),
+            accounts: Accounts::default(),
             buffers,
             clock: Clock::default(),
             mirrors: Rc::default(),
+            compressors: Rc::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             draining: Cell::new(false),
             drained: Notify::new(),
         });
         life::spawn_local("l7-drain", Self::watch_drain(Rc::downgrade(&server)));
+        life::spawn_local("l7-overload", Self::watch_overload(Rc::downgrade(&server)));
         life::spawn_local("l7-tidy", Self::tidy(Rc::downgrade(&server)));
         server
     }
@@ -118,6 +137,33 @@ impl Server {
         }
     }
 
+    /// Sheds load, look by look.
+    async fn watch_overload(server: Weak<Self>) {
+        let Some(overload) = server.upgrade().map(|it| it.local.overload.clone()) else { return };
+        let mut loads = overload.subscribe();
+        // there may have been a look before
+        loads.mark_changed();
+        while loads.changed().await.is_ok() {
+            let load = *loads.borrow_and_update();
+            let Some(server) = server.upgrade() else { return };
+            let was = server.local.level.replace(load.level);
+            if load.level > Level::None {
+                overload.count(Shed::UpstreamConnection, server.pool.clear());
+            }
+            if load.level > Level::None && was == Level::None {
+                server.drained.notify_waiters();
+            }
+            if load.level == Level::Reset {
+                overload.count(Shed::Reset, server.accounts.reset_biggest(load.excess));
+            }
+        }
+    }
+
+    /// Whether connections end with their next response.
+    fn is_closing(&self) -> bool {
+        self.draining.get() || self.local.level.get() > Level::None
+    }
+
     /// Closes what is not needed any more: unused connections, certificates.
     async fn tidy(server: Weak<Self>) {
         let mut seen = Generation::default();
@@ -127,12 +173,26 @@ impl Server {
             let snapshot = server.local.snapshot.load();
             let now = Instant::now();
             server.budgets.purge(now);
+            server.local.loads.purge(now);
+            server.balancer.tidy(now);
             if std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation {
                 server.local.tls.purge(&snapshot);
                 server.local.clients.purge(&snapshot);
+                server.balancer.purge(&snapshot);
+                server.local.gates.purge(&snapshot);
             }
             server.pool.purge(&snapshot, now);
+            server.accounts.purge();
         }
+    }
+
+    /// When a connection that begins now is old. Not all that began together end together.
+    fn retirement(&self) -> Retirement {
+        let Some(age) = self.limits.client_age else { return Retirement(u32::MAX) };
+        let percent = 90 + self.local.rng.borrow_mut().below(21);
+        let age = age / 100 * u32::try_from(percent).unwrap_or(100);
+        let ticks = (self.started.elapsed() + age).as_millis() / AGE_TICK.as_millis();
+        Retirement(u32::try_from(ticks).unwrap_or(u32::MAX))
     }
 
     /// A record of an exchange that begins now.
@@ -172,8 +232,55 @@ struct Identity {
     /// Whether it came by TLS, and for which name.
     is_tls: bool,
     server_name: Option<Arc<str>>,
-    /// The lines that tell endpoints about the client.
+    /// Whether the client speaks TLS, with whomever, and to which port.
+    is_secure: bool,
+    forwarded_port: u16,
+    /// The lines that tell endpoints about the client, and whether its host is among them.
     client_lines: Vec<u8>,
+    forwards_host: bool,
+    /// From when on the connection takes no further request.
+    retires: Retirement,
+    /// Who is believed what it says about its clients, if this is one of them.
+    proxies: Option<Arc<Network>>,
+}
+
+impl Identity {
+    fn new(server: &Server, key: SocketKey, client: SocketAddr, is_tls: bool) -> Self {
+        let network = server.local.snapshot.load().network.clone();
+        let (ip, port) = (client.ip(), key.addr.port());
+        Self {
+            key,
+            client,
+            is_tls,
+            server_name: None,
+            is_secure: is_tls,
+            forwarded_port: port,
+            client_lines: client_lines("", ip, ip, is_tls, port),
+            forwards_host: false,
+            retires: server.retirement(),
+            proxies: Some(network).filter(|network| network.is_trusted_proxy(ip)),
+        }
+    }
+}
+
+/// In ticks since the server began, so that an idle connection is no larger for it; the greatest
+/// number is never.
+#[derive(Clone, Copy, Debug)]
+struct Retirement(u32);
+
+impl Server {
+    /// How long a connection may take requests yet, if there is an end to that.
+    fn age_left(&self, of: &Identity, now: Instant) -> Option<Duration> {
+        let Retirement(ticks) = of.retires;
+        let is_never = ticks == u32::MAX;
+        let at = (!is_never).then(|| self.started + AGE_TICK * ticks)?;
+        Some(at.saturating_duration_since(now))
+    }
+
+    /// Whether it has become too old for another one.
+    fn is_retired(&self, of: &Identity, now: Instant) -> bool {
+        self.age_left(of, now).is_some_and(|left| left.is_zero())
+    }
 }
 
 /// The HTTP listener that a snapshot has for a socket.
@@ -183,4 +290,6 @@ fn http_listener(snapshot: &Snapshot, key: SocketKey) -> Option<&Arc<HttpListene
 
 /// One read of a large body; measured: 16 KiB costs 1.3 times as much a byte.
 const SCRATCH_BYTES: usize = 64 * 1024;
+/// How exactly the age of connections is known.
+const AGE_TICK: Duration = Duration::from_millis(100);
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::filter::change_section;
 use super::forwarded::Options;
@@ -234,13 +235,13 @@ fn write_fields(out: &mut Outgoing, received: Received<'_>, framing: Framing, cl
         out.field(b"Server", SERVER.as_bytes());
     }
     if !date {
-        clock.write_date(out);
+        out.field(b"Date", clock.date().as_bytes());
     }
 }
 
 fn write_server_and_date(out: &mut Outgoing, clock: &Clock) {
     out.field(b"Server", SERVER.as_bytes());
-    clock.write_date(out);
+    out.field(b"Date", clock.date().as_bytes());
 }
 
 /// HTTP/1.1 goes on unless it says so, HTTP/1.0 only if it says so.
@@ -252,26 +253,33 @@ fn write_persistence(out: &mut Outgoing, delivery: &Delivery) {
     }
 }
 
-/// The text of `Date`, made anew once a second.
+/// Tells a client that HTTP/3 is spoken at a port of the same host (RFC 7838), for an hour.
+pub(super) fn alt_svc(port: u16) -> HeaderModifier {
+    let value = format!("h3=\":{port}\"; ma=3600");
+    HeaderModifier { set: vec![("Alt-Svc".into(), value.into())], ..HeaderModifier::default() }
+}
+
+/// `Date`, made anew once a second.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    date: RefCell<(u64, String)>,
+    date: RefCell<Option<(u64, HeaderValue)>>,
 }
 
 impl Clock {
     /// The date of now (RFC 9110 section 5.6.7).
-    pub(super) fn with_date<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+    pub(super) fn date(&self) -> HeaderValue {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let second = since.unwrap_or_default().as_secs();
         let mut date = self.date.borrow_mut();
-        if date.0 != second || date.1.is_empty() {
-            *date = (second, format_date(second));
+        match &*date {
+            Some((made, value)) if *made == second => value.clone(),
+            _ => {
+                let text = format_date(second);
+                let value = HeaderValue::from_str(&text);
+                let value = value.unwrap_or_else(|_| HeaderValue::from_static(""));
+                date.insert((second, value)).1.clone()
+            }
         }
-        read(&date.1)
-    }
-
-    fn write_date(&self, out: &mut Outgoing) {
-        self.with_date(|date| out.field(b"Date", date.as_bytes()));
     }
 }
 

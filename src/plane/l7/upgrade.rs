@@ -11,25 +11,26 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Server;
-use super::buffer::Buffer;
+use super::account::Holding;
 use super::exchange::Carrier;
 use super::upstream::Connection;
 use crate::observe::RequestRecord;
-use crate::plane::tls::Stream;
+use crate::snapshot::Reason;
 
 /// Copies both ways until both sides have ended, or one has failed. `ahead` is what the client
 /// sent before 101.
 pub(super) async fn run(
     server: &Server,
-    client: &mut Stream,
-    ahead: Buffer,
+    client: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ahead: &[u8],
     carrier: Carrier,
     record: &mut RequestRecord,
 ) {
     let Carrier { connection, in_flight: _in_flight } = carrier;
     let Connection { mut stream, buffer, .. } = connection;
     let mut up = Direction::new(ahead);
-    let mut down = Direction::new(buffer);
+    let mut down = Direction::new(buffer.filled());
+    let mut holding = Holding::default();
     let _ = poll_fn(|cx| {
         let mut scratch = server.scratch.borrow_mut();
         let ended = [
@@ -37,10 +38,14 @@ pub(super) async fn run(
             down.poll_copy(cx, &mut stream, client, &mut scratch)?,
         ];
         if ended.iter().all(Poll::is_ready) {
-            Poll::Ready(io::Result::Ok(()))
-        } else {
-            Poll::Pending
+            return Poll::Ready(io::Result::Ok(()));
         }
+        let held = up.waiting.capacity().saturating_add(down.waiting.capacity());
+        if holding.poll_note(cx, &server.accounts, held).is_ready() {
+            record.reason = Some(Reason::Overloaded);
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
     })
     .await;
     record.request_bytes = up.bytes;
@@ -58,8 +63,8 @@ struct Direction {
 }
 
 impl Direction {
-    fn new(ahead: Buffer) -> Self {
-        let waiting = ahead.filled().to_vec();
+    fn new(ahead: &[u8]) -> Self {
+        let waiting = ahead.to_vec();
         Self { bytes: waiting.len() as u64, waiting, ..Self::default() }
     }
 

@@ -9,6 +9,9 @@
 //! refusals are in no metric and in no log. Only where a socket on every address has the same port it
 //! keeps its own, or the other would answer: its connections are reset (`no_ready_endpoint`).
 //!
+//! Where addresses are announced, nothing is closed before that has ended, and it begins once every
+//! worker has applied what is open ([`AnnounceGate`](super::AnnounceGate)).
+//!
 //! A socket that stays wanted is never opened anew, whatever it serves; one that is wanted no more
 //! is drained (its queue is accepted empty) before it is closed. What cannot be bound is retried
 //! with every change and every few seconds, and keeps nothing else from serving.
@@ -17,11 +20,14 @@ mod plan;
 mod reconcile;
 mod unbound;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{TcpListener, UdpSocket};
 
 use crate::snapshot::{Generation, SocketKey};
 
-pub use reconcile::{Reconciler, tell_if_shared};
+pub use reconcile::{Reconciler, warn_of_shared};
 pub use unbound::{Unbound, remedy};
 
 /// What a worker is told to do, in order.

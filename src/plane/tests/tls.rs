@@ -45,7 +45,11 @@ impl Authority {
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, format!("authority {id}"));
         let made = params.self_signed(&key).expect("a certificate must be made");
-        let bundle = CaBundle { id: CertificateId(id), certificates: vec![made.der().to_vec()] };
+        let bundle = CaBundle {
+            id: CertificateId(id),
+            certificates: vec![made.der().to_vec()],
+            revocations: Vec::new(),
+        };
         Self { issuer: rcgen::Issuer::new(params, key), bundle: Arc::new(bundle) }
     }
 

@@ -12,9 +12,10 @@ use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -138,6 +139,14 @@ impl Hash for Client {
     }
 }
 
+/// The rustls configuration of a policy, for those who connect by themselves.
+pub fn client_config(
+    tls: &UpstreamTls,
+    protocol: Option<Protocol>,
+) -> Result<(Arc<ClientConfig>, ServerName<'static>), rustls::Error> {
+    build(tls, protocol)
+}
+
 fn build(
     tls: &UpstreamTls,
     protocol: Option<Protocol>,
@@ -145,11 +154,14 @@ fn build(
     let name = ServerName::try_from(tls.server_name.to_string());
     let name = name.map_err(|error| rustls::Error::General(error.to_string()))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Verifier {
-        roots: roots(&tls.authorities)?,
-        names: tls.names.clone(),
-        algorithms: provider.signature_verification_algorithms,
-    };
+    let roots = roots(&tls.authorities)?;
+    let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+        .with_crls(revocations(&tls.authorities))
+        // as for clients: an authority without a list has revoked nobody
+        .allow_unknown_revocation_status()
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let verifier = Verifier { webpki, names: tls.names.clone() };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -191,6 +203,15 @@ fn roots(authorities: &Authorities) -> Result<Arc<RootCertStore>, rustls::Error>
         return Err(rustls::Error::General("no authority that could be read".to_owned()));
     }
     Ok(roots)
+}
+
+/// Whom the authorities have revoked.
+fn revocations(authorities: &Authorities) -> Vec<CertificateRevocationListDer<'static>> {
+    let lists = match authorities {
+        Authorities::System => &[][..],
+        Authorities::Bundle(bundle) => &bundle.revocations,
+    };
+    lists.iter().cloned().map(CertificateRevocationListDer::from).collect()
 }
 
 /// The authorities of the operating system, read once a process, when they are first asked for.

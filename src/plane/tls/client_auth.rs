@@ -1,4 +1,4 @@
-//! What clients have to show (GEP-91).
+//! What clients have to show (GEP-91), and who may show it no more.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
 use crate::snapshot::{ClientAuth, ClientAuthMode};
 
@@ -22,7 +22,12 @@ pub(super) fn verifier(
             let mut roots = RootCertStore::empty();
             let certificates = client_auth.authorities.certificates.iter().cloned();
             roots.add_parsable_certificates(certificates.map(CertificateDer::from));
+            let revocations = client_auth.authorities.revocations.iter().cloned();
+            // who is on no list is let in: an authority need not have one. A list counts until another
+            // takes its place, also after the time at which its authority meant to make the next one
             WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+                .with_crls(revocations.map(CertificateRevocationListDer::from))
+                .allow_unknown_revocation_status()
                 .build()
                 .map_err(|error| Error::General(error.to_string()))
         }

@@ -9,17 +9,29 @@
 //! Invariant: every certificate of an endpoint is verified; there is no switch for it.
 //! Deliberately absent: which way a connection goes.
 
+mod admission;
 mod client;
 mod client_auth;
+mod configs;
 mod hello;
+mod profile;
+#[cfg(feature = "http3")]
+mod quic;
 mod server;
 mod stream;
 mod verify;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;
 
-pub use client::{Client, Clients};
+pub use admission::{Admission, Admissions};
+pub use client::{Client, Clients, client_config};
+pub use configs::{Content, ServerConfigs};
 pub use hello::Hello;
-pub use server::{Content, ServerConfigs, Session, accept};
+pub use profile::Profile;
+#[cfg(feature = "http3")]
+pub use quic::quic_config;
+pub use server::{Session, accept};
 pub use stream::Stream;

@@ -6,21 +6,37 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::sessions::Handed;
 use super::thread::Worker;
 use crate::life::spawn_local;
 use crate::snapshot::SocketKey;
 
-/// Ends an accept loop when it is dropped or fired, once the queue is empty.
-pub(super) type Stop = oneshot::Sender<()>;
+/// An accept loop that runs; dropped, it ends once the queue is empty.
+#[derive(Debug)]
+pub(super) struct Accepting {
+    _stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    /// Ends the loop; the task ends when the socket is closed.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        self.task
+    }
+}
 
 /// Spawns the loop of one listener: the only function that does.
-pub(super) fn spawn(worker: Rc<Worker>, key: SocketKey, listener: TcpListener) -> io::Result<Stop> {
+pub(super) fn spawn(
+    worker: Rc<Worker>,
+    key: SocketKey,
+    listener: TcpListener,
+) -> io::Result<Accepting> {
     let (stop, stopped) = oneshot::channel();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    spawn_local("accept", run(worker, key, listener, stopped));
-    Ok(stop)
+    let task = spawn_local("accept", run(worker, key, listener, stopped));
+    Ok(Accepting { _stop: stop, task })
 }
 
 async fn run(
@@ -84,6 +100,9 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 impl Worker {
     /// Serves a fresh connection here, or hands it to a worker that has less to do.
     fn place(self: &Rc<Self>, stream: tokio::net::TcpStream, client: SocketAddr, key: SocketKey) {
+        if let Some(reason) = self.refusal(key) {
+            return self.refuse(stream, client, key, reason);
+        }
         let mut chosen = self.sessions.choose(self.number);
         // in a drain, the other worker may have ended
         if chosen != self.number && self.local.drain.is_started() {

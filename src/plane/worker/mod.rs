@@ -7,11 +7,15 @@
 //! Invariant: a drain closes every listener at once but those of `healthCheckNodePort`, which say
 //! 503 until the last session of any worker has ended.
 //! Invariant: workers share nothing on the hot path but the snapshot pointer and a gauge each of
-//! how many sessions they hold, by which a fresh connection finds the least loaded one; and the
-//! table of [`Affinity`], for Services that ask for it.
+//! how many sessions they hold, by which a fresh connection finds the least loaded one, and a table
+//! of those of each client; and the table of [`Affinity`] and the [`Gates`], for Services that ask
+//! for them.
 
 mod accept;
+mod proxied;
+mod refusal;
 mod sessions;
+mod shares;
 mod thread;
 mod tls;
 
@@ -24,15 +28,19 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
+use super::AnnounceGate;
 use super::listeners::{Reconciler, Unbound};
-use crate::balance::Affinity;
-use crate::life::Drain;
+use crate::balance::{Affinity, Gates, Health};
+use crate::life::{Drain, Overload};
+use crate::net::TcpOptions;
 use crate::observe::WorkerShard;
+use crate::plane::challenges::Challenges;
+use crate::plane::tls::{Profile, ServerConfigs};
 use crate::plane::{dns, l7};
 use crate::snapshot::Generation;
 use crate::snapshot::cell::Reader;
 
-use sessions::Sessions;
+use sessions::{Caps, Sessions};
 use thread::{Seed, Work};
 
 /// What the workers are made of.
@@ -46,12 +54,26 @@ pub struct Setup {
     pub dns: Vec<dns::Sockets>,
     /// How many listening sockets Services may take.
     pub budget: usize,
+    /// Options of carried connections.
+    pub tcp: TcpOptions,
+    /// How many sockets flows of UDP may take, of all workers.
+    pub upstream_budget: usize,
+    /// Which TLS is spoken with clients.
+    pub tls: Profile,
+    /// What ACME servers are answered.
+    pub challenges: Arc<Challenges>,
     /// Limits of HTTP.
     pub http: l7::Limits,
     /// Limits of DNS.
     pub names: dns::Limits,
     /// By which DNS knows itself, should an upstream lead back to it.
     pub identity: dns::Identity,
+    /// Which endpoints fail their checks.
+    pub health: Health,
+    /// Between sockets and announcements, where there are any.
+    pub announce: Option<AnnounceGate>,
+    /// How near memory is to its end.
+    pub overload: Arc<Overload>,
     /// Ends them.
     pub drain: Drain,
 }
@@ -72,8 +94,13 @@ impl Workers {
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let (answer, answers) = mpsc::unbounded_channel();
-        let sessions = Sessions::new(mailboxes.clone());
-        let affinity = Arc::<Affinity>::default();
+        let caps = Caps {
+            all: setup.http.connections.or(usize::MAX),
+            per_client: setup.http.connections_per_client.or(usize::MAX),
+        };
+        let sessions = Sessions::new(mailboxes.clone(), caps);
+        let (affinity, gates) = (Arc::<Affinity>::default(), Arc::<Gates>::default());
+        let tls = Arc::new(ServerConfigs::new(setup.tls));
         let mut dns = setup.dns.into_iter();
         let (mut threads, mut changes) = (Vec::new(), Vec::new());
         for (number, (shard, inbox)) in setup.shards.into_iter().zip(inboxes).enumerate() {
@@ -84,11 +111,18 @@ impl Workers {
                 snapshot: setup.snapshot.clone(),
                 drain: setup.drain.clone(),
                 dns: dns.next().unwrap_or_default(),
+                tcp: setup.tcp,
                 http: setup.http.clone(),
                 names: setup.names.clone(),
+                upstream_budget: setup.upstream_budget / count.max(1),
                 identity: setup.identity.clone(),
                 sessions: sessions.clone(),
                 affinity: affinity.clone(),
+                gates: gates.clone(),
+                health: setup.health.clone(),
+                tls: tls.clone(),
+                challenges: setup.challenges.clone(),
+                overload: setup.overload.clone(),
                 inbox,
                 changed,
                 answer: answer.clone(),
@@ -105,6 +139,7 @@ impl Workers {
             answers,
             applied: applied_sender,
             unbound: unbound_sender,
+            announce: setup.announce,
         };
         Ok((Self { threads, work: mailboxes, applied, unbound }, reconciler))
     }

@@ -1,18 +1,37 @@
-//! How many sessions each worker holds, and which one should have the next.
+//! How many sessions each worker holds, how many there may be, and which one should have the next.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
+use super::shares::{Share, Shares};
 use super::thread::Work;
 use crate::snapshot::SocketKey;
+
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caps {
+    /// Of all workers. Those that accept at the same time may have one each beyond it.
+    pub(super) all: usize,
+    /// Of a client.
+    pub(super) per_client: usize,
+}
+
+impl Default for Caps {
+    /// Any number.
+    fn default() -> Self {
+        Self { all: usize::MAX, per_client: usize::MAX }
+    }
+}
 
 /// The sessions of all workers, and the way to hand a connection to one of them.
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     workers: Arc<[Worker]>,
+    caps: Caps,
+    shares: Shares,
 }
 
 #[derive(Debug)]
@@ -31,9 +50,10 @@ pub(super) struct Handed {
 }
 
 impl Sessions {
-    pub(super) fn new(mailboxes: Vec<mpsc::UnboundedSender<Work>>) -> Self {
+    pub(super) fn new(mailboxes: Vec<mpsc::UnboundedSender<Work>>, caps: Caps) -> Self {
         let worker = |mailbox| Worker { held: AtomicUsize::new(0), mailbox };
-        Self { workers: mailboxes.into_iter().map(worker).collect() }
+        let workers = mailboxes.into_iter().map(worker).collect();
+        Self { workers, caps, shares: Shares::default() }
     }
 
     /// How many sessions a worker holds.
@@ -44,6 +64,12 @@ impl Sessions {
     /// Whether no worker holds any.
     pub(super) fn are_all_idle(&self) -> bool {
         (0..self.workers.len()).all(|worker| self.held(worker) == 0)
+    }
+
+    /// Whether there are as many as there may be.
+    pub(super) fn are_full(&self) -> bool {
+        let all = self.workers.iter().map(|worker| worker.held.load(Ordering::Relaxed));
+        all.sum::<usize>() >= self.caps.all
     }
 
     /// A worker has drained: those that wait for all learn of it.
@@ -65,7 +91,7 @@ impl Sessions {
         if let Some(worker) = self.workers.get(worker) {
             worker.held.fetch_add(1, Ordering::Relaxed);
         }
-        Session { sessions: self.clone(), worker }
+        Session { sessions: self.clone(), worker, share: None }
     }
 
     /// Hands a connection over; it is dropped if the worker has ended.
@@ -81,6 +107,19 @@ impl Sessions {
 pub(super) struct Session {
     sessions: Sessions,
     worker: usize,
+    /// Its place among those of its client, where they are counted.
+    share: Option<Share>,
+}
+
+impl Session {
+    /// The same as one of a client, if that may have another one.
+    pub(super) fn of_client(mut self, client: IpAddr) -> Option<Self> {
+        let Sessions { shares, caps, .. } = &self.sessions;
+        if caps.per_client < usize::MAX {
+            self.share = Some(shares.take(client, caps.per_client)?);
+        }
+        Some(self)
+    }
 }
 
 impl Drop for Session {
@@ -100,7 +139,7 @@ mod tests {
     #[test]
     fn a_connection_goes_elsewhere_only_for_a_difference_of_two() {
         let mailboxes = (0..3).map(|_| mpsc::unbounded_channel().0).collect();
-        let sessions = Sessions::new(mailboxes);
+        let sessions = Sessions::new(mailboxes, Caps::default());
         assert_eq!(sessions.choose(1), 1);
         let first = sessions.begin(1);
         assert_eq!(sessions.choose(1), 1);

@@ -1,25 +1,27 @@
 //! One worker: its thread, its runtime, its mailbox.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::Instant;
 
-use super::accept::{self, Stop};
+use super::accept::{self, Accepting};
 use super::sessions::{Handed, Session, Sessions};
 use super::tls;
-use crate::balance::{Affinity, Loads, Rng};
-use crate::life::{Drain, spawn_local};
-use crate::net::{SharedBuffer, reached, set_options};
+use crate::balance::{Affinity, Gates, Health, Loads, Rng};
+use crate::life::{Drain, Overload, spawn_local};
+use crate::net::{SharedBuffers, TcpOptions, reached};
 use crate::observe::WorkerShard;
+use crate::plane::challenges::Challenges;
 use crate::plane::listeners::Change;
-use crate::plane::tls::Stream;
+use crate::plane::tls::{ServerConfigs, Stream};
 use crate::plane::{Accepted, Local, dns, health, l4, l7};
 use crate::snapshot::cell::Reader;
 use crate::snapshot::{Exposure, Generation, Reason, Serve, SocketKey};
@@ -43,11 +45,19 @@ pub(super) struct Seed {
     pub(super) snapshot: Reader,
     pub(super) drain: Drain,
     pub(super) dns: dns::Sockets,
+    pub(super) tcp: TcpOptions,
     pub(super) http: l7::Limits,
     pub(super) names: dns::Limits,
+    /// How many sockets flows of UDP may take.
+    pub(super) upstream_budget: usize,
     pub(super) identity: dns::Identity,
     pub(super) sessions: Sessions,
     pub(super) affinity: Arc<Affinity>,
+    pub(super) gates: Arc<Gates>,
+    pub(super) health: Health,
+    pub(super) tls: Arc<ServerConfigs>,
+    pub(super) challenges: Arc<Challenges>,
+    pub(super) overload: Arc<Overload>,
     pub(super) inbox: mpsc::UnboundedReceiver<Work>,
     pub(super) changed: mpsc::UnboundedReceiver<Change>,
     pub(super) answer: mpsc::UnboundedSender<Generation>,
@@ -70,9 +80,16 @@ impl Seed {
             snapshot: self.snapshot.cached(),
             loads: Loads::default(),
             affinity: self.affinity,
+            gates: self.gates,
+            health: self.health,
             rng: RefCell::new(Rng::new(seed(self.number))),
-            tls: Default::default(),
+            tcp: self.tcp,
+            tls: self.tls,
+            admissions: Default::default(),
+            challenges: self.challenges,
             clients: Default::default(),
+            overload: self.overload,
+            level: Cell::default(),
             observer: observer.clone(),
             drain: self.drain.clone(),
         });
@@ -80,22 +97,27 @@ impl Seed {
             let dns = dns::Server::new(local.clone(), self.names, self.identity);
             spawn_local("dns", dns.run(self.dns));
         }
+        let max_flows = l4::udp::MAX_FLOWS;
+        let carrier = l4::udp::Carrier::new(local.clone(), max_flows, self.upstream_budget);
         let worker = Rc::new(Worker {
             number: self.number,
             sessions: self.sessions,
             handshake_time: self.http.handshake_time,
             http: l7::Server::new(local.clone(), self.http),
             buffer: Rc::default(),
+            warned: Cell::default(),
             local,
         });
         spawn_local("flush", async move { observer.run().await });
         Mailbox {
             worker,
+            carrier,
             inbox: self.inbox,
             changed: self.changed,
             answer: self.answer,
             tcp: HashMap::new(),
             udp: HashMap::new(),
+            closing: Vec::new(),
         }
         .run(self.drain)
         .await;
@@ -116,9 +138,11 @@ pub(super) struct Worker {
     pub(super) sessions: Sessions,
     pub(super) local: Rc<Local>,
     pub(super) http: Rc<l7::Server>,
-    pub(super) buffer: Rc<SharedBuffer>,
+    pub(super) buffer: Rc<SharedBuffers>,
     /// For a ClientHello, and again for the rest of a handshake.
     pub(super) handshake_time: Duration,
+    /// When it was last told that connections are refused.
+    pub(super) warned: Cell<Option<Instant>>,
 }
 
 impl Worker {
@@ -130,14 +154,38 @@ impl Worker {
         key: SocketKey,
         session: Session,
     ) {
-        set_options(&stream);
+        self.local.tcp.set(&stream);
+        let snapshot = self.local.snapshot.load();
+        let spec = snapshot.listeners.get(&key);
+        if spec.is_some_and(|spec| snapshot.has_proxy_header(spec)) {
+            return self.serve_proxied(stream, client, key, session);
+        }
+        self.serve_as(stream, client, key, session);
+    }
+
+    /// The same, of a client that is known.
+    pub(super) fn serve_as(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        client: SocketAddr,
+        key: SocketKey,
+        session: Session,
+    ) {
         let accepted = Accepted { stream, client, key };
         let snapshot = self.local.snapshot.load();
         if snapshot.is_astray(key, reached(&accepted.stream, key.addr)) {
             let (exposure, reason) = (Exposure::ClusterIp, Reason::NoService);
             return l4::tcp::refuse(&self.local, &accepted, exposure, reason);
         }
-        match snapshot.listeners.get(&key).map(|spec| &spec.serve) {
+        let serve = snapshot.listeners.get(&key).map(|spec| &spec.serve);
+        let session = match serve {
+            Some(Serve::Http(_) | Serve::Tls(_)) => self.share(session, client.ip()),
+            Some(Serve::Frontend(_) | Serve::Health(_)) | None => Some(session),
+        };
+        let Some(session) = session else {
+            return self.refuse(accepted.stream, client, key, Reason::ClientLimit);
+        };
+        match serve {
             Some(Serve::Http(http)) => {
                 let (server, listener) = (self.http.clone(), http.clone());
                 spawn_local("http", async move {
@@ -176,14 +224,36 @@ impl Worker {
     }
 }
 
+/// HTTP/3.
+impl Worker {
+    /// Whether what comes by a socket is HTTP now.
+    fn is_http(&self, key: SocketKey) -> bool {
+        let snapshot = self.local.snapshot.load();
+        snapshot.listeners.get(&key).is_some_and(|spec| spec.serve.http().is_some())
+    }
+
+    /// Serves a socket whose connections are sessions of this worker.
+    async fn serve_http3(self: Rc<Self>, socket: UdpSocket, key: SocketKey) {
+        let worker = self.clone();
+        let hold = move |client: SocketAddr| match worker.refusal(key) {
+            Some(_) => None,
+            None => worker.share(worker.sessions.begin(worker.number), client.ip()),
+        };
+        self.http.clone().serve_datagrams(socket, key, hold).await;
+    }
+}
+
 /// The worker's own task: opens and closes listeners, takes in connections.
 struct Mailbox {
     worker: Rc<Worker>,
+    carrier: Rc<l4::udp::Carrier>,
     inbox: mpsc::UnboundedReceiver<Work>,
     changed: mpsc::UnboundedReceiver<Change>,
     answer: mpsc::UnboundedSender<Generation>,
-    tcp: HashMap<SocketKey, Stop>,
-    udp: HashMap<SocketKey, AbortHandle>,
+    tcp: HashMap<SocketKey, Accepting>,
+    udp: HashMap<SocketKey, JoinHandle<()>>,
+    /// Tasks whose sockets are to be closed.
+    closing: Vec<JoinHandle<()>>,
 }
 
 impl Mailbox {
@@ -217,23 +287,43 @@ impl Mailbox {
         match change {
             Change::OpenTcp(key, listener) => {
                 match accept::spawn(self.worker.clone(), key, listener) {
-                    Ok(stop) => drop(self.tcp.insert(key, stop)),
+                    Ok(accepting) => drop(self.tcp.insert(key, accepting)),
                     Err(error) => tracing::error!(%key, %error, "cannot accept"),
                 }
             }
             Change::OpenUdp(key, socket) => {
-                let flows = l4::udp::serve(self.worker.local.clone(), socket, key);
-                self.udp.insert(key, spawn_local("udp", flows).abort_handle());
+                let task = match self.worker.is_http(key) {
+                    true => spawn_local("http3", self.worker.clone().serve_http3(socket, key)),
+                    false => spawn_local("udp", self.carrier.clone().serve(socket, key)),
+                };
+                self.udp.insert(key, task);
             }
             Change::Close(key) => {
-                // dropping the sender stops the accept loop once its queue is empty
-                self.tcp.remove(&key);
+                self.closing.extend(self.tcp.remove(&key).map(Accepting::stop));
                 if let Some(task) = self.udp.remove(&key) {
                     task.abort();
+                    self.closing.push(task);
                 }
             }
-            Change::Applied(generation) => drop(self.answer.send(generation)),
+            Change::Applied(generation) => {
+                let local = &self.worker.local;
+                local.admissions.check(&local.snapshot.load());
+                self.answer(generation);
+            }
         }
+    }
+
+    /// Answers once everything that was to be closed is: whoever waits for the generation may count
+    /// on being refused.
+    fn answer(&mut self, generation: Generation) {
+        let (closing, answer) = (std::mem::take(&mut self.closing), self.answer.clone());
+        spawn_local("applied", async move {
+            for task in closing {
+                let _ = task.await;
+            }
+            // nobody listens at the end
+            let _ = answer.send(generation);
+        });
     }
 
     /// Takes nothing more in. Load balancers go on being told that rutter is on its way out, so that

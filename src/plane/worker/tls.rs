@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::thread::Worker;
-use crate::plane::tls::{self, Content, Hello, Stream};
+use crate::plane::tls::{self, Admission, Content, Hello, Stream};
 use crate::plane::{Accepted, l4};
 use crate::snapshot::{
     Exposure, Frontend, HttpListener, Reason, Serve, Snapshot, SocketKey, TlsServe, TlsTable,
@@ -38,8 +38,11 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         Ok(Way::End(table, frontend)) => {
             let accepted = Accepted { stream: hello, client, key };
             let ended = Box::pin(end_tls(&worker, accepted, table)).await;
-            if let Some(accepted) = ended {
-                carry(&worker, accepted, Vec::new(), frontend).await;
+            let Some((accepted, admission)) = ended else { return };
+            let carried = carry(&worker, accepted, Vec::new(), frontend);
+            match admission {
+                Some(admission) => Box::pin(admission.limit(carried)).await,
+                None => carried.await,
             }
         }
         Err(reason) => {
@@ -88,13 +91,13 @@ async fn end_tls(
     worker: &Worker,
     accepted: Accepted<Hello>,
     table: Arc<TlsTable>,
-) -> Option<Accepted<Stream>> {
+) -> Option<(Accepted<Stream>, Option<Admission>)> {
     let Accepted { stream: hello, client, key } = accepted;
     let start = hello.into_handshake();
-    let handshake = tls::accept(&worker.local.tls, key, &table, Content::Bytes, start);
+    let handshake = tls::accept(&worker.local, key, &table, Content::Bytes, start);
     let session = tokio::time::timeout(worker.handshake_time, Box::pin(handshake)).await.ok()?;
     let session = session.inspect_err(|error| tracing::debug!(%client, %error, "no TLS")).ok()?;
-    Some(Accepted { stream: session.stream, client, key })
+    Some((Accepted { stream: session.stream, client, key }, session.admission))
 }
 
 async fn carry(

@@ -139,7 +139,7 @@ impl Zone {
         let [name, below @ ..] = below else {
             return Found::here(Decision::InnerName, Vec::new());
         };
-        let service = self.services.get(namespace).and_then(|services| services.get(*name));
+        let service = self.service(namespace, name);
         let owner = || format!("{name}.{namespace}.svc.{}", self.domain);
         match service {
             None => Found::Missing(Decision::NoSuchService),
@@ -272,18 +272,17 @@ impl Zone {
 
     fn reverse(&self, name: &str, query: Query) -> Found {
         let Some(ip) = reversed(name) else { return Found::Outside };
-        let Some(names) = self.reverse.get(&ip) else {
+        let Some(names) = self.names_of(ip) else {
             let is_ours = self.reverse_zones.iter().any(|net| net.contains(&ip));
             return if is_ours { Found::Missing(Decision::NoSuchAddress) } else { Found::Outside };
         };
-        let names = names.iter().filter(|_| query == Query::Ptr);
-        Found::here(Decision::Reverse, names.cloned().map(RecordData::Ptr).collect())
+        let names = names.filter(|_| query == Query::Ptr);
+        Found::here(Decision::Reverse, names.map(RecordData::Ptr).collect())
     }
 
     /// Where this server is reached inside a cluster: the Service that every cluster has for it.
     fn own_addresses(&self) -> &[IpAddr] {
-        let service = self.services.get("kube-system").and_then(|named| named.get("kube-dns"));
-        match service {
+        match self.service("kube-system", "kube-dns") {
             Some(ZoneService::ClusterIp { addresses, .. }) => addresses,
             Some(
                 ZoneService::Headless { .. } | ZoneService::External { .. } | ZoneService::Empty,

@@ -19,11 +19,12 @@ mod rewrite;
 mod search;
 mod upstream;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use clients::{Client, Clients};
+pub use clients::{Client, Clients, Mention};
 pub use decision::Decision;
 pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute, is_within};
 pub use hosts::{Hosts, HostsEntry};
@@ -36,8 +37,8 @@ pub use upstream::{Upstream, UpstreamTransport};
 
 use ipnet::IpNet;
 
-use super::Transport;
-use crate::manifest::Origin;
+use super::{SortedMap, Transport};
+use crate::manifest::{ObjectKey, Origin};
 
 /// The cluster zone. All names are lower-case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,12 +49,12 @@ pub struct Zone {
     pub ttl: u32,
     /// Namespaces that exist: those with an object, and those written as objects.
     pub namespaces: BTreeSet<Arc<str>>,
-    /// Services by namespace, then name.
-    pub services: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ZoneService>>,
-    /// Where they are written, by namespace and name: for `explain`.
-    pub origins: BTreeMap<(Arc<str>, Arc<str>), Origin>,
-    /// Names by address, fully qualified without the trailing dot, each list in order of service.
-    pub reverse: BTreeMap<IpAddr, Vec<Arc<str>>>,
+    /// Services by namespace and name.
+    pub services: SortedMap<ObjectKey, ZoneService>,
+    /// Where they are written: for `explain`.
+    pub origins: SortedMap<ObjectKey, Origin>,
+    /// Names by address; of one address in order of Service.
+    pub reverse: SortedMap<ReverseName, ()>,
     /// Addresses of which nobody else can know names.
     pub reverse_zones: Vec<IpNet>,
     /// Names that somebody wrote down; they win over all others.
@@ -82,8 +83,46 @@ impl Zone {
         }
         let mut labels = self.inner(name)?.rsplit('.');
         let (kind, namespace, service) = (labels.next()?, labels.next()?, labels.next()?);
-        let key = (Arc::from(namespace), Arc::from(service));
-        self.origins.get(&key).filter(|_| kind == "svc")
+        self.origins.find(is_named(namespace, service)).filter(|_| kind == "svc")
+    }
+
+    /// What a Service's name leads to.
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&ZoneService> {
+        self.services.find(is_named(namespace, name))
+    }
+
+    /// The names of an address, fully qualified without the trailing dot; `None` if it has none.
+    pub fn names_of(&self, ip: IpAddr) -> Option<impl Iterator<Item = Arc<str>>> {
+        let mut names = self.reverse.range(move |name| name.address.cmp(&ip)).peekable();
+        names.peek()?;
+        Some(names.map(|(name, ())| name.below(&self.domain)))
+    }
+}
+
+/// How a key compares to a namespace and a name.
+fn is_named<'n>(namespace: &'n str, name: &'n str) -> impl Fn(&ObjectKey) -> Ordering + 'n {
+    move |key| (&*key.namespace, &*key.name).cmp(&(namespace, name))
+}
+
+/// A name of an address, in parts that it shares with the names of others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReverseName {
+    /// The address.
+    pub address: IpAddr,
+    /// The Service; lower-case.
+    pub service: Arc<ObjectKey>,
+    /// The first label of an endpoint's name; `None` for a virtual address.
+    pub hostname: Option<Arc<str>>,
+}
+
+impl ReverseName {
+    /// The name in a zone, fully qualified without the trailing dot.
+    pub fn below(&self, domain: &str) -> Arc<str> {
+        let ObjectKey { namespace, name } = &*self.service;
+        match &self.hostname {
+            Some(hostname) => format!("{hostname}.{name}.{namespace}.svc.{domain}").into(),
+            None => format!("{name}.{namespace}.svc.{domain}").into(),
+        }
     }
 }
 
@@ -112,7 +151,7 @@ pub enum ZoneService {
     /// The endpoints themselves; none: the name does not exist.
     Headless {
         /// Ready ones, by address.
-        endpoints: Vec<ZoneEndpoint>,
+        endpoints: Arc<[ZoneEndpoint]>,
     },
     /// Nothing: no endpoint is ready, and the name is not to exist then.
     Empty,
@@ -141,6 +180,6 @@ pub struct ZoneEndpoint {
     pub hostname: Arc<str>,
     /// Its address.
     pub address: IpAddr,
-    /// Its named ports, as numbered on this endpoint.
-    pub ports: Vec<ZonePort>,
+    /// Its named ports, as numbered on this endpoint; shared with those that have the same.
+    pub ports: Arc<[ZonePort]>,
 }

@@ -43,7 +43,7 @@ impl Zone {
             _ => (inner, None),
         };
         let known = namespace.and_then(|namespace| self.namespaces.get(namespace));
-        let service = known.and_then(|namespace| self.services.get(namespace)?.get(base));
+        let service = known.and_then(|namespace| self.service(namespace, base));
         if service.is_some() {
             return None;
         }

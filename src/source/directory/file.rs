@@ -38,6 +38,14 @@ pub(super) struct File {
     pub(super) findings: Vec<Finding>,
 }
 
+/// What a file said at some time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub(super) objects: Vec<Arc<Sourced>>,
+    pub(super) unknown_kinds: BTreeMap<String, Occurrences>,
+    pub(super) findings: Vec<Finding>,
+}
+
 impl File {
     /// A file that was not read yet.
     pub(super) fn new(path: &Path) -> Self {
@@ -60,11 +68,22 @@ impl File {
         file
     }
 
-    /// Reads the file again if it may have changed. Returns whether it has.
-    pub(super) fn update(&mut self, found: &Found, now: SystemTime) -> bool {
-        if self.fingerprint == Some(found.fingerprint) {
-            return false;
+    /// Whether it has to be read to know whether it has changed.
+    pub(super) fn may_differ(&self, found: &Found) -> bool {
+        self.fingerprint != Some(found.fingerprint)
+    }
+
+    /// What it says.
+    pub(super) fn said(&self) -> Said {
+        Said {
+            objects: self.objects.clone(),
+            unknown_kinds: self.unknown_kinds.clone(),
+            findings: self.findings.clone(),
         }
+    }
+
+    /// Reads the file again. Returns whether it has changed.
+    pub(super) fn update(&mut self, found: &Found, now: SystemTime) -> bool {
         match read(&found.path) {
             Ok(text) => {
                 let is_settled = found.fingerprint.is_settled(now);
@@ -122,13 +141,17 @@ impl File {
                 None => Part::decode(&self.name, &document),
             };
             self.objects.extend(part.objects.iter().cloned());
-            self.findings.extend(part.findings.iter().cloned());
-            count_kinds(&mut self.unknown_kinds, &part.unknown_kinds);
-            broken.extend(part.broken.iter().cloned());
-            if part.broken.is_empty() {
+            if let Some(trouble) = &part.trouble {
+                self.findings.extend(trouble.findings.iter().cloned());
+                count_kinds(&mut self.unknown_kinds, &trouble.unknown_kinds);
+                broken.extend(trouble.broken.iter().cloned());
+            }
+            if part.trouble.as_ref().is_none_or(|it| it.broken.is_empty()) {
                 self.parts.insert(digest, part);
             }
         }
+        self.parts.shrink_to_fit();
+        self.objects.shrink_to_fit();
         if text.trim().is_empty() {
             // Whoever saves in place empties the file first.
             broken.push(None);
@@ -204,7 +227,14 @@ fn stale(object: &Arc<Sourced>) -> Arc<Sourced> {
 struct Part {
     lines_before: u32,
     index: u32,
-    objects: Vec<Arc<Sourced>>,
+    objects: Box<[Arc<Sourced>]>,
+    /// Nothing with most documents.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What is in a document besides objects.
+#[derive(Debug, Default, PartialEq)]
+struct Trouble {
     broken: Vec<Option<ObjectRef>>,
     unknown_kinds: BTreeMap<String, Occurrences>,
     findings: Vec<Finding>,
@@ -214,13 +244,12 @@ impl Part {
     fn decode(file: &Arc<str>, document: &Document<'_>) -> Self {
         let Decoded { objects, broken, unknown_kinds, findings } = decode_document(file, document);
         let sourced = |(object, origin)| Arc::new(Sourced { object, origin, stale: false });
+        let trouble = Trouble { broken, unknown_kinds, findings };
         Self {
             lines_before: document.lines_before,
             index: document.index,
             objects: objects.into_iter().map(sourced).collect(),
-            broken,
-            unknown_kinds,
-            findings,
+            trouble: (trouble != Trouble::default()).then(|| trouble.into()),
         }
     }
 
@@ -240,11 +269,13 @@ impl Part {
             place(&mut copy.origin);
             *object = Arc::new(copy);
         }
-        for finding in &mut self.findings {
-            place(&mut finding.origin);
-            finding.span = finding.span.map(|span| Span { line: moved(span.line), ..span });
+        if let Some(trouble) = &mut self.trouble {
+            for finding in &mut trouble.findings {
+                place(&mut finding.origin);
+                finding.span = finding.span.map(|span| Span { line: moved(span.line), ..span });
+            }
+            trouble.unknown_kinds.values_mut().for_each(|it| place(&mut it.first));
         }
-        self.unknown_kinds.values_mut().for_each(|occurrences| place(&mut occurrences.first));
         (self.lines_before, self.index) = (document.lines_before, document.index);
         self
     }

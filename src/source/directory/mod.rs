@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Batch;
+use super::{Batch, Event};
 use crate::manifest::{Finding, Origin};
-use file::File;
-use merge::View;
+use file::{File, Said};
+use merge::{Edits, View};
 
 pub(super) use file::read_file;
 pub use locate::{Texts, locate};
@@ -98,28 +98,49 @@ impl Directory {
     }
 
     fn scan_at(&mut self, now: SystemTime) -> Batch {
+        let was_waiting = self.is_waiting();
+        let mut batch = self.look(now);
+        if self.is_waiting() != was_waiting {
+            batch.push(Event::Waiting(!was_waiting));
+        }
+        batch
+    }
+
+    fn look(&mut self, now: SystemTime) -> Batch {
         let walk = walk::walk(&self.roots);
         let mut before = std::mem::take(&mut self.files);
-        let mut is_changed = walk.findings != self.complaints || self.view.is_none();
+        let are_paths_same = walk.findings == self.complaints;
+        let mut edits = Edits::default();
         let mut order = Vec::with_capacity(walk.files.len());
         for found in &walk.files {
             let known = before.remove(&found.path);
             let mut file = known.unwrap_or_else(|| File::new(&found.path));
-            is_changed |= file.update(found, now);
+            if file.may_differ(found) {
+                let said = file.said();
+                if file.update(found, now) {
+                    edits.add(said, file.said());
+                }
+            }
             order.push(found.path.clone());
             self.files.insert(found.path.clone(), file);
         }
         // Sorted, because a hash map has no order that a report could follow.
         for (path, mut file) in BTreeMap::from_iter(before) {
-            let is_hidden = walk.hides(&path);
-            is_changed |= file.keep() || !is_hidden;
-            if is_hidden {
-                order.push(path.clone());
-                self.files.insert(path, file);
+            let said = file.said();
+            if !walk.hides(&path) {
+                edits.add(said, Said::default());
+                continue;
             }
+            if file.keep() {
+                edits.add(said, file.said());
+            }
+            order.push(path.clone());
+            self.files.insert(path, file);
         }
         self.complaints = walk.findings;
-        if is_changed { self.publish(&order) } else { Batch::new() }
+        let view = self.view.as_mut().filter(|_| are_paths_same);
+        let batch = view.and_then(|view| view.follow(&edits));
+        batch.unwrap_or_else(|| self.publish(&order))
     }
 
     /// Reads every file at the next scan, whatever its fingerprint says.
@@ -127,6 +148,7 @@ impl Directory {
         self.files.values_mut().for_each(File::forget);
     }
 
+    /// Merges everything that is known, and tells how it differs from what was.
     fn publish(&mut self, order: &[PathBuf]) -> Batch {
         let stdin = self.stdin.iter().map(|(_, file)| file);
         let files = stdin.chain(order.iter().filter_map(|path| self.files.get(path)));

@@ -1,3 +1,5 @@
+mod edits;
+
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::time::Duration;
@@ -87,6 +89,7 @@ pub(super) fn shown(batch: &[Event]) -> Vec<String> {
             Event::InitDone => "done".to_owned(),
             Event::Apply(object) => format!("~ {}", name(object)),
             Event::Delete(reference) => format!("- {}", reference.key.name),
+            Event::Waiting(is_waiting) => format!("waiting: {is_waiting}"),
             Event::Findings(findings) => {
                 findings.iter().map(code).collect::<Vec<_>>().join(" ").trim().to_owned()
             }
@@ -143,9 +146,10 @@ fn an_object_that_is_missing_is_gone_when_the_file_is_left_alone() {
     let both = format!("{}---\n{}", config_map("a", "1"), config_map("b", "1"));
     let mut fixture = Fixture::listed(&[("ab.yaml", both)]);
     fixture.write("ab.yaml", &config_map("a", "1"));
-    assert!(fixture.directory.scan_at(SystemTime::UNIX_EPOCH).is_empty());
+    let batch = fixture.directory.scan_at(SystemTime::UNIX_EPOCH);
+    assert!(matches!(batch[..], [Event::Waiting(true)]), "{batch:?}");
     assert!(fixture.directory.is_waiting());
-    fixture.check(&["- b"]);
+    fixture.check(&["- b", "waiting: false"]);
     assert!(!fixture.directory.is_waiting());
 }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Directory;
 use super::walk::{Identity, SETTLE_MS};
+use crate::manifest::yaml::STACK_BYTES;
 use crate::source::Batch;
 
 /// How often fingerprints are looked at when no event says so.
@@ -35,7 +36,8 @@ pub fn watch(directory: Directory, poll: Duration, batches: Sender<Batch>) -> io
     let (wake, woken) = mpsc::channel();
     let watches = Watches::new(wake.clone());
     let watching = Watching { directory, poll, batches, woken, watches };
-    std::thread::Builder::new().name("source".to_owned()).spawn(|| watching.run())?;
+    let thread = std::thread::Builder::new().name("source".to_owned()).stack_size(STACK_BYTES);
+    thread.spawn(|| watching.run())?;
     Ok(Watch { wake })
 }
 

@@ -41,21 +41,26 @@ async fn with_driver<F: Future<Output = ()>>(test: impl FnOnce(Fixture) -> F) {
     let driver = Driver {
         batches,
         hosts: watch::channel(HostsFiles::default()).1,
+        issued: watch::channel(Default::default()).1,
         compile: move |objects: &Objects, _: HostsFiles, held: &Allocations| {
             counted.set(counted.get() + 1);
             compile_names(objects, held)
         },
+        settings: Settings::default(),
         inbox: Inbox::default(),
+        changed: None,
+        collect_time: Duration::ZERO,
         allocations: Allocations::default(),
         corefile_failures: 0,
         publisher,
         status,
     };
     let (_signal, drain) = drain();
-    let test = test(Fixture { batches: sender, status: watched, reader, compiles });
+    let fixture = Fixture { batches: sender, status: watched, reader, compiles };
+    let (test, run) = (Box::pin(test(fixture)), Box::pin(driver.run(drain)));
     tokio::select! {
         () = test => {}
-        () = driver.run(drain) => panic!("the driver must outlive the test"),
+        () = run => panic!("the driver must outlive the test"),
     }
 }
 

@@ -26,6 +26,7 @@ impl<'a> Allocation<'_, 'a> {
             source: source.into(),
             why: why.into(),
             origin: Origin::default(),
+            is_pooled: false,
         };
         if wish.captured.contains(&ip) {
             return given("its status", "others decided on it");
@@ -40,7 +41,8 @@ impl<'a> Allocation<'_, 'a> {
         if let (false, Some(terms)) = (others.is_empty(), wish.terms()) {
             why += &format!(", shared by the key {:?} with {}", terms.key, others.join(", "));
         }
-        GivenAddress { origin: pool.origin.clone(), ..given(&pool.title, &why) }
+        let given = given(&pool.title, &why);
+        GivenAddress { origin: pool.origin.clone(), is_pooled: true, ..given }
     }
 
     fn reason(&self, wish: &Wish<'_, 'a>, ip: IpAddr) -> String {

@@ -43,7 +43,7 @@ impl<'s, 'a> Wish<'s, 'a> {
         let has_status = !service.stored.object.status.load_balancer.ingress.is_empty();
         let is_decided = is_foreign || has_status && said.is_empty();
         for (place, ip) in captured.iter().filter(|(_, ip)| !settings.node_ips.contains(ip)) {
-            report_unserved(service, &field_of_status(*place), *ip, &[], findings);
+            report_unserved(service, || field_of_status(*place), *ip, &[], findings);
         }
         let request = match is_decided {
             true => Request::default(),

@@ -106,7 +106,7 @@ async fn names_of_others_are_forwarded_and_remembered() {
         assert_eq!(data(&ask(&site, &query("web.shop", RecordType::A)).await), "10.96.0.1");
         assert_eq!(upstream.asked.get(), 1, "names of the cluster are ours");
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn that_a_name_does_not_exist_is_remembered_as_the_soa_says() {
         }
         assert_eq!(upstream.asked.get(), 1);
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn who_wants_no_recursion_gets_none() {
         assert_eq!(code(&ask(&site, &request).await), ResponseCode::Refused);
         assert_eq!(upstream.asked.get(), 0);
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn what_is_truncated_is_asked_again_over_tcp() {
         assert!(told.metadata.truncation && (1..100).contains(&told.answers.len()));
         assert_eq!(ask_tcp(&site, &outside("example.org.")).await.answers.len(), 100);
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn forged_answers_are_passed_over() {
         let site = site(&[&upstream]);
         assert_eq!(data(&ask(&site, &outside("example.org.")).await), "192.0.2.1");
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn the_next_upstream_is_asked_when_one_is_dead_lies_or_fails() {
             assert_eq!((code(&told), data(&told)), (ResponseCode::ServFail, String::new()));
         }
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn an_upstream_that_is_down_is_asked_last_until_it_answers_a_probe() {
         };
         tokio::time::timeout(Duration::from_secs(10), up).await.expect("it must be used again");
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn policies_decide_who_is_asked_first() {
             }
         }
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn a_stub_domain_has_upstreams_of_its_own() {
         ask(&site, &outside("example.")).await;
         assert_eq!((corp.asked.get(), other.asked.get()), (1, 1));
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn aliases_that_lead_out_of_the_zone_are_followed() {
         let told = ask(&site, &query("outside.shop", RecordType::AAAA)).await;
         assert_eq!((code(&told), data(&told)), (ResponseCode::NoError, "example.org.".into()));
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn an_answer_that_is_out_of_date_is_better_than_none() {
         assert_eq!((data(&told), told.answers[0].ttl), ("192.0.2.1".into(), 30));
         assert_eq!(upstream.asked.get(), 2, "it must have been asked again");
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn equal_questions_wait_for_one_answer() {
         }
         assert!(upstream.asked.get() < 10, "{}", upstream.asked.get());
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -348,7 +348,7 @@ async fn a_client_that_asks_too_much_is_refused_and_names_of_the_cluster_pass() 
         let told = receive(&mut stream).await.expect("an answer");
         assert_eq!((told.metadata.id, data(&told)), (6, "10.96.0.1".into()));
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -385,5 +385,5 @@ async fn an_upstream_that_asks_us_is_not_used() {
         let web = ask(&site, &query("web.shop", RecordType::A)).await;
         assert_eq!(data(&web), "10.96.0.1");
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }

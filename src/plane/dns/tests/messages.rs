@@ -3,6 +3,7 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 use proptest::prelude::*;
 
 use super::{CLIENT, bytes, parse, query, snapshot};
+use crate::manifest::ObjectKey;
 use crate::observe::QueryType;
 use crate::plane::dns::{Answered, Said, answer};
 use crate::snapshot::{Snapshot, Transport};
@@ -221,9 +222,9 @@ fn answers_over_udp_keep_to_the_size_of_the_client_and_to_ours() {
 fn additional_records_give_way_without_a_truncated_answer() {
     let mut snapshot = snapshot();
     let zone = std::sync::Arc::make_mut(&mut snapshot.zone);
-    let shop = zone.services.get_mut("shop").expect("shop must be there");
     let endpoints = (0..10).map(|n| super::endpoint(&format!("e{n}"), n)).collect();
-    shop.insert("some".into(), crate::snapshot::ZoneService::Headless { endpoints });
+    let some = crate::snapshot::ZoneService::Headless { endpoints };
+    zone.services.insert(ObjectKey::new("shop", "some"), some);
     let mut out = Vec::new();
     let request = bytes(&query("_http._tcp.some.shop", RecordType::SRV));
     answer(&request, &snapshot, CLIENT, Transport::Tcp, 0, &mut out).expect("an answer");

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 
+use crate::manifest::ObjectKey;
 use crate::plane::dns::answer;
 use crate::snapshot::{Snapshot, Transport, Zone, ZoneEndpoint, ZonePort, ZoneService};
 
@@ -49,12 +50,12 @@ fn snapshot() -> Snapshot {
         ("alias", external("db.shop.svc.cluster.local")),
         ("unwritable", external(&"x".repeat(64))),
     ];
-    let services = services.map(|(name, service)| (Arc::from(name), service));
+    let services = services.map(|(name, service)| (ObjectKey::new("shop", name), service));
     let zone = Zone {
         domain: "cluster.local".into(),
         ttl: 5,
         namespaces: ["shop".into()].into(),
-        services: [("shop".into(), services.into())].into(),
+        services: services.into(),
         ..Zone::default()
     };
     Snapshot { synced: true, serial: 7, zone: Arc::new(zone), ..Snapshot::default() }
@@ -66,7 +67,7 @@ fn port() -> ZonePort {
 
 fn endpoint(hostname: &str, address: u32) -> ZoneEndpoint {
     let address = Ipv4Addr::from_bits(address).into();
-    ZoneEndpoint { hostname: hostname.into(), address, ports: vec![port()] }
+    ZoneEndpoint { hostname: hostname.into(), address, ports: [port()].into() }
 }
 
 /// A query as a stub resolver sends it, for a name below `svc.cluster.local`.

@@ -1,31 +1,11 @@
 //! Messages, damaged in the ways that parsers get wrong.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use crate::balance::Rng;
+use crate::fuzz_tests::{self, flip, pick, put};
 
-/// Calls `check` with damaged messages of a corpus: some thousands, or for `RUTTER_FUZZ_SECONDS`.
-/// The same in every run; `RUTTER_FUZZ_SEED` gives others. On a panic the message is printed.
-pub(in crate::plane::dns) fn fuzz(corpus: &[Vec<u8>], mut check: impl FnMut(&[u8], &mut Rng)) {
-    let first = number("RUTTER_FUZZ_SEED").unwrap_or(1);
-    let duration = number("RUTTER_FUZZ_SECONDS").map(Duration::from_secs);
-    let started = Instant::now();
-    let mut messages = 0;
-    let is_enough = |messages: u64| match duration {
-        Some(duration) => started.elapsed() >= duration,
-        None => messages >= MESSAGES,
-    };
-    while !is_enough(messages) {
-        let mut rng = Rng::new(first.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(messages));
-        let message = damaged(corpus, &mut rng);
-        let shown = Shown(&message);
-        check(&message, &mut rng);
-        drop(shown);
-        messages += 1;
-    }
-    println!("{messages} messages in {:.1} s", started.elapsed().as_secs_f64());
+/// Calls `check` with damaged messages of a corpus.
+pub(in crate::plane::dns) fn fuzz(corpus: &[Vec<u8>], check: impl FnMut(&[u8], &mut Rng)) {
+    fuzz_tests::fuzz("dns", corpus, MESSAGES, damage, check);
 }
 
 /// The messages of a table in tests/data: a name and hexadecimal digits a line.
@@ -40,32 +20,7 @@ pub(in crate::plane::dns) fn corpus(table: &str) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number")))
-}
-
-/// Prints a message if the test fails at it.
-struct Shown<'m>(&'m [u8]);
-
-impl Drop for Shown<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the message: {}", data_encoding::HEXLOWER.encode(self.0));
-        }
-    }
-}
-
-/// A message of the corpus with up to eight damages; one in sixteen has none.
-fn damaged(corpus: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
-    let mut message = pick(corpus, rng).clone();
-    for _ in 0..rng.below(16).saturating_sub(7) + usize::from(rng.below(16) != 0) {
-        damage(&mut message, corpus, rng);
-    }
-    message.truncate(LONGEST);
-    message
-}
-
+/// One damage.
 fn damage(message: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
     let at = rng.below(message.len());
     let end = at + rng.below(message.len() - at + 1);
@@ -102,27 +57,8 @@ fn damage(message: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
     }
 }
 
-fn flip(message: &mut [u8], at: usize, rng: &mut Rng) {
-    if let Some(byte) = message.get_mut(at) {
-        *byte ^= 1 << rng.below(8);
-    }
-}
-
-/// Writes over what is there, as far as that reaches.
-fn put(message: &mut [u8], at: usize, bytes: &[u8]) {
-    for (place, byte) in message.iter_mut().skip(at).zip(bytes) {
-        *place = *byte;
-    }
-}
-
-fn pick<'c, T>(choices: &'c [T], rng: &mut Rng) -> &'c T {
-    choices.get(rng.below(choices.len())).expect("there must be a choice")
-}
-
 /// How many messages an ordinary run of the tests has.
 const MESSAGES: u64 = 20_000;
-/// The longest message, in bytes.
-const LONGEST: usize = 65_535;
 /// Lengths of labels and of names at their borders, kinds of labels, and letters that names have.
 const BYTES: [u8; 14] =
     [0, 1, 0x3f, 0x40, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xfe, 0xff, b'.', b'*', b'_'];

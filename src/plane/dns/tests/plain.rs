@@ -9,6 +9,7 @@ use hickory_proto::rr::{Name, RecordType};
 use proptest::prelude::*;
 
 use super::{CLIENT, bytes, parse, query, snapshot};
+use crate::manifest::ObjectKey;
 use crate::plane::dns::answer::{Said, answer_any};
 use crate::plane::dns::plain;
 use crate::snapshot::{Snapshot, Transport, ZoneService};
@@ -19,9 +20,7 @@ fn world() -> Snapshot {
     let zone = Arc::make_mut(&mut snapshot.zone);
     let addresses = vec![IpAddr::from([10, 96, 0, 9]), "fd00::9".parse().expect("an address")];
     let both = ZoneService::ClusterIp { addresses, ports: Vec::new() };
-    if let Some(services) = zone.services.get_mut("shop") {
-        services.insert("both".into(), both);
-    }
+    zone.services.insert(ObjectKey::new("shop", "both"), both);
     snapshot
 }
 

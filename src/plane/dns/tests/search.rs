@@ -13,9 +13,10 @@ use tokio::task::LocalSet;
 use super::sockets::{Site, framed, receive};
 use super::upstream::{Upstream, address, aliased, nothing, reply};
 use super::{CLIENT, bytes, parse, snapshot};
+use crate::manifest::ObjectKey;
 use crate::observe::{QueryType, Searched};
 use crate::plane::dns::{Answered, Limits, Said, answer};
-use crate::snapshot::zone::{Client, Clients};
+use crate::snapshot::zone::{Client, Clients, Mention};
 use crate::snapshot::{Forward, Snapshot, Transport, ZoneService};
 
 /// `shop` with the client and its Services, `other` with `web2` and an alias out of the zone;
@@ -23,18 +24,18 @@ use crate::snapshot::{Forward, Snapshot, Transport, ZoneService};
 fn searched(forward: Forward) -> Snapshot {
     let mut snapshot = snapshot();
     let zone = Arc::make_mut(&mut snapshot.zone);
-    let other: Arc<str> = "other".into();
     let web2 = ZoneService::ClusterIp {
         addresses: vec![IpAddr::from([10, 96, 0, 2])],
         ports: vec![super::port()],
     };
     let outside = ZoneService::External { name: "edge.example".into() };
-    zone.services.insert(other.clone(), [("web2".into(), web2), ("out".into(), outside)].into());
-    zone.services
-        .get_mut("shop")
-        .expect("shop must be there")
-        .insert("down".into(), ZoneService::Headless { endpoints: Vec::new() });
-    zone.namespaces.insert(other);
+    let down = ZoneService::Headless { endpoints: Arc::default() };
+    for (namespace, name, service) in
+        [("other", "web2", web2), ("other", "out", outside), ("shop", "down", down)]
+    {
+        zone.services.insert(ObjectKey::new(namespace, name), service);
+    }
+    zone.namespaces.insert("other".into());
     zone.clients = clients(&[CLIENT, Ipv4Addr::LOCALHOST.into()], false);
     zone.search_domains = Some([Arc::from("corp.example")].into());
     zone.forward = forward.into();
@@ -49,8 +50,8 @@ fn alone() -> Snapshot {
 }
 
 fn clients(ips: &[IpAddr], has_own_domains: bool) -> Clients {
-    let client = Client { namespace: "shop".into(), has_own_domains };
-    ips.iter().map(|ip| (*ip, Some(client.clone()))).collect()
+    let client = Arc::new(Client { namespace: "shop".into(), has_own_domains });
+    ips.iter().map(|ip| Mention::new(*ip, Some(client.clone()))).collect()
 }
 
 fn query(name: &str, record_type: RecordType) -> Message {
@@ -275,7 +276,7 @@ async fn names_of_others_are_found_in_one_round_trip() {
         let expected = ["www.example.org.corp.example.", "www.example.org.", "intra.corp.example."];
         assert_eq!(*asked.borrow(), expected);
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -292,7 +293,7 @@ async fn after_a_domain_of_the_host_the_zone_is_still_searched() {
             assert_eq!(message.authorities[0].name.to_string(), "cluster.local.");
         }
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -304,7 +305,7 @@ async fn a_name_of_others_without_records_is_no_alias() {
             assert_eq!((told(&message), message.authorities.len()), ("ok".to_owned(), 1));
         }
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -319,7 +320,7 @@ async fn an_upstream_that_fails_is_a_failure_and_no_missing_name() {
             }
         }
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -332,7 +333,7 @@ async fn aliases_are_followed_behind_the_one_that_is_made() {
                         edge.example. CNAME cdn.example., cdn.example. A 192.0.2.1";
         assert_eq!(told(&message), expected);
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[tokio::test]
@@ -353,7 +354,7 @@ async fn what_does_not_fit_is_truncated_and_comes_over_tcp() {
         assert!(udp.metadata.truncation && udp.answers.len() < tcp.answers.len());
         assert_eq!((tcp.metadata.truncation, tcp.answers.len()), (false, 101));
     };
-    LocalSet::new().run_until(steps).await;
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use super::*;
 use crate::life::spawn_local;
 use crate::plane::Accepted;
-use crate::plane::l4::{tcp, udp};
+use crate::plane::l4::tcp;
 use crate::plane::tests::{Core, backend, closed_port, named_echo, run};
 use crate::plane::tls::Stream;
 use crate::snapshot::{Policy, Serve, SocketKey, Transport};
@@ -97,7 +97,7 @@ fn flows_of_one_client_have_one_endpoint_whatever_port_they_come_from() {
         let key = SocketKey { transport: Transport::Udp, addr };
         let backend = backend("dns", Transport::Udp, &addrs);
         one.publish(key, Serve::Frontend(sticky(&backend)));
-        spawn_local("udp", udp::serve(one.local.clone(), socket, key));
+        spawn_local("udp", carrier(&one).serve(socket, key));
         let mut clients = Vec::new();
         for _ in 0..8 {
             let client = UdpSocket::bind("127.0.0.1:0").await.expect("port 0 must be free");

@@ -1,13 +1,20 @@
 //! Shares of the traffic, over real sockets.
 
 mod affinity;
+mod client_address;
+mod fuzz;
+mod memory;
 mod policy;
+mod sessions;
 mod tcp;
 mod udp;
+mod udp_sockets;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::plane::tests::{failed_share, frontend, share};
+use crate::plane::l4::udp::Carrier;
+use crate::plane::tests::{Core, failed_share, frontend, share};
 use crate::snapshot::{Backend, Frontend, Reason, WeightedBackend};
 
 /// A share of a test: who gets it, and its weight.
@@ -32,6 +39,11 @@ const TABLE: [(&[Part], [u32; 2]); 8] = [
     (&[Failed(Reason::InvalidBackend, 9), To(1, 1)], [0, 10]),
     (&[To(0, 0), To(1, 0)], [0, 0]),
 ];
+
+/// What carries the UDP of a worker.
+fn carrier(core: &Core) -> Rc<Carrier> {
+    Carrier::new(core.local.clone(), 1000, 1000)
+}
 
 fn frontend_of(parts: &[Part], backends: &[Arc<Backend>; 2]) -> Arc<Frontend> {
     let share = |part: &Part| -> WeightedBackend {

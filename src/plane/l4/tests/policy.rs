@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use super::*;
 use crate::life::spawn_local;
 use crate::plane::Accepted;
-use crate::plane::l4::{tcp, udp};
+use crate::plane::l4::tcp;
 use crate::plane::tests::{Core, backend, named_echo, run};
 use crate::plane::tls::Stream;
 use crate::snapshot::{Exposure, Network, Policy, Serve, SocketKey, Transport};
@@ -112,7 +112,7 @@ fn datagrams_that_policies_do_not_let_in_are_dropped_and_the_socket_stays() {
         socket.set_nonblocking(true).expect("a socket must take options");
         let listen = socket.local_addr().expect("a bound socket must have an address");
         let key = SocketKey { transport: Transport::Udp, addr: listen };
-        spawn_local("udp", udp::serve(core.local.clone(), socket, key));
+        spawn_local("udp", carrier(&core).serve(socket, key));
         let backend = (*backend("dns", Transport::Udp, &[addr])).clone();
         let [_, node, _, sources] = policies();
         for (policy, reason) in
@@ -142,7 +142,7 @@ fn a_flow_stays_while_its_endpoint_serves_whatever_new_flows_get() {
         socket.set_nonblocking(true).expect("a socket must take options");
         let listen = socket.local_addr().expect("a bound socket must have an address");
         let key = SocketKey { transport: Transport::Udp, addr: listen };
-        spawn_local("udp", udp::serve(core.local.clone(), socket, key));
+        spawn_local("udp", carrier(&core).serve(socket, key));
         let ready = (*backend("dns", Transport::Udp, &[addr])).clone();
         let mut leaving = ready.clone();
         leaving.usable = Vec::new();

@@ -1,11 +1,12 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::life::spawn_local;
-use crate::plane::l4::udp;
+use crate::net::{ReusePort, bind_udp};
 use crate::plane::tests::{Core, backend, run};
 use crate::snapshot::{Serve, SocketKey, Transport};
 
@@ -28,11 +29,16 @@ async fn named(name: &'static str) -> SocketAddr {
 
 /// A socket of the plane.
 fn listen(core: &Core) -> (SocketKey, JoinHandle<()>) {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("port 0 must be free");
-    socket.set_nonblocking(true).expect("a socket must take options");
+    listen_at(&carrier(core), "127.0.0.1")
+}
+
+/// A socket of the plane at an address.
+fn listen_at(carrier: &Rc<Carrier>, ip: &str) -> (SocketKey, JoinHandle<()>) {
+    let ip: IpAddr = ip.parse().expect("an address");
+    let socket = bind_udp((ip, 0).into(), ReusePort::No).expect("port 0 must be free");
     let addr = socket.local_addr().expect("a bound socket must have an address");
     let key = SocketKey { transport: Transport::Udp, addr };
-    (key, spawn_local("udp", udp::serve(core.local.clone(), socket, key)))
+    (key, spawn_local("udp", carrier.clone().serve(socket, key)))
 }
 
 async fn ask(client: &UdpSocket, key: SocketKey) -> String {

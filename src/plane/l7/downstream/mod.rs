@@ -5,3 +5,7 @@
 
 pub(super) mod h1;
 pub(super) mod h2;
+#[cfg(feature = "http3")]
+mod h3;
+#[cfg(not(feature = "http3"))]
+mod no_h3;

@@ -127,6 +127,8 @@ impl Exchange {
     /// The response is known: adds what depends on it, the session of the client and the fields
     /// of authorization servers.
     pub(super) fn complete(&mut self, head: &ResponseHead, record: &RequestRecord) {
+        // whatever the client sends from now on, nobody waits for it
+        self.pace = None;
         if let Some(endpoint) = record.endpoint {
             self.route.answered_by(endpoint);
         }
@@ -135,6 +137,7 @@ impl Exchange {
             let has = |name: &str| fields.iter().any(|(known, _)| known == name);
             self.route.add(modifier(&self.granted, has));
         }
+        self.prepare_compression(head);
     }
 
     /// Waits for all of the body, which stays where it is to be sent on: at most `max` bytes.

@@ -1,11 +1,13 @@
 //! A connection for an attempt: which endpoint, and from where.
 
+use tokio::time::Instant;
+
 use super::timers::Overdue;
-use super::{Carrier, Client, Exchange};
-use crate::balance::pick;
+use super::{Carrier, Client, Exchange, Upload};
+use crate::balance::Fault;
 use crate::observe::RequestRecord;
 use crate::plane::l7::upstream::{self, Peer};
-use crate::snapshot::{EndpointId, Reason};
+use crate::snapshot::Reason;
 
 impl Exchange {
     /// A connection to an endpoint that was not tried: from the pool, or a new one. `None`: that
@@ -17,14 +19,16 @@ impl Exchange {
     ) -> Result<Option<Carrier>, Reason> {
         let server = self.server.clone();
         let local = &server.local;
-        let none = self.failed.unwrap_or(Reason::NoReadyEndpoint);
-        let endpoint = self.choose().ok_or(none)?;
+        let (endpoint, seat) = self.admit(client).await?;
         record.endpoint = Some(endpoint);
         record.retries = self.attempts;
         self.attempts = self.attempts.saturating_add(1);
         self.timers.begin_attempt();
-        let in_flight = local.loads.begin(endpoint);
-        let peer = Peer::new(endpoint, &self.route.target, &server.local.clients);
+        // a client that is slow to send its body says nothing about the endpoint
+        self.asked = (self.upload != Upload::Going).then(Instant::now);
+        let in_flight = local.loads.begin_seated(endpoint, seat);
+        let header = self.route.proxy_header(record.client);
+        let peer = Peer::new(endpoint, &self.route.target, &server.local.clients, header);
         if let Some(connection) = server.pool.take(&peer, !self.verb.is_idempotent()) {
             return Ok(Some(Carrier { connection, in_flight }));
         }
@@ -35,18 +39,8 @@ impl Exchange {
             Err(Overdue::Attempt) => Reason::ConnectTimeout,
             Err(Overdue::Request) => return Err(Reason::ResponseTimeout),
         };
+        self.note_fault(&in_flight, Fault::Connect);
+        drop(in_flight);
         self.retry_elsewhere(client, endpoint, reason).await.map(|()| None)
-    }
-
-    /// The endpoint of the client's session, or any that was not tried.
-    fn choose(&self) -> Option<EndpointId> {
-        let kept = self.route.kept().filter(|kept| !self.tried.contains(kept));
-        if kept.is_some() {
-            return kept;
-        }
-        let local = &self.server.local;
-        let usable = &self.route.target.backend.usable;
-        let picked = pick(usable, &self.tried, &local.loads, &mut local.rng.borrow_mut());
-        picked.map(|endpoint| endpoint.id)
     }
 }

@@ -60,18 +60,15 @@ impl Question {
         F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
     {
         let mut head = Outgoing::new(Vec::new());
-        write_request(&mut head, request, &identity.client_lines, id, &Changes::default());
-        let expects = |(known, _, value): (Name, _, &[u8])| {
-            known == Name::Expect && value.eq_ignore_ascii_case(b"100-continue")
-        };
+        write_request(&mut head, request, identity, id, &Changes::default());
         Self {
             length: request.length,
-            expects_continue: request.fields.clone().any(expects),
+            expects_continue: request.options.expects_continue,
             verb: request.verb,
             method: request.method.to_owned(),
             target: format!("{}{}", request.target.matched(), request.target.query),
             host: request.authority.to_owned(),
-            scheme: if identity.is_tls { "https" } else { "http" },
+            scheme: if identity.is_secure { "https" } else { "http" },
             protocol,
             id: id.to_owned(),
             client: identity.client,

@@ -11,8 +11,8 @@ pub(in crate::plane::l7) fn answer<F>(
     request: &Request<'_, F>,
     identity: &Identity,
 ) -> OwnAnswer {
-    let scheme = if identity.is_tls { "https" } else { "http" };
+    let scheme = if identity.is_secure { "https" } else { "http" };
     let (path, query) = (request.target.matched(), request.target.query);
-    let location = redirect.location(scheme, request.host, identity.key.addr.port(), path, query);
+    let location = redirect.location(scheme, request.host, identity.forwarded_port, path, query);
     OwnAnswer::new(redirect.status).field("location", location)
 }

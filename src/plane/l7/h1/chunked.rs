@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::ProtocolError;
 use super::head::HeadEnd;
+use super::{ProtocolError, trailer_fields};
 
 /// Reads one chunked body.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(crate) struct Chunks {
     state: State,
     /// What is left of the current chunk's data.
     left: u64,
+    /// Digits of its size, zeros in front among them.
+    digits: u8,
     extension_bytes: usize,
     trailer: Vec<u8>,
     trailer_end: HeadEnd,
@@ -117,11 +119,13 @@ impl Chunks {
         }
     }
 
-    /// At most 2⁶³−1, as for `Content-Length`.
+    /// At most 2⁶³−1, as for `Content-Length`, in as many digits as that could need: nobody sends
+    /// zeros for ever either.
     fn add_digit(&mut self, byte: u8) -> Option<State> {
         let digit = char::from(byte).to_digit(16)?;
+        self.digits = if self.state == State::Size { 1 } else { self.digits + 1 };
         self.left = self.left.checked_mul(16)?.checked_add(u64::from(digit))?;
-        (self.left <= i64::MAX as u64).then_some(State::Digit)
+        (self.left <= i64::MAX as u64 && self.digits <= MAX_DIGITS).then_some(State::Digit)
     }
 
     fn extension(&mut self, next: State) -> Option<State> {
@@ -137,6 +141,8 @@ impl Chunks {
         match self.trailer_end.find(&self.trailer).map_err(|_| ProtocolError::Chunk)? {
             Some(end) => {
                 self.trailer.truncate(end);
+                // also where it is dropped: what breaks the grammar may be meant for somebody else
+                trailer_fields(&self.trailer, |_, _| {})?;
                 self.state = State::Done;
                 Ok(end.saturating_sub(before))
             }
@@ -151,5 +157,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// Of the size of a chunk.
+const MAX_DIGITS: u8 = 16;
 /// All extensions of a body together, and its trailer section.
 const MAX_SIDE_BYTES: usize = 16 * 1024;

@@ -77,7 +77,7 @@ impl Said {
 }
 
 /// Digits only, at most 2⁶³−1, and no zero in front: `010` is eight to whoever reads octal.
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     let plain =
         value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first()? != &b'0');
     let length: u64 = std::str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()?;

@@ -145,7 +145,20 @@ pub(crate) struct RequestHead {
 impl RequestHead {
     /// Parses a whole head, as [`HeadEnd`] delimits it.
     pub(crate) fn parse(head: &[u8], max_target: usize) -> Result<Self, ProtocolError> {
-        let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        Self::parse_with::<MAX_FIELDS>(head, max_target)
+    }
+
+    /// Parses a head that was written here: of the fields of a client, which were counted, and
+    /// those that proxy and rule add to them.
+    pub(crate) fn parse_own(head: &[u8]) -> Result<Self, ProtocolError> {
+        Self::parse_with::<MAX_OWN_FIELDS>(head, usize::MAX)
+    }
+
+    fn parse_with<const FIELDS: usize>(
+        head: &[u8],
+        max_target: usize,
+    ) -> Result<Self, ProtocolError> {
+        let mut storage = [const { MaybeUninit::uninit() }; FIELDS];
         let mut request = httparse::Request::new(&mut []);
         let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(
             &mut request,
@@ -248,3 +261,5 @@ fn expect_all(
 
 /// Fields in a head or a trailer section; more are refused.
 pub(super) const MAX_FIELDS: usize = 100;
+/// Fields in a head that was written here: a filter adds 16 at most, and a rule has few filters.
+const MAX_OWN_FIELDS: usize = 512;

@@ -235,6 +235,8 @@ fn chunk_extensions_and_trailers_have_limits() {
     assert_eq!(decode_in_pieces(&extension, 7), Err(ProtocolError::Chunk));
     let many = b"1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n".repeat(1000);
     assert_eq!(decode_in_pieces(&many, 7), Err(ProtocolError::Chunk));
+    assert!(decode_in_pieces(b"0000000000000001\r\nx\r\n", 7).is_ok());
+    assert_eq!(decode_in_pieces(b"00000000000000001\r\n", 7), Err(ProtocolError::Chunk));
     let trailer = [b"0\r\n".to_vec(), b"A: bcdefgh\r\n".repeat(2000)].concat();
     assert_eq!(decode_in_pieces(&trailer, 1000), Err(ProtocolError::HeadTooLarge));
 }

@@ -62,9 +62,41 @@ impl Authority {
         })
     }
 
+    /// The same, but for a certificate that it has taken back.
+    pub(super) fn policy_without(&self, revoked: &Certificate, server_name: &str) -> UpstreamTls {
+        let (_, leaf) = x509_parser::parse_x509_certificate(&revoked.chain[0]).expect("X.509");
+        let time = rcgen::date_time_ymd(2020, 1, 1);
+        let revoked = rcgen::RevokedCertParams {
+            serial_number: rcgen::SerialNumber::from_slice(leaf.raw_serial()),
+            revocation_time: time,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: time,
+            next_update: rcgen::date_time_ymd(2100, 1, 1),
+            crl_number: rcgen::SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list").der().to_vec();
+        let bundle = CaBundle {
+            id: CertificateId(self.id + 1000),
+            certificates: vec![self.der()],
+            revocations: vec![list],
+        };
+        let authorities = Authorities::Bundle(Arc::new(bundle));
+        UpstreamTls { authorities, ..self.policy(server_name, &[]) }
+    }
+
     /// A policy that trusts this authority only.
     pub(super) fn policy(&self, server_name: &str, names: &[SubjectName]) -> UpstreamTls {
-        let bundle = CaBundle { id: CertificateId(self.id), certificates: vec![self.der()] };
+        let bundle = CaBundle {
+            id: CertificateId(self.id),
+            certificates: vec![self.der()],
+            revocations: Vec::new(),
+        };
         UpstreamTls {
             server_name: server_name.into(),
             authorities: Authorities::Bundle(Arc::new(bundle)),

@@ -180,6 +180,35 @@ fn interim_responses_are_passed_on_and_the_body_waits_for_them() {
 }
 
 #[test]
+fn an_endpoint_that_answers_before_it_wants_the_body_is_not_asked_again() {
+    run(async {
+        let origin = Manual::new().await;
+        let world = World::to(&[origin.addr]).await;
+        let mut client = world.client().await;
+        let expects = "Expect: 100-continue\r\nContent-Length: 4\r\n\r\nbody";
+        client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{expects}")).await;
+        let mut upstream = origin.accept().await;
+        upstream.until("body").await;
+        upstream.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").await;
+        client.until("no").await;
+        client.send("GET /next HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(origin.accept().await.head().await.starts_with("GET /next "));
+        assert_eq!(upstream.rest().await, "");
+    });
+}
+
+#[test]
+fn nothing_is_expected_before_no_body() {
+    run(async {
+        let origin = Canned::ok().await;
+        let world = World::to(&[origin.addr]).await;
+        let fields = "Connection: close\r\nExpect: 100-continue\r\n";
+        world.ask(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
+        assert!(!origin.heads()[0].contains("Expect"));
+    });
+}
+
+#[test]
 fn an_early_answer_reaches_a_client_that_still_sends() {
     run(async {
         let origin = Manual::new().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -131,7 +131,12 @@ fn http2_failures_and_refusals_have_their_status() {
         let mut sender = plain(&world).await;
         let mut other_host = request("GET", "http://h/", empty());
         other_host.headers_mut().insert("host", "evil".parse().expect("it must be a value"));
+        // `http` takes this for a name of HTTP/2, at both ends
+        let mut quoted = request("GET", "http://h/", empty());
+        let name = HeaderName::from_lowercase(b"x-\"a").expect("it must be a name");
+        quoted.headers_mut().insert(name, HeaderValue::from_static("b"));
         for (request, status, reason) in [
+            (quoted, 400, "bad_request"),
             (request("GET", "http://x/", empty()), 404, "no_route"),
             (request("GET", "http://h/a%2fb", empty()), 400, "bad_request"),
             (other_host, 400, "bad_request"),

@@ -66,6 +66,35 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn pipelined_requests_of_every_kind_end_where_the_next_begins() {
+    run(async {
+        let rows = [
+            ("HEAD /0", "", "200 OK", "Content-Length: 5\r\n\r\n"),
+            ("GET /1", "Range: bytes=0-0\r\n", "206 Partial Content", "Content-Length: 1\r\n\r\nb"),
+            ("POST /2", "Content-Length: 0\r\n", "200 OK", "Content-Length: 0\r\n\r\n"),
+            ("GET /3", "If-None-Match: x\r\n", "304 Not Modified", "Content-Length: 5\r\n\r\n"),
+            ("DELETE /4", "", "204 No Content", "\r\n"),
+            ("HEAD /5", "", "404 Not Found", "Content-Length: 9\r\n\r\n"),
+            ("GET /6", "Connection: close\r\n", "200 OK", "Content-Length: 1\r\n\r\ng"),
+        ];
+        let sent =
+            rows.map(|(line, fields, ..)| format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        let responses = rows.map(|(_, _, status, rest)| format!("HTTP/1.1 {status}\r\n{rest}"));
+        let origin = Canned::with(&responses.each_ref().map(String::as_str)).await;
+        let world = World::to(&[origin.addr]).await;
+        let came = world.ask(&sent.concat()).await;
+        let heads =
+            came.split("HTTP/1.1 ").skip(1).map(|it| it.split_once("\r\n").unwrap_or((it, "")));
+        let statuses: Vec<_> = heads.clone().map(|(status, _)| status).collect();
+        assert_eq!(statuses, rows.map(|(_, _, status, _)| status));
+        let bodies: Vec<_> =
+            heads.map(|(_, it)| it.split("\r\n\r\n").nth(1).unwrap_or("")).collect();
+        assert_eq!(bodies, ["", "b", "", "", "", "", "g"]);
+        assert_eq!(origin.connections(), 1);
+    });
+}
+
+#[test]
 fn what_is_for_the_next_hop_does_not_go_further() {
     run(async {
         let origin = Canned::ok().await;

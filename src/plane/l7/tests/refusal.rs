@@ -90,6 +90,29 @@ fn chunks_that_are_not_chunks_are_refused() {
 }
 
 #[test]
+fn trailers_that_break_the_grammar_are_refused() {
+    refused(&[
+        ("trailer without colon", chunked("0\r\nGET / HTTP/1.1\r\n\r\n"), 400),
+        ("trailer space colon", chunked("0\r\nA : b\r\n\r\n"), 400),
+        ("trailer folded", chunked("0\r\nA: b\r\n c\r\n\r\n"), 400),
+        ("trailer NUL", chunked("0\r\nA: \0\r\n\r\n"), 400),
+        ("trailer bare CR", chunked("0\r\nA: b\r\r\n\r\n"), 400),
+    ]);
+}
+
+#[test]
+fn expectations_that_nobody_knows_are_refused() {
+    let expects = |lines: &str| post(&format!("{lines}Content-Length: 3\r\n"), "abc");
+    refused(&[
+        ("unknown", expects("Expect: x\r\n"), 400),
+        ("empty", expects("Expect:\r\n"), 400),
+        ("in front", expects("Expect: y 100-continue\r\n"), 400),
+        ("list", expects("Expect: 100-continue, x\r\n"), 400),
+        ("twice", expects("Expect: 100-continue\r\nExpect: 100-continue\r\n"), 400),
+    ]);
+}
+
+#[test]
 fn heads_that_break_the_grammar_are_refused() {
     refused(&[
         ("bare LF lines", "GET / HTTP/1.1\nHost: h\n\n".into(), 400),

@@ -68,6 +68,37 @@ fn requests_are_translated_and_share_a_connection() {
 }
 
 #[test]
+fn a_request_may_have_as_many_fields_for_http_2_as_for_http_1() {
+    run(async {
+        let origin = H2Origin::new(|(request, mut to)| async move {
+            let fields = request.headers().keys().filter(|name| name.as_str().starts_with("x-n"));
+            answer(&mut to, format!("{} fields", fields.count()));
+        })
+        .await;
+        let world = world_to(target("web", &[origin.addr])).await;
+        let fields: String = (0..98).map(|number| format!("X-N{number}: 1\r\n")).collect();
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n");
+        let response = world.ask(&request).await;
+        assert!(response.contains("98 fields"), "{response}");
+    });
+}
+
+#[test]
+fn a_head_that_http_2_has_no_form_for_fails_at_once() {
+    run(async {
+        let origin = H2Origin::new(|(_, mut to)| async move { answer(&mut to, "hello") }).await;
+        let mut world = world_to(target("web", &[origin.addr])).await;
+        let mut rewritten =
+            Rule::clone(&rule(HostMatch::Any, "", forward_to(h2(target("web", &[origin.addr])))));
+        let rewrite = Rewrite { host: Some("no host".into()), path: None };
+        rewritten.filters = vec![Filter::Rewrite(rewrite)];
+        world.publish(vec![Arc::new(rewritten)], None);
+        let response = world.ask(GET).await;
+        assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
+    });
+}
+
+#[test]
 fn responses_are_framed_as_http1_wants_it() {
     run(async {
         let origin = H2Origin::new(|(request, mut to): Asked| async move {

@@ -56,6 +56,33 @@ fn an_endpoint_must_show_a_certificate_as_the_policy_asks() {
 }
 
 #[test]
+fn an_endpoint_whose_certificate_was_taken_back_gets_no_further_request() {
+    run(async {
+        let trusted = Authority::new(1);
+        let names = ["web.test", "spiffe://a/web"];
+        let (first, second) = (trusted.sign(1, &names, 2100), trusted.sign(2, &names, 2100));
+        let origins = [Secure::http1(&first, None).await, Secure::http1(&second, None).await];
+        let mut world = World::new().await;
+        let by_uri = vec![SubjectName::Uri("spiffe://a/web".into())];
+        for names in [Vec::new(), by_uri] {
+            for (revoked, expected) in [(None, [true, true]), (Some(&first), [false, true])] {
+                let policy = match revoked {
+                    None => trusted.policy("web.test", &[]),
+                    Some(revoked) => trusted.policy_without(revoked, "web.test"),
+                };
+                let policy = UpstreamTls { names: names.clone(), ..policy };
+                for (origin, expected) in origins.iter().zip(expected) {
+                    let to = within(policy.clone(), target("web", &[origin.addr]));
+                    world.publish(all(forward_to(to)), None);
+                    let answer = world.ask(GET).await;
+                    assert_eq!(answer.contains("sni=web.test"), expected, "{names:?} {answer}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn an_endpoint_without_tls_is_no_endpoint_of_a_policy() {
     run(async {
         let origin = Manual::new().await;

@@ -19,26 +19,27 @@ use crate::plane::l7::{Limits, Server, http_listener};
 use crate::plane::{Accepted, Local};
 use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
-    Action, AppProtocol, Backend, BackendId, Endpoint, EndpointId, Failure, HostMatch,
+    Action, AppProtocol, Backend, BackendId, Balancing, Endpoint, EndpointId, Failure, HostMatch,
     HttpListener, ListenerSpec, MatchPath, Reason, RouteTable, Rule, Serve, Snapshot, SocketKey,
     Target, TlsTable, Transport, WeightedBackend,
 };
 
 /// A running server with one listener.
-pub(super) struct World {
-    pub(super) addr: SocketAddr,
-    pub(super) publisher: Publisher,
-    pub(super) drain: Option<DrainSignal>,
-    pub(super) local: Rc<Local>,
-    pub(super) key: SocketKey,
+pub(in crate::plane::l7) struct World {
+    pub(in crate::plane::l7) addr: SocketAddr,
+    pub(in crate::plane::l7) publisher: Publisher,
+    pub(in crate::plane::l7) drain: Option<DrainSignal>,
+    pub(in crate::plane::l7) local: Rc<Local>,
+    pub(in crate::plane::l7) server: Rc<Server>,
+    pub(in crate::plane::l7) key: SocketKey,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(in crate::plane::l7) async fn new() -> Self {
         Self::with(Limits::default()).await
     }
 
-    pub(super) async fn with(limits: Limits) -> Self {
+    pub(in crate::plane::l7) async fn with(limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
         let addr = listener.local_addr().expect("a bound socket must have an address");
         let key = SocketKey { transport: Transport::Tcp, addr };
@@ -48,29 +49,37 @@ impl World {
             worker: 0,
             snapshot: reader.cached(),
             affinity: Default::default(),
+            gates: Default::default(),
+            health: Default::default(),
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
+            tcp: Default::default(),
             tls: Default::default(),
+            admissions: Default::default(),
+            challenges: Default::default(),
             clients: Default::default(),
+            overload: Default::default(),
+            level: Default::default(),
             observer: Rc::new(Observer::default()),
             drain,
         });
         let server = Server::new(local.clone(), limits);
+        let accepting = server.clone();
         life::spawn_local("accept", async move {
             while let Ok((stream, client)) = listener.accept().await {
-                let listener = http_listener(&server.local.snapshot.load(), key).cloned();
+                let listener = http_listener(&accepting.local.snapshot.load(), key).cloned();
                 let Some(listener) = listener else { continue };
-                let server = server.clone();
+                let server = accepting.clone();
                 life::spawn_local("connection", async move {
                     server.serve(Accepted { stream, client, key }, listener).await;
                 });
             }
         });
-        Self { addr, publisher, drain: Some(signal), local, key }
+        Self { addr, publisher, drain: Some(signal), local, server, key }
     }
 
     /// Everything goes to these endpoints.
-    pub(super) async fn to(endpoints: &[SocketAddr]) -> Self {
+    pub(in crate::plane::l7) async fn to(endpoints: &[SocketAddr]) -> Self {
         let mut world = Self::new().await;
         world.publish(vec![rule(HostMatch::Any, "", forward("web", endpoints))], None);
         world
@@ -159,7 +168,8 @@ pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
             origin: Origin::default(),
         })
     };
-    let endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    let mut endpoints: Vec<_> = endpoints.iter().map(endpoint).collect();
+    endpoints.sort_by_key(|endpoint| endpoint.id);
     let backend = Backend {
         id: BackendId {
             service: ObjectKey::new("default", name),
@@ -168,6 +178,9 @@ pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
         },
         port: 80,
         app_protocol: AppProtocol::Http,
+        proxy_protocol: None,
+        balancing: Default::default(),
+        compress: Default::default(),
         usable: endpoints.clone(),
         local: Vec::new(),
         topology: Default::default(),
@@ -176,6 +189,12 @@ pub(super) fn target(name: &str, endpoints: &[SocketAddr]) -> Target {
         field: "".into(),
     };
     Target::plain(Arc::new(backend))
+}
+
+/// The same, whose Service says this about its endpoints.
+pub(super) fn balanced(mut target: Target, balancing: Balancing) -> Target {
+    Arc::make_mut(&mut target.backend).balancing = Arc::new(balancing);
+    target
 }
 
 /// The only rule.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::h2::Translated;
@@ -37,11 +38,15 @@ pub(crate) async fn connect(
 
 async fn open(peer: &Peer, limits: &Limits) -> Result<Stream, UpstreamError> {
     let connecting = TcpStream::connect(peer.endpoint.addr());
-    let stream = tokio::time::timeout(limits.connect_time, connecting)
+    let mut stream = tokio::time::timeout(limits.connect_time, connecting)
         .await
         .map_err(|_| UpstreamError::ConnectTimeout)?
         .map_err(UpstreamError::Connect)?;
     tune(&stream, limits.unacknowledged_time).map_err(UpstreamError::Connect)?;
+    if let Some(header) = &peer.header {
+        // it fits into the buffer of a fresh socket
+        stream.write_all(header).await.map_err(UpstreamError::Connect)?;
+    }
     let Some(client) = &peer.tls else { return Ok(Stream::Plain(stream)) };
     let shaken = tokio::time::timeout(limits.handshake_time, client.connect(stream)).await;
     match shaken.map_err(|_| UpstreamError::ConnectTimeout)? {

@@ -7,7 +7,7 @@
 //! Invariant: a connection of HTTP/1 is used again only after a complete request and a complete
 //! response of exact length with nothing behind it; whatever else happens, it is closed.
 //! Invariant: only requests to the same [`Peer`] share connections: the same endpoint, protocol
-//! and policy for TLS.
+//! and policy for TLS, and the same client where the endpoint is told of it by the PROXY protocol.
 //! Deliberately absent: which endpoint (that is `balance`), retries (`exchange`), what certificates
 //! must say (`plane/tls`).
 

@@ -106,6 +106,12 @@ impl Pool {
         }
     }
 
+    /// Closes all unused connections of HTTP/1, of whatever peer; how many.
+    pub(crate) fn clear(&self) -> usize {
+        let mut peers = self.peers.borrow_mut();
+        peers.values_mut().map(|waiting| std::mem::take(&mut waiting.connections).len()).sum()
+    }
+
     /// Closes what has waited too long or has died, and what leads to endpoints, or is spoken
     /// under policies, that are gone from the snapshot.
     pub(crate) fn purge(&self, snapshot: &Snapshot, now: Instant) {

@@ -129,3 +129,25 @@ fn a_socket_on_every_address_resets_what_came_to_a_virtual_one() {
         }
     });
 }
+
+#[test]
+fn clients_are_carried_with_the_options_of_carried_connections() {
+    run(async {
+        let mut site = Site::new();
+        site.publish(Serve::Frontend(way("echo", named_echo("echo").await)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let addr = listener.local_addr().expect("an address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        let (stream, from) = accepted.expect("it must be accepted");
+        let kept = socket2::SockRef::from(&stream).try_clone().expect("a second descriptor");
+        let session = site.worker.sessions.begin(0);
+        site.worker.serve(stream, from, site.key, session);
+        let mut hello = [0; 4];
+        client.expect("connected").read_exact(&mut hello).await.expect("the endpoint's name");
+        let options = site.core.local.tcp;
+        assert!(kept.tcp_nodelay().expect("an option"));
+        assert!(kept.keepalive().expect("an option"));
+        assert_eq!(kept.tcp_keepalive_time().ok(), options.keepalive);
+        assert_eq!(kept.tcp_user_timeout().ok(), Some(options.user_timeout));
+    });
+}

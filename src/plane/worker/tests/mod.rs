@@ -1,7 +1,9 @@
 //! One worker, one socket: what becomes of its connections.
 
+mod caps;
 mod client_auth;
 mod dispatch;
+mod overload;
 mod tls;
 
 use std::net::SocketAddr;
@@ -12,8 +14,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::accept::{self, Stop};
-use super::sessions::Sessions;
+use super::accept::{self, Accepting};
+use super::sessions::{Caps, Sessions};
 use super::thread::{Work, Worker};
 use crate::net::{ReusePort, listen_tcp};
 use crate::plane::l7;
@@ -28,7 +30,7 @@ struct Site {
     key: SocketKey,
     worker: Rc<Worker>,
     _mailbox: mpsc::UnboundedReceiver<Work>,
-    _stop: Stop,
+    _accepting: Accepting,
 }
 
 impl Site {
@@ -40,7 +42,15 @@ impl Site {
         Self::at([127, 0, 0, 1], handshake_time)
     }
 
+    fn capped(all: usize, per_client: usize) -> Self {
+        Self::build([127, 0, 0, 1], Duration::from_secs(5), Caps { all, per_client })
+    }
+
     fn at(ip: [u8; 4], handshake_time: Duration) -> Self {
+        Self::build(ip, handshake_time, Caps::default())
+    }
+
+    fn build(ip: [u8; 4], handshake_time: Duration, caps: Caps) -> Self {
         let listener = listen_tcp((ip, 0).into(), ReusePort::No).expect("a port");
         let addr = listener.local_addr().expect("a bound socket must have an address");
         let key = SocketKey { transport: Transport::Tcp, addr };
@@ -48,14 +58,15 @@ impl Site {
         let (mailbox, inbox) = mpsc::unbounded_channel();
         let worker = Rc::new(Worker {
             number: 0,
-            sessions: Sessions::new(vec![mailbox]),
+            sessions: Sessions::new(vec![mailbox], caps),
             http: l7::Server::new(core.local.clone(), l7::Limits::default()),
             buffer: Rc::default(),
             handshake_time,
+            warned: Default::default(),
             local: core.local.clone(),
         });
-        let stop = accept::spawn(worker.clone(), key, listener).expect("accepting must begin");
-        Self { core, key, worker, _mailbox: inbox, _stop: stop }
+        let accepting = accept::spawn(worker.clone(), key, listener).expect("accepting must begin");
+        Self { core, key, worker, _mailbox: inbox, _accepting: accepting }
     }
 
     fn publish(&mut self, serve: Serve) {

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::{
-    Decision, Forward, Lookup, Outcome, Query, RecordData, Zone, ZoneEndpoint, ZonePort,
-    ZoneService,
+    Decision, Forward, Lookup, Outcome, Query, RecordData, ReverseName, Zone, ZoneEndpoint,
+    ZonePort, ZoneService,
 };
+use crate::manifest::ObjectKey;
 use crate::snapshot::Transport;
 
 fn ip(text: &str) -> IpAddr {
@@ -20,7 +21,7 @@ fn port(name: &str, transport: Transport, port: u16) -> ZonePort {
 }
 
 fn endpoint(hostname: &str, address: &str) -> ZoneEndpoint {
-    let ports = vec![port("sql", Transport::Tcp, 5432)];
+    let ports = [port("sql", Transport::Tcp, 5432)].into();
     ZoneEndpoint { hostname: hostname.into(), address: ip(address), ports }
 }
 
@@ -36,14 +37,15 @@ fn zone() -> Zone {
         addresses: addresses.iter().map(|text| ip(text)).collect(),
         ports: http.clone(),
     };
-    let headless = |endpoints| ZoneService::Headless { endpoints };
+    let headless =
+        |endpoints: &[ZoneEndpoint]| ZoneService::Headless { endpoints: endpoints.into() };
     let db = [("db-0", "10.1.0.1"), ("db-1", "10.1.0.2"), ("db-1", "10.1.0.3"), ("v6", "fd00::1")];
-    let db = db.map(|(hostname, address)| endpoint(hostname, address)).to_vec();
+    let db = db.map(|(hostname, address)| endpoint(hostname, address));
     let shop = [
         ("web", virtual_ip(&["10.96.0.1"])),
         ("dual", virtual_ip(&["10.96.0.2", "fd00:96::2"])),
-        ("db", headless(db)),
-        ("down", headless(Vec::new())),
+        ("db", headless(&db)),
+        ("down", headless(&[])),
         ("outside", external("example.org")),
         ("alias", external("web.shop.svc.cluster.local")),
         ("alias2", external("alias.shop.svc.cluster.local")),
@@ -52,27 +54,26 @@ fn zone() -> Zone {
         ("loop-b", external("loop-a.shop.svc.cluster.local")),
         ("self", external("self.shop.svc.cluster.local")),
     ];
-    let named = |(name, service): (&str, ZoneService)| (Arc::from(name), service);
-    let system = [named(("kube-dns", virtual_ip(&["10.96.0.10"])))];
+    let shop = shop.map(|(name, service)| (ObjectKey::new("shop", name), service));
+    let dns = (ObjectKey::new("kube-system", "kube-dns"), virtual_ip(&["10.96.0.10"]));
     let reverse = [
-        ("10.96.0.1", vec!["web.shop.svc.cluster.local".into()]),
-        ("fd00:96::2", vec!["dual.shop.svc.cluster.local".into()]),
-        (
-            "10.1.0.1",
-            vec!["a.x.shop.svc.cluster.local".into(), "db-0.db.shop.svc.cluster.local".into()],
-        ),
+        ("10.96.0.1", None, "web"),
+        ("fd00:96::2", None, "dual"),
+        ("10.1.0.1", Some("a"), "x"),
+        ("10.1.0.1", Some("db-0"), "db"),
     ];
+    let reverse = reverse.map(|(address, hostname, name)| ReverseName {
+        address: ip(address),
+        service: ObjectKey::new("shop", name).into(),
+        hostname: hostname.map(Arc::from),
+    });
     Zone {
         origins: Default::default(),
         domain: "cluster.local".into(),
         ttl: 5,
         namespaces: ["shop", "empty", "kube-system"].map(Arc::from).into(),
-        services: [
-            (Arc::from("shop"), shop.map(named).into()),
-            (Arc::from("kube-system"), system.into()),
-        ]
-        .into(),
-        reverse: reverse.map(|(address, names)| (ip(address), names)).into(),
+        services: shop.into_iter().chain([dns]).collect(),
+        reverse: reverse.map(|name| (name, ())).into(),
         reverse_zones: vec!["10.96.0.0/16".parse().expect("a CIDR")],
         hosts: Default::default(),
         forward: Default::default(),
@@ -175,7 +176,7 @@ fn every_record_of_the_specification_is_answered() {
             "1.0.1.10.in-addr.arpa",
             Ptr,
             Reverse,
-            &["@ 5 PTR a.x.shop.svc.cluster.local", "@ 5 PTR db-0.db.shop.svc.cluster.local"],
+            &["@ 5 PTR db-0.db.shop.svc.cluster.local", "@ 5 PTR a.x.shop.svc.cluster.local"],
         ),
         ("outside.shop.svc", A, ExternalName, &["@ 5 CNAME example.org"]),
         ("outside.shop.svc", Txt, ExternalName, &["@ 5 CNAME example.org"]),
@@ -324,8 +325,9 @@ fn aliases_are_followed_inside_the_zone() {
 fn a_chain_of_aliases_ends_after_ten() {
     let mut zone = zone();
     let name = |number: usize| format!("c{number}.shop.svc.cluster.local");
-    let chain = (0..30).map(|number| (format!("c{number}").into(), external(&name(number + 1))));
-    zone.services.insert("shop".into(), chain.collect());
+    let chain = (0..30)
+        .map(|number| (ObjectKey::new("shop", format!("c{number}")), external(&name(number + 1))));
+    zone.services = chain.collect();
     assert_eq!(outcome(&zone.lookup(&name(0), Query::A)).len(), 11);
 }
 
@@ -348,8 +350,7 @@ fn ports_come_with_the_addresses_they_are_at() {
 fn no_port_of_many_endpoints_has_weight_zero() {
     let mut zone = zone();
     let endpoints = (0..=255).map(|n| endpoint(&format!("e{n}"), &format!("10.2.0.{n}"))).collect();
-    let shop = zone.services.get_mut("shop").expect("shop must be there");
-    shop.insert("many".into(), ZoneService::Headless { endpoints });
+    zone.services.insert(ObjectKey::new("shop", "many"), ZoneService::Headless { endpoints });
     let lookup = zone.lookup("_sql._tcp.many.shop.svc.cluster.local", Query::Srv);
     let Outcome::Records(records) = lookup.outcome else { panic!("{lookup:?}") };
     assert_eq!(records.len(), 256);

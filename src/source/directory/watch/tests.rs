@@ -58,8 +58,17 @@ fn an_object_that_is_taken_out_of_a_file_goes_without_another_event() {
     let mut watched = Watched::new(&[("ab.yaml", both)], NEVER);
     watched.check(&["init", "+ a", "+ b", "done", ""]);
     watched.fixture.write("ab.yaml", &config_map("b", "1"));
-    watched.check(&["~ b"]);
-    watched.check(&["- a"]);
+    watched.check(&["~ b", "waiting: true"]);
+    watched.check(&["- a", "waiting: false"]);
+}
+
+#[test]
+fn the_deepest_file_is_read_on_the_stack_of_this_thread() {
+    let nested = format!("more: {}1{}\n", "{a: ".repeat(62), "}".repeat(62));
+    let text = config_map("a", "1") + &nested;
+    let mut watched = Watched::new(&[("a.yaml", text)], NEVER);
+    let batch = watched.batches.blocking_recv().expect("the source must be alive");
+    assert!(shown(&batch).contains(&"+ a".to_owned()), "{:?}", shown(&batch));
 }
 
 #[test]

@@ -8,15 +8,15 @@ mod reply;
 mod request;
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use self::relay::Relay;
 use super::h2;
+use crate::life::Shed;
 use crate::observe::RequestRecord;
 use crate::plane::l7::buffer::Buffer;
 use crate::plane::l7::deadline::Deadline;
@@ -32,7 +32,15 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identit
     let mut session = Session::new(server, stream, identity);
     let mut drained = pin!(server.drained.notified());
     loop {
-        let next = poll_fn(|cx| session.poll_next(cx, drained.as_mut())).await;
+        let next = poll_fn(|cx| {
+            // there is more than one reason to look
+            if drained.as_mut().poll(cx).is_ready() {
+                drained.set(server.drained.notified());
+                let _ = drained.as_mut().poll(cx);
+            }
+            session.poll_next(cx)
+        });
+        let next = next.await;
         let after = match next {
             // boxed, so that an idle connection takes no more memory than waiting needs
             Next::Request(head) => Box::pin(session.exchange(head)).await,
@@ -110,7 +118,7 @@ impl Session {
     }
 
     /// Reads the next head; the only place where a connection is idle.
-    fn poll_next(&mut self, cx: &mut Context<'_>, drained: Pin<&mut Notified<'_>>) -> Poll<Next> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             match self.parse_head() {
                 Ok(Some(next)) => return Poll::Ready(next),
@@ -127,19 +135,21 @@ impl Session {
                     return Poll::Ready(Next::Refused(Reason::RequestTimeout));
                 }
                 Poll::Pending => {
-                    self.time_drain(cx, drained);
+                    self.time_drain();
                     ready!(self.deadline.poll_passed(cx));
+                    if self.drain_timed && !self.server.draining.get() {
+                        self.server.local.overload.count(Shed::IdleConnection, 1);
+                    }
                     return Poll::Ready(Next::Closed);
                 }
             }
         }
     }
 
-    /// The drain has begun: a client cannot know and may have sent a request already, which
+    /// The drain has begun, or memory is short: a client cannot know and may have sent a request already, which
     /// closing at once would lose.
-    fn time_drain(&mut self, cx: &mut Context<'_>, drained: Pin<&mut Notified<'_>>) {
-        let draining = self.server.draining.get() || drained.poll(cx).is_ready();
-        if draining && !std::mem::replace(&mut self.drain_timed, true) {
+    fn time_drain(&mut self) {
+        if self.server.is_closing() && !std::mem::replace(&mut self.drain_timed, true) {
             self.deadline.set(Instant::now(), self.server.limits.drain_idle);
         }
     }
@@ -233,7 +243,7 @@ impl Session {
                 continue;
             }
             // bytes sent ahead of a refused upgrade are no request: both sides are closed
-            delivery.keep &= !delivery.upgrade && !self.server.draining.get();
+            delivery.keep &= !delivery.upgrade && !self.is_last(record);
             let relay = Relay::begin(exchange, &response, delivery, self);
             drop(response);
             return match relay {
@@ -243,7 +253,13 @@ impl Session {
         }
     }
 
+    /// Whether the connection takes no request after this one.
+    fn is_last(&self, record: &RequestRecord) -> bool {
+        self.server.is_closing() || self.server.is_retired(&self.identity, record.started)
+    }
+
     fn wait_for_next(&mut self) {
+        self.drain_timed = false;
         self.deadline.set(Instant::now(), self.server.limits.client_idle);
     }
 

@@ -9,12 +9,15 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::{After, Session};
+use crate::net::reset_on_drop;
 use crate::observe::RequestRecord;
+use crate::plane::l7::compress::{Compressor, settle};
 use crate::plane::l7::exchange::{Client, Exchange, Upload};
 use crate::plane::l7::forwarded::Options;
 use crate::plane::l7::h1::{
-    Decoder, Encoder, Outgoing, ProtocolError, ResponseHead, response_length,
+    BodyLength, Decoder, Encoder, Outgoing, ProtocolError, ResponseHead, response_length,
 };
+use crate::plane::l7::pace::Pace;
 use crate::plane::l7::respond::{Delivery, Received, write_response};
 use crate::snapshot::Reason;
 
@@ -22,12 +25,15 @@ use crate::snapshot::Reason;
 pub(super) struct Relay {
     out: Outgoing,
     body: Decoder,
+    compressor: Option<Compressor>,
     /// Whether the endpoint keeps its connection open.
     persistent: bool,
     delivery: Delivery,
     status: u16,
     ended: bool,
     bytes: u64,
+    /// How fast the client takes what there is for it.
+    pace: Pace,
 }
 
 impl Relay {
@@ -47,24 +53,29 @@ impl Relay {
         let length = response_length(response, head, delivery.verb)
             .map_err(ProtocolError::response_reason)?;
         let server = &session.server;
+        let compressor = exchange.compressor.take();
+        // nobody knows how long it will be
+        let told = if compressor.is_some() { BodyLength::UntilClose } else { length };
         let mut out = Outgoing::new(server.buffers.take());
         let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
         let options = Options::of(fields);
         let modifiers = exchange.route.response_modifiers();
         let received =
-            Received { response, head, length, options: &options, modifiers: &modifiers };
+            Received { response, head, length: told, options: &options, modifiers: &modifiers };
         write_response(&mut out, received, &mut delivery, &server.clock);
         let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
         buffer.consume(response.len);
         Ok(Self {
             out,
             body: Decoder::new(length),
+            compressor,
             // an endpoint that was asked for another protocol is asked for nothing else
             persistent: persistent && !delivery.upgrade,
             delivery,
             status: response.status,
             ended: false,
             bytes: 0,
+            pace: Pace::default(),
         })
     }
 
@@ -124,7 +135,21 @@ impl Relay {
             }
         }
         if before != (self.bytes, session.body_bytes, self.out.unsent()) {
-            self.expect_progress(session);
+            let now = Instant::now();
+            self.expect_progress(session, now);
+            let (queued, waiting) = (self.bytes.saturating_sub(before.0), self.out.unsent());
+            let taken = queued.saturating_add(before.2 as u64).saturating_sub(waiting as u64);
+            if taken > 0 && !self.pace.moved(now, taken, &session.server.limits) {
+                return Poll::Ready(Err(Reason::ClientTooSlow));
+            }
+            if waiting > 0 {
+                self.pace.wait(now);
+            }
+        }
+        let held = self.out.bytes.capacity().saturating_add(session.buffer.held());
+        if exchange.poll_shed(cx, held).is_ready() {
+            reset_on_drop(session.stream.tcp());
+            return Poll::Ready(Err(Reason::Overloaded));
         }
         if exchange.poll_overdue(cx).is_ready() {
             return Poll::Ready(Err(Reason::ResponseTimeout));
@@ -142,7 +167,7 @@ impl Relay {
         exchange: &mut Exchange,
         session: &mut Session,
     ) -> Poll<Result<(), Reason>> {
-        let Self { out, body, bytes, .. } = self;
+        let Self { out, body, bytes, compressor, .. } = self;
         let Some(carrier) = &mut exchange.upstream else { return Poll::Ready(Ok(())) };
         if out.unsent() >= ENOUGH || self.ended {
             return Poll::Ready(Ok(()));
@@ -151,11 +176,23 @@ impl Relay {
         let mut scratch = server.scratch.borrow_mut();
         let stream = &mut session.stream;
         let polled = carrier.connection.poll_body(cx, body, &mut scratch, &mut |data, cx| {
+            if let Some(compressor) = compressor {
+                compressor.data(data, |it| gather(it, out, bytes));
+                return false;
+            }
             *bytes = bytes.saturating_add(data.len() as u64);
             pass_on(data, out, stream, cx);
             out.unsent() < ENOUGH
         });
+        if settle(compressor, &polled, |it| gather(it, out, bytes)).is_err() {
+            return Poll::Ready(Err(Reason::Internal));
+        }
         match polled {
+            Poll::Ready(Ok(false)) if compressor.is_some() => {
+                // it costs so much time that others have their turn before the next piece
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(Ok(true)) => {
                 self.ended = true;
                 Poll::Ready(out.end(body.trailer()).map_err(ProtocolError::response_reason))
@@ -166,15 +203,21 @@ impl Relay {
         }
     }
 
-    fn expect_progress(&self, session: &mut Session) {
+    fn expect_progress(&self, session: &mut Session, now: Instant) {
         let limits = &session.server.limits;
         let wait = if self.out.unsent() > 0 { limits.client_stall } else { limits.upstream_stall };
-        session.deadline.set(Instant::now(), wait);
+        session.deadline.set(now, wait);
     }
 
     fn stalled(&self) -> Reason {
         if self.out.unsent() > 0 { Reason::ClientClosed } else { Reason::ResponseTimeout }
     }
+}
+
+/// What was compressed is gathered.
+fn gather(coded: &[u8], out: &mut Outgoing, bytes: &mut u64) {
+    *bytes = bytes.saturating_add(coded.len() as u64);
+    out.data(coded);
 }
 
 /// Large plain data goes straight to the client; the rest is gathered.

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::{After, Session};
+use crate::net::reset_on_drop;
 use crate::observe::RequestRecord;
 use crate::plane::l7::exchange::Exchange;
 use crate::plane::l7::h1::{Outgoing, ResponseHead, Verb};
@@ -33,7 +34,7 @@ impl Session {
         // what is left of a body is not read as a request
         let whole = self.body.is_done() && !delivery.upgrade;
         let closes = answer.reason.is_some_and(closes);
-        delivery.keep &= whole && !closes && !self.server.draining.get();
+        delivery.keep &= whole && !closes && !self.is_last(record);
         let mut out = Outgoing::new(self.server.buffers.take());
         write_own(&mut out, &answer, &delivery, &self.server.clock);
         record.status = answer.status;
@@ -99,7 +100,10 @@ impl Session {
         let Some(carrier) = exchange.upstream.take() else { return After::Abort };
         if self.send(out).await {
             let ahead = self.buffer.take();
-            upgrade::run(&self.server, &mut self.stream, ahead, carrier, record).await;
+            upgrade::run(&self.server, &mut self.stream, ahead.filled(), carrier, record).await;
+            if record.reason == Some(Reason::Overloaded) {
+                reset_on_drop(self.stream.tcp());
+            }
         }
         After::Abort
     }
@@ -168,6 +172,7 @@ fn closes(reason: Reason) -> bool {
             | Reason::HeadersTooLarge
             | Reason::MethodNotAllowed
             | Reason::RequestTimeout
+            | Reason::ClientTooSlow
             | Reason::Draining
     )
 }

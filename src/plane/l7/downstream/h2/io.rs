@@ -1,50 +1,61 @@
-//! What hyper asks for: an executor and a stream.
+//! The stream under HTTP/2, of which something was read already, and the frames that come by it.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::life;
+use super::calm::Calm;
 use crate::plane::tls::Stream;
 
-/// Runs hyper's tasks on this thread.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocalTasks;
+/// Gives what was read first, and counts frames.
+#[derive(Debug)]
+pub(super) struct Watched {
+    read: Vec<u8>,
+    stream: Stream,
+    frames: Frames,
+    calm: Rc<Calm>,
+}
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for LocalTasks {
-    fn execute(&self, future: F) {
-        life::spawn_local("h2-stream", future);
+impl Watched {
+    pub(super) fn new(read: Vec<u8>, stream: Stream, calm: Rc<Calm>) -> Self {
+        Self { read, stream, frames: Frames::default(), calm }
+    }
+
+    fn poll_any(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let length = self.read.len().min(buf.remaining());
+        buf.put_slice(self.read.get(..length).unwrap_or_default());
+        self.read.drain(..length);
+        Poll::Ready(Ok(()))
     }
 }
 
-/// A stream of which something was read already.
-pub(super) struct Rewound {
-    pub(super) read: Vec<u8>,
-    pub(super) stream: Stream,
-}
-
-impl AsyncRead for Rewound {
+impl AsyncRead for Watched {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.read.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
-        let length = this.read.len().min(buf.remaining());
-        buf.put_slice(this.read.get(..length).unwrap_or_default());
-        this.read.drain(..length);
-        Poll::Ready(Ok(()))
+        let before = buf.filled().len();
+        let polled = this.poll_any(cx, buf);
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        let calm = &this.calm;
+        this.frames.read(fresh, |kind| {
+            if matches!(kind, PRIORITY | SETTINGS | PING | WINDOW_UPDATE) || kind > CONTINUATION {
+                calm.note_control_frame();
+            }
+        });
+        polled
     }
 }
 
-impl AsyncWrite for Rewound {
+impl AsyncWrite for Watched {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -59,5 +70,90 @@ impl AsyncWrite for Rewound {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// Where in the frames of a connection we are (RFC 9113 section 4.1).
+#[derive(Debug)]
+struct Frames {
+    /// Bytes that belong to no header: of the preface, of payloads.
+    skip: usize,
+    header: [u8; HEADER_BYTES],
+    filled: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { skip: PREFACE_BYTES, header: [0; HEADER_BYTES], filled: 0 }
+    }
+}
+
+impl Frames {
+    /// Reads on, and tells the type of every frame that begins.
+    fn read(&mut self, mut bytes: &[u8], mut tell: impl FnMut(u8)) {
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            let missing = self.header.get_mut(self.filled..).unwrap_or_default();
+            let taken = missing.len().min(bytes.len());
+            if self.skip > 0 || taken == 0 {
+                continue;
+            }
+            let (header, rest) = bytes.split_at(taken);
+            missing.iter_mut().zip(header).for_each(|(place, byte)| *place = *byte);
+            self.filled += taken;
+            bytes = rest;
+            if self.filled == HEADER_BYTES {
+                let [high, middle, low, kind, ..] = self.header;
+                self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
+                self.filled = 0;
+                tell(kind);
+            }
+        }
+    }
+}
+
+const PREFACE_BYTES: usize = 24;
+const HEADER_BYTES: usize = 9;
+/// Types of frames (RFC 9113 section 6).
+const PRIORITY: u8 = 2;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kinds(pieces: &[&[u8]]) -> Vec<u8> {
+        let (mut frames, mut kinds) = (Frames::default(), Vec::new());
+        pieces.iter().for_each(|piece| frames.read(piece, |kind| kinds.push(kind)));
+        kinds
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_found_however_their_bytes_come(
+            sent in prop::collection::vec((any::<u8>(), 0_u8..40), 0..20),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+        ) {
+            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            for (kind, length) in &sent {
+                bytes.extend([0, 0, *length, *kind, 0, 0, 0, 0, 1]);
+                bytes.extend(std::iter::repeat_n(9, usize::from(*length)));
+            }
+            let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            places.extend([0, bytes.len()]);
+            places.sort_unstable();
+            let pieces: Vec<_> = places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            let expected: Vec<_> = sent.iter().map(|(kind, _)| *kind).collect();
+            prop_assert_eq!(&kinds(&pieces), &expected);
+            let single: Vec<_> = bytes.chunks(1).collect();
+            prop_assert_eq!(kinds(&single), expected);
+        }
     }
 }

@@ -3,33 +3,35 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use tokio::time::Instant;
 
-use super::{Active, Shared};
+use super::response::Kind;
+use super::{Active, Shared, Upload};
+use crate::balance::Rng;
 use crate::observe::RequestRecord;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::{Client, Exchange};
 use crate::plane::l7::forwarded::{Options, Request};
-use crate::plane::l7::h1::{BodyLength, Name, Outgoing, ProtocolError, Verb};
+use crate::plane::l7::h1::{BodyLength, Name, Outgoing, ProtocolError, Verb, parse_length};
 use crate::plane::l7::respond::OwnAnswer;
 use crate::plane::l7::route::{Target, canonical_host};
 use crate::snapshot::{HttpListener, Reason};
 
 /// Understands a request and decides about it; also whether trailers may go on.
-pub(super) fn begin<'a>(
+pub(super) fn begin<'a, B: http_body::Body>(
     shared: &Shared,
     listener: &HttpListener,
     parts: &'a http::request::Parts,
-    body: &Incoming,
+    body: &B,
+    kind: Kind,
     record: &mut RequestRecord,
 ) -> Result<(Exchange, bool), OwnAnswer> {
-    let method = parts.method.as_str();
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    record.method = method.to_owned();
-    record.target = path.to_owned();
+    let method = if kind.is_websocket { "GET" } else { parts.method.as_str() };
+    let path = path_of(parts);
     if parts.headers.len() > MAX_FIELDS {
         return Err(Reason::HeadersTooLarge.into());
     }
@@ -37,10 +39,21 @@ pub(super) fn begin<'a>(
         let name = name.as_str().as_bytes();
         (Name::of(name), name, value.as_bytes().trim_ascii())
     };
-    let fields: Vec<_> = parts.headers.iter().map(classify).collect();
+    let mut fields: Vec<_> = parts.headers.iter().map(classify).collect();
+    // `http` takes it for a letter of a name of HTTP/2; HTTP/1 has no such name
+    if fields.iter().any(|(_, name, _)| memchr::memchr(b'"', name).is_some()) {
+        return Err(Reason::BadRequest.into());
+    }
+    let key;
+    if kind.is_websocket {
+        key = new_websocket_key(&mut shared.server.local.rng.borrow_mut());
+        fields.retain(|(_, name, _)| *name != WEBSOCKET_KEY);
+        fields.push((Name::Other, WEBSOCKET_KEY, key.as_bytes()));
+    }
     let fields = fields.iter().copied();
     let mut options = Options::of(fields.clone());
-    options.upgrade = None;
+    options.upgrade = kind.is_websocket.then_some(b"websocket");
+    check_length(fields.clone())?;
     let authority = read_authority(parts)?;
     let host = canonical_host(authority).ok_or(Reason::BadRequest)?;
     if path.len() > shared.server.limits.target_bytes {
@@ -48,12 +61,8 @@ pub(super) fn begin<'a>(
     }
     let target = match path {
         "*" => Target::parse(path, method),
-        _ => Target::at(None, path),
-    };
-    let length = match body.size_hint().exact() {
-        Some(length) => BodyLength::Exact(length),
-        None if body.is_end_stream() => BodyLength::Exact(0),
-        None => BodyLength::Chunked,
+        _ if path.starts_with('/') => Target::at(None, path),
+        _ => None,
     };
     let request = Request {
         verb: Verb::of(method.as_bytes()),
@@ -61,13 +70,38 @@ pub(super) fn begin<'a>(
         authority,
         host: &host,
         target: &target.ok_or(Reason::BadRequest)?,
-        length,
+        length: length_of(body, kind),
         options: &options,
         fields,
     };
     let Shared { server, identity, .. } = shared;
     let exchange = Exchange::begin(server, identity, listener, &request, record)?;
     Ok((exchange, options.trailers))
+}
+
+/// How long a body is, as its client says or its end shows. What follows a WebSocket's request is none.
+fn length_of<B: http_body::Body>(body: &B, kind: Kind) -> BodyLength {
+    match body.size_hint().exact() {
+        _ if kind.is_websocket => BodyLength::Exact(0),
+        Some(length) => BodyLength::Exact(length),
+        None if body.is_end_stream() => BodyLength::Exact(0),
+        None => BodyLength::Chunked,
+    }
+}
+
+/// `Content-Length` is one plain number, if it is there at all: the codec that counts DATA by it also
+/// takes an empty one, and several that are equal.
+fn check_length<'a>(
+    fields: impl Iterator<Item = (Name, &'a [u8], &'a [u8])>,
+) -> Result<(), Reason> {
+    let mut lengths = fields.filter(|(name, _, _)| *name == Name::ContentLength);
+    let plain = lengths.next().is_none_or(|(_, _, value)| parse_length(value).is_some());
+    if plain && lengths.next().is_none() { Ok(()) } else { Err(Reason::BadRequest) }
+}
+
+/// `:path`.
+pub(super) fn path_of(parts: &http::request::Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
 /// `:authority`, or `Host` where it is left out; if both are there they must agree.
@@ -89,15 +123,15 @@ fn read_authority(parts: &http::request::Parts) -> Result<&str, Reason> {
 }
 
 /// The request's body and the timer of its stream.
-pub(super) struct Http2Client {
-    pub(super) body: Incoming,
+pub(super) struct Http2Client<B> {
+    pub(super) body: B,
     pub(super) trailers: bool,
     pub(super) bytes: u64,
     pub(super) deadline: Deadline,
     pub(super) active: Active,
 }
 
-impl Client for Http2Client {
+impl<B: Upload> Client for Http2Client<B> {
     fn take_buffered(&mut self, _: &mut Outgoing) -> Result<bool, Reason> {
         Ok(false)
     }
@@ -114,7 +148,7 @@ impl Client for Http2Client {
             let frame = frame.map_err(|_| Reason::ClientClosed)?;
             match frame.into_data() {
                 Ok(data) => {
-                    self.active.0.activity.note();
+                    self.active.0.activity.note(Instant::now());
                     self.bytes = self.bytes.saturating_add(data.len() as u64);
                     request.data(&data);
                 }
@@ -128,7 +162,7 @@ impl Client for Http2Client {
         Poll::Ready(Ok(false))
     }
 
-    /// hyper drops the exchange when the stream ends.
+    /// The exchange is dropped when the stream ends.
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
@@ -139,7 +173,7 @@ impl Client for Http2Client {
 }
 
 /// Ends a request's body with these trailers.
-fn end(request: &mut Outgoing, trailers: &HeaderMap) -> Result<(), Reason> {
+pub(super) fn end(request: &mut Outgoing, trailers: &HeaderMap) -> Result<(), Reason> {
     let mut section = Vec::new();
     for (name, value) in trailers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
@@ -150,5 +184,14 @@ fn end(request: &mut Outgoing, trailers: &HeaderMap) -> Result<(), Reason> {
     request.end(&section).map_err(ProtocolError::request_reason)
 }
 
-/// Fields of a request; hyper counts bytes only, and a byte of HPACK can be a field.
+/// What an endpoint is asked to prove that it knows WebSockets with (RFC 6455 section 4.1), which HTTP/2
+/// has no need of.
+fn new_websocket_key(rng: &mut Rng) -> String {
+    let bytes = [rng.next_u64(), rng.next_u64()].map(u64::to_ne_bytes);
+    BASE64.encode(bytes.concat())
+}
+
+const WEBSOCKET_KEY: &[u8] = b"sec-websocket-key";
+
+/// Fields of a request; `h2` counts bytes only, and a byte of HPACK can be a field.
 const MAX_FIELDS: usize = 100;

@@ -1,18 +1,18 @@
-//! Responses as hyper sends them.
+//! Responses as HTTP/2 and HTTP/3 have them.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::Instant;
 
 use super::grpc::{is_grpc, translate};
-use super::request::Http2Client;
+use super::ongoing::Final;
+use super::{Ongoing, Upload};
 use crate::observe::RequestRecord;
-use crate::plane::l7::exchange::Exchange;
+use crate::plane::l7::compress::{Compressor, settle};
 use crate::plane::l7::filter::change_map;
 use crate::plane::l7::forwarded::Options;
 use crate::plane::l7::h1::{
@@ -26,28 +26,29 @@ use crate::snapshot::Reason;
 pub(super) struct Kind {
     verb: Verb,
     is_grpc: bool,
+    /// Whether it asks for a WebSocket on its stream (RFC 8441).
+    pub(super) is_websocket: bool,
 }
 
 impl Kind {
     pub(super) fn of<B>(request: &http::Request<B>) -> Self {
-        let verb = Verb::of(request.method().as_str().as_bytes());
-        Self { verb, is_grpc: is_grpc(request.headers()) }
+        let protocol = request.extensions().get::<::h2::ext::Protocol>();
+        let is_websocket = request.method() == Method::CONNECT
+            && protocol.is_some_and(|it| it.as_str().eq_ignore_ascii_case("websocket"));
+        let method = if is_websocket { "GET" } else { request.method().as_str() };
+        let verb = Verb::of(method.as_bytes());
+        Self { verb, is_grpc: is_grpc(request.headers()), is_websocket }
     }
 }
 
-/// The response as hyper sends it.
-pub(super) fn respond(
-    mut exchange: Exchange,
-    response: ResponseHead,
-    client: Http2Client,
-    mut record: RequestRecord,
-    kind: Kind,
-) -> Response<Answer> {
-    let converted = match &mut exchange.upstream {
+/// The response as it is sent.
+pub(super) fn respond<B>(mut ongoing: Box<Ongoing<B>>, response: &ResponseHead) -> Final<B> {
+    let kind = ongoing.kind;
+    let converted = match &mut ongoing.exchange.upstream {
         Some(carrier) => {
             let buffer = &mut carrier.connection.buffer;
             let head = buffer.filled().get(..response.len).unwrap_or_default();
-            let converted = convert(&response, head, kind.verb);
+            let converted = convert(response, head, kind.verb);
             buffer.consume(response.len);
             converted
         }
@@ -55,13 +56,19 @@ pub(super) fn respond(
     };
     let (mut answer, body, persistent) = match converted {
         Ok(converted) => converted,
-        Err(reason) => return answer_itself(reason, record, kind),
+        Err(reason) => return answer_itself(reason, ongoing.record, kind),
     };
-    change_map(answer.headers_mut(), &exchange.route.response_modifiers());
-    record.status = response.status;
-    let mut relayed = Relayed { exchange, client, record, body, persistent };
+    let compressor = ongoing.exchange.compressor.take();
+    if compressor.is_some() {
+        answer.headers_mut().remove(http::header::CONTENT_LENGTH);
+    }
+    change_map(answer.headers_mut(), &ongoing.exchange.route.response_modifiers());
+    ongoing.record.status = response.status;
+    // an endpoint that was asked for another protocol is asked for nothing else
+    let persistent = persistent && !kind.is_websocket;
+    let mut relayed = Box::new(Relayed { ongoing, body, compressor, persistent });
     relayed.release_if_done();
-    answer.map(|()| Answer::Relayed(Box::new(relayed)))
+    answer.map(|()| Answer::Relayed(relayed))
 }
 
 /// The head of a response, how its body comes, and whether the endpoint keeps its connection.
@@ -97,12 +104,35 @@ fn convert(
     Ok((answer, Decoder::new(length), persistent))
 }
 
+/// An interim response, or the one that opens a stream for another protocol.
+pub(super) fn interim(response: &ResponseHead, head: &[u8]) -> Option<Response<()>> {
+    let mut interim = Response::new(());
+    *interim.status_mut() = StatusCode::from_u16(response.status).ok()?;
+    for field in &response.fields {
+        let name = field.name(head);
+        let is_hop = matches!(
+            field.known,
+            Name::Connection
+                | Name::ContentLength
+                | Name::HopByHop
+                | Name::TransferEncoding
+                | Name::Upgrade
+        );
+        if is_hop || name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+            continue;
+        }
+        let name = HeaderName::from_bytes(name).ok()?;
+        interim.headers_mut().append(name, HeaderValue::from_bytes(field.value(head)).ok()?);
+    }
+    Some(interim)
+}
+
 /// An answer of rutter's own.
-pub(super) fn answer_itself(
+pub(super) fn answer_itself<B>(
     own: impl Into<OwnAnswer>,
     mut record: RequestRecord,
     kind: Kind,
-) -> Response<Answer> {
+) -> Response<Answer<B>> {
     let own = own.into();
     let own = if kind.is_grpc { translate(own) } else { own };
     record.reason = own.reason;
@@ -124,85 +154,104 @@ pub(super) fn answer_itself(
 }
 
 /// The body of a response.
-pub(super) enum Answer {
+pub(in crate::plane::l7::downstream) enum Answer<B> {
     /// A text of rutter's own.
     Own(Bytes),
-    /// What an endpoint sends. Boxed: hyper moves bodies about.
-    Relayed(Box<Relayed>),
+    /// What an endpoint sends. Boxed: it is large.
+    Relayed(Box<Relayed<B>>),
 }
 
 /// A response on its way, and what is left of its request.
-pub(super) struct Relayed {
-    exchange: Exchange,
-    client: Http2Client,
-    record: RequestRecord,
+pub(in crate::plane::l7::downstream) struct Relayed<B> {
+    ongoing: Box<Ongoing<B>>,
     body: Decoder,
+    compressor: Option<Compressor>,
     persistent: bool,
 }
 
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
+impl<B: Upload> Answer<B> {
+    /// The next piece of the body, of about so many bytes at most.
+    pub(in crate::plane::l7::downstream) fn poll_frame(
+        &mut self,
         cx: &mut Context<'_>,
+        most: usize,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.get_mut() {
+        match self {
             Self::Own(text) if text.is_empty() => Poll::Ready(None),
             Self::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Self::Relayed(relayed) => relayed.poll_frame(cx),
+            Self::Relayed(relayed) => relayed.poll_frame(cx, most),
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// Notes why it ends early.
+    pub(super) fn note(&mut self, reason: Reason) {
+        if let Self::Relayed(relayed) = self {
+            relayed.ongoing.record.reason = Some(reason);
+        }
+    }
+
+    /// Whether nothing follows.
+    pub(in crate::plane::l7::downstream) fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(text) => text.is_empty(),
             Self::Relayed(relayed) => relayed.is_over() && relayed.body.trailer().len() <= 2,
         }
     }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        match self {
-            Self::Own(text) => http_body::SizeHint::with_exact(text.len() as u64),
-            Self::Relayed(_) => http_body::SizeHint::default(),
-        }
-    }
 }
 
-impl Relayed {
+impl<B: Upload> Relayed<B> {
     /// The next piece of the body; the request's goes on beside it.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if self.is_over() {
             return Poll::Ready(self.take_trailers().map(|fields| Ok(Frame::trailers(fields))));
         }
         if let Err(reason) = self.poll_piece_upload(cx) {
             return self.fail(reason);
         }
-        let Some(carrier) = &mut self.exchange.upstream else { return Poll::Ready(None) };
-        let server = self.client.active.0.server.clone();
+        let Ongoing { exchange, client, record, .. } = &mut *self.ongoing;
+        let server = exchange.server().clone();
+        let Some(carrier) = &mut exchange.upstream else { return Poll::Ready(None) };
         let mut scratch = server.scratch.borrow_mut();
+        let most = most.min(scratch.len());
+        let room = scratch.get_mut(..most).unwrap_or_default();
         let mut data = Vec::new();
-        let polled =
-            carrier.connection.poll_body(cx, &mut self.body, &mut scratch, &mut |it, _| {
-                data.extend_from_slice(it);
-                false
-            });
+        let compressor = &mut self.compressor;
+        let polled = carrier.connection.poll_body(cx, &mut self.body, room, &mut |it, _| {
+            let mut gather = |it: &[u8]| data.extend_from_slice(it);
+            match compressor {
+                Some(compressor) => compressor.data(it, gather),
+                None => gather(it),
+            }
+            false
+        });
         drop(scratch);
+        let gather = |it: &[u8]| data.extend_from_slice(it);
+        if settle(compressor, &polled, gather).is_err() {
+            return self.fail(Reason::Internal);
+        }
         match polled {
             Poll::Ready(Err(error)) => return self.fail(error.reason()),
-            Poll::Pending => {
-                if self.exchange.poll_overdue(cx).is_pending() {
-                    ready!(self.client.deadline.poll_passed(cx));
+            Poll::Ready(Ok(false)) if data.is_empty() => {
+                // it is all within the compressor: the next piece after others had their turn
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Pending if data.is_empty() => {
+                if exchange.poll_overdue(cx).is_pending() {
+                    ready!(client.deadline.poll_passed(cx));
                 }
                 return self.fail(Reason::ResponseTimeout);
             }
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
         let now = Instant::now();
-        self.client.active.0.activity.note();
-        self.client.deadline.set(now, server.limits.upstream_stall);
-        self.record.response_bytes = self.record.response_bytes.saturating_add(data.len() as u64);
+        client.active.0.activity.note(now);
+        client.deadline.set(now, server.limits.upstream_stall);
+        record.response_bytes = record.response_bytes.saturating_add(data.len() as u64);
         self.release_if_done();
         if data.is_empty() {
             return Poll::Ready(self.take_trailers().map(|fields| Ok(Frame::trailers(fields))));
@@ -210,13 +259,20 @@ impl Relayed {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from(data)))))
     }
 
-    fn poll_piece_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match self.exchange.poll_upload(cx, &mut self.client) {
+    /// Goes on with the request alone.
+    pub(in crate::plane::l7::downstream) fn poll_piece_upload(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
+        let Ongoing { exchange, client, .. } = &mut *self.ongoing;
+        match exchange.poll_upload(cx, client) {
             Poll::Ready(Err(reason)) => Err(reason),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
+}
 
+impl<B> Relayed<B> {
     fn is_over(&self) -> bool {
         self.body.is_done()
     }
@@ -224,8 +280,9 @@ impl Relayed {
     /// Gives the connection back as soon as the response is complete.
     fn release_if_done(&mut self) {
         if self.is_over() {
-            self.record.request_bytes = self.client.bytes;
-            self.exchange.release(self.persistent, &self.body);
+            let Ongoing { exchange, client, record, .. } = &mut *self.ongoing;
+            record.request_bytes = client.bytes;
+            exchange.release(self.persistent, &self.body);
         }
     }
 
@@ -243,16 +300,20 @@ impl Relayed {
     }
 
     fn fail(&mut self, reason: Reason) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.record.reason = Some(reason);
-        self.exchange.upstream = None;
+        self.ongoing.record.reason = Some(reason);
+        self.ongoing.exchange.upstream = None;
         Poll::Ready(Some(Err(Broken(reason))))
     }
 }
 
-impl Drop for Relayed {
+impl<B> Drop for Relayed<B> {
     fn drop(&mut self) {
-        if !self.is_over() && self.record.reason.is_none() {
-            self.record.reason = Some(Reason::ClientClosed);
+        let is_over = self.is_over();
+        let reason = &mut self.ongoing.record.reason;
+        if std::thread::panicking() {
+            *reason = Some(Reason::Internal);
+        } else if !is_over && reason.is_none() {
+            *reason = Some(Reason::ClientClosed);
         }
     }
 }
@@ -260,4 +321,4 @@ impl Drop for Relayed {
 /// A response that ended early: the stream is reset, so that nobody takes it for complete.
 #[derive(Debug, thiserror::Error)]
 #[error("response ended early: {0}")]
-pub(super) struct Broken(Reason);
+pub(in crate::plane::l7::downstream) struct Broken(Reason);

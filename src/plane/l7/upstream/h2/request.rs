@@ -13,6 +13,7 @@ use http::{Method, Request, Uri};
 use crate::plane::l7::h1::{
     BodyLength, Decoder, Name, ProtocolError, RequestHead, request_length, trailer_fields,
 };
+use crate::plane::l7::window::poll_room;
 
 /// What is known about the connection.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub(super) fn convert(
     bytes: &[u8],
     way: Way,
 ) -> Result<(Request<()>, BodyLength, RequestHead), ProtocolError> {
-    let head = RequestHead::parse(bytes, usize::MAX)?;
+    let head = RequestHead::parse_own(bytes)?;
     let length = request_length(&head, bytes)?;
     let mut request = Request::new(());
     let method = Method::from_bytes(head.method(bytes).as_bytes());
@@ -125,7 +126,8 @@ impl Upload {
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let trailers = self.trailers().map_err(io::Error::other)?;
         while !self.waiting.is_empty() {
-            let room = ready!(self.poll_room(cx))?.min(self.waiting.len());
+            let room = ready!(poll_room(&mut self.stream, self.waiting.len(), cx))?
+                .min(self.waiting.len());
             let piece = self.waiting.split_to(room);
             let is_last = self.waiting.is_empty() && self.body.is_done() && trailers.is_empty();
             self.stream.send_data(piece, is_last).map_err(io::Error::other)?;
@@ -141,22 +143,6 @@ impl Upload {
             false => self.stream.send_trailers(trailers),
         };
         Poll::Ready(ended.map(|()| true).map_err(io::Error::other))
-    }
-
-    /// How much may be sent now.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.stream.reserve_capacity(self.waiting.len());
-        loop {
-            match self.stream.capacity() {
-                0 => {}
-                room => return Poll::Ready(Ok(room)),
-            }
-            match ready!(self.stream.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
     }
 
     fn trailers(&self) -> Result<HeaderMap, ProtocolError> {

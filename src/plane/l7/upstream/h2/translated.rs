@@ -191,7 +191,10 @@ impl AsyncWrite for Translated {
         let this = self.get_mut();
         ready!(this.poll_sending(cx))?;
         let written = match &mut this.sending {
-            Sending::Head { .. } => this.write_head(bytes),
+            // a head that cannot be translated is told where the response is looked for, too
+            Sending::Head { .. } => this.write_head(bytes).inspect_err(|error| {
+                this.receiving = Receiving::Failed(io::Error::other(*error));
+            }),
             Sending::Body(upload) => upload.take(bytes),
             Sending::Done => Ok(()),
         };

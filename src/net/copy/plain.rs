@@ -1,0 +1,109 @@
+//! A connection without TLS, by reference: its bytes can be spliced, and its reset is noticed while
+//! nothing is read of it.
+
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::net::TcpStream;
+
+/// A connection without TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(pub &'a TcpStream);
+
+impl AsyncRead for Plain<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(context))?;
+            let room = buffer.initialize_unfilled();
+            let length = room.len();
+            match self.0.try_read(room) {
+                Ok(read) => {
+                    if (1..length).contains(&read) {
+                        not_ready(self.0, Interest::READABLE);
+                    }
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Plain<'_> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(context))?;
+            match self.0.try_write(bytes) {
+                Ok(written) => {
+                    if (1..bytes.len()).contains(&written) {
+                        not_ready(self.0, Interest::WRITABLE);
+                    }
+                    return Poll::Ready(Ok(written));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match SockRef::from(self.0).shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
+            Ok(()) | Err(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// A short read has emptied the socket, a short write has filled it: what comes next is an edge that
+/// epoll tells. Saves the system call that would say EAGAIN, as tokio's own `poll_read` does.
+fn not_ready(socket: &TcpStream, interest: Interest) {
+    let _ = socket.try_io(interest, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+}
+
+/// Waits for the reset of a connection that nothing is read of.
+#[derive(Default)]
+pub(super) struct ResetWatch<'a>(Option<Pin<Box<dyn Future<Output = io::Result<Ready>> + 'a>>>);
+
+impl std::fmt::Debug for ResetWatch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ResetWatch").field(&self.0.is_some()).finish()
+    }
+}
+
+impl<'a> ResetWatch<'a> {
+    /// Whether the connection failed by now.
+    pub(super) fn poll(
+        &mut self,
+        socket: &'a TcpStream,
+        context: &mut Context<'_>,
+    ) -> Option<io::Error> {
+        let ready = self.0.get_or_insert_with(|| Box::pin(socket.ready(Interest::ERROR)));
+        let Poll::Ready(told) = ready.as_mut().poll(context) else { return None };
+        let error = told.and_then(|_| socket.take_error()).unwrap_or_else(Some);
+        Some(error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()))
+    }
+
+    /// Gives its memory back.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
+    }
+}

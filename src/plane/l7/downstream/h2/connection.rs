@@ -1,0 +1,165 @@
+//! One connection, from its preface to its end.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::h2::server::{Builder, Connection};
+use ::h2::{Ping, PingPong, Reason};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::calm::Calm;
+use super::io::Watched;
+use super::{Shared, stream};
+use crate::life;
+use crate::plane::l7::deadline::Deadline;
+use crate::plane::l7::{Identity, Limits, Server};
+use crate::plane::tls::Stream;
+
+/// Serves a connection to its end. `read` is what was read of it already.
+pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, identity: Identity) {
+    let calm = Rc::new(Calm::new(&server.limits));
+    let watched = Watched::new(read, stream, calm.clone());
+    let begun = builder(&server.limits).handshake(watched);
+    let begun = tokio::time::timeout(server.limits.head_time, begun).await;
+    let Ok(Ok(mut connection)) = begun else { return };
+    let shared = Rc::new(Shared::new(server, identity));
+    let mut drained = pin!(server.drained.notified());
+    let mut closing = Closing::No;
+    let (idle, started) = (server.limits.client_idle, Instant::now());
+    let age = server.age_left(&shared.identity, started);
+    let mut watch = Deadline::new(started, idle.min(age.unwrap_or(idle)));
+    let mut keep_alive = KeepAlive::new(connection.ping_pong(), &server.limits);
+    poll_fn(|cx| {
+        if poll_streams(cx, &mut connection, &shared, &calm).is_ready() {
+            return Poll::Ready(());
+        }
+        if calm.is_lost() && closing != Closing::Abruptly {
+            closing = Closing::Abruptly;
+            tracing::debug!(client = %shared.identity.client, "a client of HTTP/2 is not calm");
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            watch.set(Instant::now(), GRACE);
+            return poll_streams(cx, &mut connection, &shared, &calm);
+        }
+        let is_busy = shared.activity.streams.get() > 0;
+        if keep_alive.poll_lost(cx, is_busy).is_ready() {
+            return Poll::Ready(());
+        }
+        if closing == Closing::No && drained.as_mut().poll(cx).is_ready() {
+            // there is more than one reason to look
+            drained.set(server.drained.notified());
+            let _ = drained.as_mut().poll(cx);
+        }
+        // where memory is short, whoever has just come is served once
+        let is_short = server.is_closing() && shared.activity.has_begun.get();
+        let mut close = server.draining.get() || is_short;
+        while watch.poll_passed(cx).is_ready() {
+            let left = shared.activity.time_left(&server.limits);
+            let is_over = closing == Closing::Abruptly
+                || left.is_zero() && (closing == Closing::Gracefully || is_busy);
+            if is_over {
+                return Poll::Ready(());
+            }
+            let now = Instant::now();
+            let age = server.age_left(&shared.identity, now).filter(|_| closing == Closing::No);
+            close |= left.is_zero() || age.is_some_and(|left| left.is_zero());
+            watch.set(now, left.min(age.unwrap_or(left)).max(GRACE));
+        }
+        if close && closing == Closing::No {
+            closing = Closing::Gracefully;
+            connection.graceful_shutdown();
+            return poll_streams(cx, &mut connection, &shared, &calm);
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// Streams that have begun are finished.
+    Gracefully,
+    /// Streams are reset.
+    Abruptly,
+}
+
+/// Moves the connection, and begins the streams that the client opens. Ready when it has ended.
+fn poll_streams(
+    cx: &mut Context<'_>,
+    connection: &mut Connection<Watched, Bytes>,
+    shared: &Rc<Shared>,
+    calm: &Rc<Calm>,
+) -> Poll<()> {
+    loop {
+        let accepted = match connection.poll_accept(cx) {
+            Poll::Ready(Some(Ok(accepted))) => accepted,
+            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+            Poll::Pending => return Poll::Pending,
+        };
+        let (request, respond) = accepted;
+        calm.note_work();
+        let (shared, calm) = (shared.clone(), calm.clone());
+        life::spawn_local("h2-stream", stream::run(shared, calm, request, respond));
+    }
+}
+
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.h2_streams)
+        .initial_window_size(limits.h2_stream_window)
+        .initial_connection_window_size(limits.h2_connection_window)
+        .max_frame_size(16 * 1024)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .header_table_size(4096)
+        .max_send_buffer_size(limits.h2_send_buffer)
+        .max_pending_accept_reset_streams(limits.h2_pending_resets)
+        .max_local_error_reset_streams(Some(limits.h2_error_resets))
+        .enable_connect_protocol();
+    builder
+}
+
+/// Asks the client whether it is there while it has streams.
+struct KeepAlive {
+    pings: Option<PingPong>,
+    interval: Duration,
+    patience: Duration,
+    deadline: Deadline,
+    is_waiting: bool,
+}
+
+impl KeepAlive {
+    fn new(pings: Option<PingPong>, limits: &Limits) -> Self {
+        let (interval, patience) = (limits.h2_ping_interval, limits.h2_ping_time);
+        Self { pings, interval, patience, deadline: Deadline::after(interval), is_waiting: false }
+    }
+
+    /// Ready once a ping was not answered in time.
+    fn poll_lost(&mut self, cx: &mut Context<'_>, is_busy: bool) -> Poll<()> {
+        let Some(pings) = &mut self.pings else { return Poll::Pending };
+        if self.is_waiting && pings.poll_pong(cx).is_ready() {
+            self.is_waiting = false;
+            self.deadline.set(Instant::now(), self.interval);
+        }
+        while self.deadline.poll_passed(cx).is_ready() {
+            if self.is_waiting {
+                return Poll::Ready(());
+            }
+            self.is_waiting = is_busy && pings.send_ping(Ping::opaque()).is_ok();
+            let wait = if self.is_waiting { self.patience } else { self.interval };
+            self.deadline.set(Instant::now(), wait);
+        }
+        if self.is_waiting {
+            // to be woken by the answer, and by nothing that came before the question
+            let _ = pings.poll_pong(cx).map(|_| self.is_waiting = false);
+        }
+        Poll::Pending
+    }
+}
+
+/// How long an idle client has to answer GOAWAY.
+const GRACE: Duration = Duration::from_secs(1);

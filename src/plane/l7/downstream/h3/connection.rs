@@ -1,0 +1,157 @@
+//! One connection, from its handshake to its end.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h3::error::StreamError;
+use h3::server::RequestResolver;
+use quinn::crypto::rustls::HandshakeData;
+use tokio::time::{Instant, timeout};
+
+use super::guard::Guarded;
+use super::request::{Upload, read};
+use super::response::{Sender, send};
+use crate::life;
+use crate::plane::l7::deadline::Deadline;
+use crate::plane::l7::downstream::h2::{Answer, Ongoing, Shared};
+use crate::plane::l7::{Identity, Server, http_listener};
+use crate::snapshot::{Reason, SocketKey};
+
+type Connection = h3::server::Connection<Guarded<h3_quinn::Connection>, Bytes>;
+type Resolver = RequestResolver<Guarded<h3_quinn::Connection>, Bytes>;
+
+/// Shakes hands, and serves the connection to its end.
+pub(super) async fn serve(server: Rc<Server>, key: SocketKey, connecting: quinn::Connecting) {
+    let Ok(Ok(quic)) = timeout(server.limits.handshake_time, connecting).await else { return };
+    let client = quic.remote_address();
+    let data = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    let name = data.and_then(|data| data.server_name);
+    let mut identity = Identity::new(&server, key, client, true);
+    identity.server_name = name.map(|name| name.to_ascii_lowercase().into());
+    let head_bytes = server.limits.head_bytes;
+    let guarded = Guarded::new(h3_quinn::Connection::new(quic.clone()), head_bytes);
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(head_bytes as u64).send_grease(false);
+    let begun = Box::pin(builder.build(guarded));
+    let begun = timeout(server.limits.handshake_time, begun).await;
+    let Ok(Ok(connection)) = begun else { return };
+    let shared = Rc::new(Shared::new(&server, identity));
+    Box::pin(run(connection, &quic, shared)).await;
+    // the last words are sent by a task of quinn's
+    for _ in 0..LAST_TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes requests until either side has had enough.
+async fn run(mut connection: Connection, quic: &quinn::Connection, shared: Rc<Shared>) {
+    let server = shared.server.clone();
+    let limits = &server.limits;
+    let mut drained = pin!(server.drained.notified());
+    let age = server.age_left(&shared.identity, Instant::now());
+    let mut watch = Deadline::after(limits.client_idle.min(age.unwrap_or(limits.client_idle)));
+    let (mut close, mut closing) = (server.draining.get(), false);
+    loop {
+        if close && !closing {
+            closing = true;
+            if connection.shutdown(0).await.is_err() {
+                return;
+            }
+            watch.set(Instant::now(), GRACE);
+        }
+        tokio::select! {
+            biased;
+            () = drained.as_mut(), if !closing => close = true,
+            accepted = connection.accept() => match accepted {
+                Ok(Some(resolver)) => {
+                    let one = exchange(shared.clone(), resolver);
+                    let quic = quic.clone();
+                    life::spawn_local("h3-stream", async move {
+                        tokio::select! {
+                            biased;
+                            _ = quic.closed() => {}
+                            () = one => {}
+                        }
+                    });
+                }
+                Ok(None) | Err(_) => return,
+            },
+            () = poll_fn(|cx| watch.poll_passed(cx)) => {
+                let left = shared.activity.time_left(limits);
+                let is_unused = shared.activity.streams.get() == 0;
+                if closing && is_unused || left.is_zero() && !is_unused {
+                    return;
+                }
+                let now = Instant::now();
+                let left = left.min(server.age_left(&shared.identity, now).unwrap_or(left));
+                close |= left.is_zero();
+                watch.set(now, if closing { GRACE } else { left.max(GRACE) });
+            }
+        }
+    }
+}
+
+/// One request and its response.
+async fn exchange(shared: Rc<Shared>, resolver: Resolver) {
+    let limits = &shared.server.limits;
+    let resolved = timeout(limits.head_time, resolver.resolve_request()).await;
+    let (request, stream) = match resolved {
+        Ok(Ok(resolved)) => resolved,
+        // h3 has answered
+        Ok(Err(StreamError::HeaderTooBig { .. })) => {
+            return note(&shared, Reason::HeadersTooLarge);
+        }
+        Ok(Err(_)) => return,
+        Err(_) => return note(&shared, Reason::RequestTimeout),
+    };
+    let (mut sender, receiver) = stream.split();
+    let (request, checked) = read(request, receiver, limits).await;
+    let response = match Ongoing::begin(shared.clone(), request, checked, "HTTP/3") {
+        Ok(ongoing) => Box::pin(answer(ongoing, &mut sender, limits.client_stall)).await,
+        Err(response) => *response,
+    };
+    Box::pin(send(&shared.server, sender, response)).await;
+}
+
+/// Waits for the final response, and passes interim ones on.
+async fn answer(
+    mut ongoing: Box<Ongoing<Upload>>,
+    sender: &mut Sender,
+    stall: Duration,
+) -> http::Response<Answer<Upload>> {
+    if let Err(answer) = ongoing.authorize().await {
+        return ongoing.fail(answer);
+    }
+    loop {
+        match ongoing.next().await {
+            Ok(head) if head.is_interim() => {
+                if let Some(passed) = ongoing.interim(&head) {
+                    // a stream that is gone shows with the response
+                    let _ = timeout(stall, sender.send_response(passed)).await;
+                }
+            }
+            Ok(head) => return ongoing.finish(&head),
+            Err(reason) => return ongoing.fail(reason),
+        }
+    }
+}
+
+/// A record of what has not become a request.
+fn note(shared: &Shared, reason: Reason) {
+    let server = &shared.server;
+    let snapshot = server.local.snapshot.load();
+    let listener = http_listener(&snapshot, shared.identity.key);
+    let name = listener.map(|listener| listener.name.clone()).unwrap_or_default();
+    drop(snapshot);
+    let mut record = server.record(&shared.identity, name, "HTTP/3");
+    record.reason = Some(reason);
+    record.status = reason.status();
+}
+
+/// How long a client has to answer GOAWAY, at least.
+const GRACE: Duration = Duration::from_secs(1);
+/// Turns of the other tasks of this thread.
+const LAST_TURNS: usize = 4;

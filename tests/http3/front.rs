@@ -1,0 +1,104 @@
+//! A rutter that serves `app.test` by HTTPS and HTTP/3 on `NET.2:443`.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rutter::config::Args;
+
+use crate::common::backend::Backend;
+use crate::common::{Block, Site};
+
+pub struct Front {
+    pub site: Site,
+    pub authority: Authority,
+    _echo: Backend,
+}
+
+const MANIFESTS: &str = r#"
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: app}
+spec:
+  ingressClassName: rutter
+  tls: [{hosts: [app.test], secretName: app}]
+  rules:
+  - host: app.test
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: echo, port: {number: 80}}}}
+      - {path: /raw, pathType: Prefix, backend: {service: {name: raw, port: {number: 80}}}}
+      - {path: /nobody, pathType: Prefix, backend: {service: {name: nobody, port: {number: 80}}}}
+"#;
+
+impl Front {
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    pub fn start_with(change: impl FnOnce(&mut Args)) -> Self {
+        let block = Block::claim();
+        let echo = Backend::http(block.addr(130, 8080), "echo-0");
+        let authority = Authority::new();
+        let manifests = [
+            MANIFESTS.to_owned(),
+            service("echo", 130),
+            service("raw", 131),
+            "---\napiVersion: v1\nkind: Service\nmetadata: {name: nobody}\nspec: {ports: [{port: \
+             80}]}\n"
+                .to_owned(),
+            authority.secret("app", &["app.test"]),
+        ];
+        let site = Site::start_in(block, &manifests.concat(), |args| {
+            args.http3 = Some("on".into());
+            change(args);
+        });
+        Self { site, authority, _echo: echo }
+    }
+}
+
+/// A Service with the endpoint `NET.LAST:8080`.
+fn service(name: &str, last: u8) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: \
+         80}}]}}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: \
+         {name}, labels: {{kubernetes.io/service-name: {name}}}}}\naddressType: IPv4\nendpoints: \
+         [{{addresses: [NET.{last}]}}]\nports: [{{port: 8080}}]\n"
+    )
+}
+
+/// An authority of the test.
+pub struct Authority {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    pub roots: Arc<RootCertStore>,
+    pub pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(rcgen::DnType::CommonName, "authority of the test");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).expect("a root");
+        let pem = certificate.pem();
+        Self { issuer: rcgen::Issuer::new(params, key), roots: Arc::new(roots), pem }
+    }
+
+    /// A `kubernetes.io/tls` Secret for these names.
+    pub fn secret(&self, name: &str, hosts: &[&str]) -> String {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let params = rcgen::CertificateParams::new(hosts).expect("parameters");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let indent = |pem: String| pem.replace('\n', "\n    ");
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: \
+             kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
+            indent(certificate.pem()),
+            indent(key.serialize_pem()),
+        )
+    }
+}
