@@ -304,7 +304,7 @@ fn setup(
             TlsProfile::Modern => tls::Profile::Modern,
         },
         challenges: Arc::default(),
-        http: config.limits.clone(),
+        limits: config.limits.clone(),
         names: dns_limits(config),
         identity: dns::Identity::random(),
         announce,

@@ -6,7 +6,7 @@ use crate::config::{Config, LIMITS};
 use crate::life::{Drain, Memory, Overload, spawn_local};
 use crate::net::raise_limit;
 use crate::observe::Metrics;
-use crate::plane::l7::Cap;
+use crate::plane::Cap;
 
 /// Settles what the options leave to the machine. Gives the descriptors that there are, and the memory
 /// that load is shed by, if it is.
@@ -23,7 +23,7 @@ pub(super) fn settle(config: &mut Config) -> (u64, Option<Memory>) {
 
 /// The metrics of the process, which tell of every limit by its name.
 pub(super) fn metrics(config: &Config, memory: Option<Memory>) -> Arc<Metrics> {
-    let overload = Overload::new(memory, config.workers);
+    let overload = Overload::new(memory, config.limits.thresholds(), config.workers);
     let limits = LIMITS.iter().map(|limit| (limit.name, limit.number(&config.limits)));
     Arc::new(
         Metrics::new(&config.metrics_compat).with_limits(limits.collect()).with_overload(overload),

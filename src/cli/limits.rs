@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::exit;
 use crate::config::LIMITS;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 
 /// Prints every limit with its default.
 pub fn run() -> ExitCode {

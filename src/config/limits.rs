@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::parse;
 use crate::manifest::similar::closest;
-use crate::plane::l7::{Cap, Limits};
+use crate::plane::{Cap, Limits};
 
 pub use table::LIMITS;
 
@@ -29,9 +29,12 @@ enum Field {
     Bytes(fn(&mut Limits) -> &mut usize),
     Window(fn(&mut Limits) -> &mut u32),
     Count(fn(&mut Limits) -> &mut usize),
+    /// At least one, at most so many.
+    CountWithin(fn(&mut Limits) -> &mut usize, usize),
     Streams(fn(&mut Limits) -> &mut u32),
     CountCap(fn(&mut Limits) -> &mut Cap),
     BytesCap(fn(&mut Limits) -> &mut Cap),
+    Percent(fn(&mut Limits) -> &mut u32),
 }
 
 impl Limit {
@@ -41,9 +44,10 @@ impl Limit {
             Field::Time(_) => "DURATION",
             Field::TimeOrOff(_) => "DURATION|off",
             Field::Bytes(_) | Field::Window(_) => "BYTES",
-            Field::Count(_) | Field::Streams(_) => "N",
+            Field::Count(_) | Field::CountWithin(..) | Field::Streams(_) => "N",
             Field::CountCap(_) => "N|auto|off",
             Field::BytesCap(_) => "BYTES|auto|off",
+            Field::Percent(_) => "PERCENT",
         }
     }
 
@@ -55,21 +59,26 @@ impl Limit {
             Field::TimeOrOff(field) => field(limits).map_or_else(|| "off".to_owned(), time_text),
             Field::Bytes(field) => bytes_text(*field(limits)),
             Field::Window(field) => bytes_text(usize::try_from(*field(limits)).unwrap_or_default()),
-            Field::Count(field) => field(limits).to_string(),
+            Field::Count(field) | Field::CountWithin(field, _) => field(limits).to_string(),
             Field::Streams(field) => field(limits).to_string(),
             Field::CountCap(field) => cap_text(*field(limits), |count| count.to_string()),
             Field::BytesCap(field) => cap_text(*field(limits), bytes_text),
+            Field::Percent(field) => format!("{}%", field(limits)),
         }
     }
 
-    /// What it is in seconds, bytes or by count; without a limit it is infinite.
+    /// What it is in seconds, bytes, percent or by count; without a limit it is infinite.
     pub fn number(&self, limits: &Limits) -> f64 {
         let limits = &mut limits.clone();
         match self.field {
             Field::Time(field) => field(limits).as_secs_f64(),
             Field::TimeOrOff(field) => field(limits).map_or(f64::INFINITY, |it| it.as_secs_f64()),
-            Field::Bytes(field) | Field::Count(field) => *field(limits) as f64,
-            Field::Window(field) | Field::Streams(field) => f64::from(*field(limits)),
+            Field::Bytes(field) | Field::Count(field) | Field::CountWithin(field, _) => {
+                *field(limits) as f64
+            }
+            Field::Window(field) | Field::Streams(field) | Field::Percent(field) => {
+                f64::from(*field(limits))
+            }
             Field::CountCap(field) | Field::BytesCap(field) => match field(limits).or(usize::MAX) {
                 usize::MAX => f64::INFINITY,
                 most => most as f64,
@@ -86,9 +95,11 @@ impl Limit {
             Field::Bytes(field) => *field(limits) = bytes(text)?,
             Field::Window(field) => *field(limits) = window(bytes(text)?, text)?,
             Field::Count(field) => *field(limits) = count(text)?,
+            Field::CountWithin(field, most) => *field(limits) = count_within(text, most)?,
             Field::Streams(field) => *field(limits) = window(count(text)?, text)?,
             Field::CountCap(field) => *field(limits) = cap(text, count)?,
             Field::BytesCap(field) => *field(limits) = cap(text, bytes)?,
+            Field::Percent(field) => *field(limits) = percent(text)?,
         }
         Ok(())
     }
@@ -101,6 +112,12 @@ pub(super) fn limits(layers: &mut Layers) -> Limits {
         if let Err(problem) = name.set(&mut limits, &value) {
             layers.conflict("limit", &format!("{}: {problem}", name.name));
         }
+    }
+    if !limits.thresholds().are_in_order() {
+        layers.conflict(
+            "limit",
+            "memory-trim, memory-shed and memory-reset have to rise in this order",
+        );
     }
     limits
 }
@@ -129,6 +146,14 @@ fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{text:?} is not a number"))
 }
 
+fn count_within(text: &str, most: usize) -> Result<usize, String> {
+    let number = count(text)?;
+    if (1..=most).contains(&number) {
+        return Ok(number);
+    }
+    Err(format!("{text:?} is not within 1 and {most}"))
+}
+
 /// `32768`, `32Ki` or `32KiB`.
 fn bytes(text: &str) -> Result<usize, String> {
     let wrong = || format!("{text:?} is not a number of bytes, such as 32768, 32KiB or 1MiB");
@@ -143,6 +168,12 @@ fn bytes(text: &str) -> Result<usize, String> {
 fn window(number: usize, text: &str) -> Result<u32, String> {
     let number = u32::try_from(number).ok().filter(|it| (1..=u32::MAX >> 1).contains(it));
     number.ok_or_else(|| format!("{text:?} is not within 1 and 2147483647"))
+}
+
+/// `80%` or `80`.
+fn percent(text: &str) -> Result<u32, String> {
+    let number = text.trim_end_matches('%').parse().ok().filter(|it| (1..=100).contains(it));
+    number.ok_or_else(|| format!("{text:?} is not within 1% and 100%"))
 }
 
 fn cap(text: &str, number: fn(&str) -> Result<usize, String>) -> Result<Cap, String> {
@@ -221,6 +252,8 @@ mod tests {
             ("connections = 12", 12.0),
             ("memory=2GiB", 2_147_483_648.0),
             ("client-rate=0", 0.0),
+            ("memory-trim=70%", 70.0),
+            ("memory-shed=100", 100.0),
         ] {
             let (limit, value) = assignment(assigned).expect(assigned);
             let mut limits = Limits::default();
@@ -230,11 +263,14 @@ mod tests {
         for (assigned, problem) in [
             ("client-idle", "\"client-idle\" is not NAME=VALUE"),
             ("client-idel=1s", "client-idel: no such limit; did you mean client-idle?"),
+            ("head-fields=513", "\"513\" is not within 1 and 512"),
+            ("attempts=0", "\"0\" is not within 1 and 100"),
             ("fun=1", "fun: no such limit; `rutter limits` prints them"),
             ("client-idle=0s", "\"0s\" is not within 1ms and a year"),
             ("connections=0", "\"0\" leaves nothing: write off for no limit"),
             ("connections=many", "\"many\" is not a number, auto or off"),
             ("h2-stream-window=4GiB", "\"4GiB\" is not within 1 and 2147483647"),
+            ("memory-reset=0%", "\"0%\" is not within 1% and 100%"),
             ("head-bytes=1KB2", "\"1KB2\" is not a number of bytes, such as 32768, 32KiB or 1MiB"),
         ] {
             let set = assignment(assigned)

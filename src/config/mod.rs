@@ -30,7 +30,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::compile::{NodePortAddresses, Settings};
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 
 pub use acme::{Acme, AcmeChallenge};
 pub use announce::Announce;

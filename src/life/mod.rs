@@ -14,7 +14,7 @@ mod task;
 
 pub use drain::{Drain, DrainGuard, DrainSignal, drain};
 pub use memory::Memory;
-pub use overload::{Level, Load, Overload, Shed};
+pub use overload::{Level, Load, Overload, Shed, Thresholds};
 pub use phase::Phase;
 pub use signal::{Signal, Signals};
 pub use task::{Panicked, caught, spawn_local, task_panics};

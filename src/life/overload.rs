@@ -16,12 +16,43 @@ pub enum Level {
     /// Nothing.
     #[default]
     None,
-    /// From 80 % on: what is idle is closed, and connections end with their next response.
+    /// What is idle is closed, and connections end with their next response.
     Trim,
-    /// From 90 % on: what is new is refused as well.
+    /// What is new is refused as well.
     Shed,
-    /// From 95 % on: what holds most is reset as well.
+    /// What holds most is reset as well.
     Reset,
+}
+
+/// From how many percent of memory on each level is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Of [`Level::Trim`].
+    pub trim: u32,
+    /// Of [`Level::Shed`].
+    pub shed: u32,
+    /// Of [`Level::Reset`].
+    pub reset: u32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { trim: 80, shed: 90, reset: 95 }
+    }
+}
+
+impl Thresholds {
+    /// Whether a higher level does not come before a lower one.
+    pub fn are_in_order(self) -> bool {
+        self.trim <= self.shed && self.shed <= self.reset
+    }
+
+    fn level(self, percent: u128) -> Level {
+        let levels =
+            [(self.reset, Level::Reset), (self.shed, Level::Shed), (self.trim, Level::Trim)];
+        let reached = levels.into_iter().find(|(from, _)| percent >= u128::from(*from));
+        reached.map_or(Level::None, |(_, level)| level)
+    }
 }
 
 /// The level of a look.
@@ -62,6 +93,7 @@ impl Shed {
 #[derive(Debug, Default)]
 pub struct Overload {
     memory: Option<Memory>,
+    thresholds: Thresholds,
     workers: u64,
     used: AtomicU64,
     load: watch::Sender<Load>,
@@ -70,8 +102,8 @@ pub struct Overload {
 
 impl Overload {
     /// Without memory, nothing is shed.
-    pub fn new(memory: Option<Memory>, workers: usize) -> Self {
-        Self { memory, workers: workers as u64, ..Self::default() }
+    pub fn new(memory: Option<Memory>, thresholds: Thresholds, workers: usize) -> Self {
+        Self { memory, thresholds, workers: workers as u64, ..Self::default() }
     }
 
     /// Looks again and again, until the drain.
@@ -93,13 +125,8 @@ impl Overload {
     pub fn note(&self, used: u64, limit: u64) {
         self.used.store(used, Ordering::Relaxed);
         let percent = u128::from(used) * 100 / u128::from(limit.max(1));
-        let level = match percent {
-            0..80 => Level::None,
-            80..90 => Level::Trim,
-            90..95 => Level::Shed,
-            _ => Level::Reset,
-        };
-        let most = limit / 100 * 95;
+        let level = self.thresholds.level(percent);
+        let most = limit / 100 * u64::from(self.thresholds.reset);
         let load = Load { level, excess: used.saturating_sub(most) / self.workers.max(1) };
         let was = self.load.borrow().level;
         if was != level {
@@ -147,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_level_follows_what_is_used() {
-        let overload = Overload::new(None, 2);
+        let overload = Overload::new(None, Thresholds::default(), 2);
         let mut loads = overload.subscribe();
         for (used, level, excess) in [
             (0, Level::None, 0),
@@ -167,6 +194,18 @@ mod tests {
                 let load = *loads.borrow_and_update();
                 assert_eq!((load.level, load.excess), (level, excess), "{used}");
             }
+        }
+    }
+
+    #[test]
+    fn levels_begin_where_they_are_said_to() {
+        let thresholds = Thresholds { trim: 50, shed: 50, reset: 100 };
+        let overload = Overload::new(None, thresholds, 1);
+        for (used, level) in
+            [(49, Level::None), (50, Level::Shed), (99, Level::Shed), (100, Level::Reset)]
+        {
+            overload.note(used, 100);
+            assert_eq!(overload.level(), level, "{used}");
         }
     }
 

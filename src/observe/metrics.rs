@@ -36,7 +36,7 @@ pub struct Metrics {
     shards: Mutex<Vec<Arc<Mutex<Shard>>>>,
     announced: Arc<AnnounceCounts>,
     programming: Programming,
-    /// Limits by name, in seconds, bytes or by count.
+    /// Limits by name, in seconds, bytes, percent or by count.
     limits: Vec<(&'static str, f64)>,
     overload: Arc<Overload>,
     /// Whether they have the names of CoreDNS too.

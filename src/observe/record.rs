@@ -75,7 +75,13 @@ impl RequestRecord {
 }
 
 impl Drop for RequestRecord {
+    /// Dropped before anything was decided, it goes with its connection: no refusal is without a
+    /// reason.
     fn drop(&mut self) {
+        if self.status == 0 && self.reason.is_none() {
+            let is_panic = std::thread::panicking();
+            self.reason = Some(if is_panic { Reason::Internal } else { Reason::ClientClosed });
+        }
         self.observer.record_request(self);
     }
 }

@@ -57,6 +57,22 @@ fn observers(metrics: &Metrics, log: &AccessLog) -> Vec<Rc<Observer>> {
 }
 
 #[tokio::test]
+async fn a_request_that_ends_with_its_connection_or_by_a_panic_has_a_reason() {
+    let metrics = Metrics::default();
+    let observers = observers(&metrics, &AccessLog::Off);
+    drop(request(&observers[0], 0, None));
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _record = request(&observers[1], 0, None);
+        panic!("on purpose");
+    }));
+    assert!(failed.is_err());
+    let text = metrics.encode(&Snapshot::default(), &Gauges::default());
+    for reason in ["client_closed", "internal"] {
+        assert!(text.contains(&format!("reason=\"{reason}\"")), "{reason}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn requests_of_all_workers_are_added_up() {
     let metrics = Metrics::default();
     let observers = observers(&metrics, &AccessLog::Off);

@@ -17,6 +17,7 @@ pub mod dns;
 pub mod health;
 pub mod l4;
 pub mod l7;
+mod limits;
 pub mod listeners;
 pub mod proxy_protocol;
 pub mod tls;
@@ -41,6 +42,7 @@ use crate::observe::Observer;
 use crate::snapshot::cell::{CachedReader, Reader};
 use crate::snapshot::{Generation, Snapshot, SocketKey};
 use challenges::Challenges;
+pub use limits::{Cap, Limits, MOST_FIELDS};
 
 /// What one worker thread owns and its planes share. Nothing in it is shared with other threads
 /// on the hot path, but for the affinity and the gates of the Services that ask for them.
@@ -62,6 +64,8 @@ pub struct Local {
     pub rng: RefCell<Rng>,
     /// Options of carried connections.
     pub tcp: TcpOptions,
+    /// How much of everything there may be.
+    pub limits: Limits,
     /// What TLS towards clients needs, by certificate: the same of all workers.
     pub tls: Arc<tls::ServerConfigs>,
     /// Whose clients have shown a certificate.

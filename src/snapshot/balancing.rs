@@ -30,7 +30,8 @@ pub struct EndpointCheck {
     pub interval: Duration,
 }
 
-/// What an endpoint is asked; in the clear.
+/// What an endpoint is asked. Within TLS its certificate is not verified, as the kubelet has it: nothing
+/// is carried that could be stolen, and requests are refused to whoever is not who it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckQuestion {
@@ -40,11 +41,15 @@ pub enum CheckQuestion {
     Http {
         /// And query.
         path: Arc<str>,
+        /// Whether within TLS.
+        tls: bool,
     },
     /// `grpc.health.v1.Health/Check`: `SERVING` is well.
     Grpc {
         /// The service that is asked for; empty: the whole server.
         service: Arc<str>,
+        /// Whether within TLS.
+        tls: bool,
     },
 }
 
@@ -52,11 +57,16 @@ impl fmt::Display for CheckQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp => f.write_str("tcp"),
-            Self::Http { path } => write!(f, "http:{path}"),
-            Self::Grpc { service } if service.is_empty() => f.write_str("grpc"),
-            Self::Grpc { service } => write!(f, "grpc:{service}"),
+            Self::Http { path, tls } => write!(f, "http{}:{path}", s(*tls)),
+            Self::Grpc { service, tls } if service.is_empty() => write!(f, "grpc{}", s(*tls)),
+            Self::Grpc { service, tls } => write!(f, "grpc{}:{service}", s(*tls)),
         }
     }
+}
+
+/// The end of the name of a protocol.
+fn s(tls: bool) -> &'static str {
+    if tls { "s" } else { "" }
 }
 
 /// How many requests there may be at a time, of all workers together. What is beyond waits.

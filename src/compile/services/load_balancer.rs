@@ -139,19 +139,19 @@ fn hash_key(text: &str) -> Result<HashKey, &'static str> {
     }
 }
 
-/// `tcp`, `http:/PATH`, `grpc` or `grpc:SERVICE`.
+/// `tcp`, `http:/PATH`, `grpc` or `grpc:SERVICE`, and with an `s` the same within TLS.
 fn question(text: &str) -> Result<CheckQuestion, &'static str> {
     let is_plain = |text: &str| text.len() < 128 && text.bytes().all(|it| it.is_ascii_graphic());
-    match text.split_once(':') {
-        None if text == "tcp" => Ok(CheckQuestion::Tcp),
-        None if text == "grpc" => Ok(CheckQuestion::Grpc { service: "".into() }),
-        Some(("grpc", service)) if is_plain(service) => {
-            Ok(CheckQuestion::Grpc { service: service.into() })
+    match text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest))) {
+        ("tcp", None) => Ok(CheckQuestion::Tcp),
+        (kind @ ("grpc" | "grpcs"), service) if is_plain(service.unwrap_or_default()) => {
+            let service = service.unwrap_or_default().into();
+            Ok(CheckQuestion::Grpc { service, tls: kind == "grpcs" })
         }
-        Some(("http", path)) if path.starts_with('/') && is_plain(path) => {
-            Ok(CheckQuestion::Http { path: path.into() })
+        (kind @ ("http" | "https"), Some(path)) if path.starts_with('/') && is_plain(path) => {
+            Ok(CheckQuestion::Http { path: path.into(), tls: kind == "https" })
         }
-        _ => Err("none of tcp, http:/PATH, grpc, grpc:SERVICE"),
+        _ => Err("none of tcp, http:/PATH, https:/PATH, grpc, grpc:SERVICE, grpcs, grpcs:SERVICE"),
     }
 }
 

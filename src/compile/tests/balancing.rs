@@ -91,17 +91,21 @@ fn limits_of_requests_are_those_that_the_service_names() {
 
 #[test]
 fn endpoints_are_checked_as_the_service_says() {
-    let http = CheckQuestion::Http { path: "/healthz?full".into() };
-    let grpc = |service: &str| CheckQuestion::Grpc { service: service.into() };
+    let http = |tls| CheckQuestion::Http { path: "/healthz?full".into(), tls };
+    let grpc = |service: &str, tls| CheckQuestion::Grpc { service: service.into(), tls };
     let rows = [
         ("tcp", CheckQuestion::Tcp),
-        ("http:/healthz?full", http),
-        ("grpc", grpc("")),
-        ("grpc:shop.v1.Cart", grpc("shop.v1.Cart")),
+        ("http:/healthz?full", http(false)),
+        ("https:/healthz?full", http(true)),
+        ("grpc", grpc("", false)),
+        ("grpcs", grpc("", true)),
+        ("grpc:shop.v1.Cart", grpc("shop.v1.Cart", false)),
+        ("grpcs:shop.v1.Cart", grpc("shop.v1.Cart", true)),
     ];
     for (written, question) in rows {
         let (balancing, told) = read(&[("health-check", written)]);
         let interval = Duration::from_secs(10);
+        assert_eq!(question.to_string(), written);
         assert_eq!(balancing.check, Some(EndpointCheck { question, interval }), "{written}");
         assert_eq!(told, [], "{written}");
     }
@@ -117,7 +121,7 @@ fn a_bad_value_is_told_and_the_default_taken() {
         (
             &[("health-check", "http:healthz")],
             "health-check",
-            "\"http:healthz\" is none of tcp, http:/PATH, grpc, grpc:SERVICE",
+            "\"http:healthz\" is none of tcp, http:/PATH, https:/PATH, grpc, grpc:SERVICE, grpcs, grpcs:SERVICE",
         ),
         (
             &[("health-check-interval", "5ms")],

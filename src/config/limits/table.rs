@@ -1,13 +1,14 @@
 //! Every limit: its name, what it limits, and where it is kept.
 
 use super::{Field, Limit};
+use crate::plane::MOST_FIELDS;
 
 const fn limit(name: &'static str, help: &'static str, field: Field) -> Limit {
     Limit { name, help, field }
 }
 
 /// All of them, in the order of the fields.
-pub const LIMITS: [Limit; 36] = [
+pub const LIMITS: [Limit; 45] = [
     limit(
         "connections",
         "Client connections, of all workers [auto: half of the descriptors, memory / 256 KiB at most]",
@@ -22,6 +23,16 @@ pub const LIMITS: [Limit; 36] = [
         "head-bytes",
         "A request or response head; more is 431",
         Field::Bytes(|it| &mut it.head_bytes),
+    ),
+    limit(
+        "head-fields",
+        "Fields of a request or response head; more is 431",
+        Field::CountWithin(|it| &mut it.head_fields, MOST_FIELDS),
+    ),
+    limit(
+        "trailer-bytes",
+        "Trailers, and the extensions of all chunks of a body",
+        Field::Bytes(|it| &mut it.trailer_bytes),
     ),
     limit("target-bytes", "A request target; more is 414", Field::Bytes(|it| &mut it.target_bytes)),
     limit(
@@ -89,7 +100,26 @@ pub const LIMITS: [Limit; 36] = [
         "Unused connections to an endpoint, of a worker",
         Field::Count(|it| &mut it.upstream_idle_connections),
     ),
-    limit("attempts", "Endpoints tried for one request", Field::Count(|it| &mut it.attempts)),
+    limit(
+        "attempts",
+        "Endpoints tried for one request",
+        Field::CountWithin(|it| &mut it.attempts, 100),
+    ),
+    limit(
+        "tcp-attempts",
+        "Endpoints tried for one TCP connection",
+        Field::CountWithin(|it| &mut it.tcp_attempts, 100),
+    ),
+    limit(
+        "interim-responses",
+        "Responses such as 103 before that to a request; more is 502",
+        Field::Streams(|it| &mut it.interim_responses),
+    ),
+    limit(
+        "auth-answer-bytes",
+        "An answer of an authorization server, for the client",
+        Field::Bytes(|it| &mut it.auth_answer_bytes),
+    ),
     limit(
         "mirrors",
         "Copies of requests on their way to mirrors, of a worker",
@@ -106,6 +136,11 @@ pub const LIMITS: [Limit; 36] = [
         Field::Bytes(|it| &mut it.linger_bytes),
     ),
     limit("linger-time", "How long that is waited for", Field::Time(|it| &mut it.linger_time)),
+    limit(
+        "udp-flows",
+        "UDP flows, of a worker",
+        Field::CountWithin(|it| &mut it.udp_flows, 1 << 24),
+    ),
     limit(
         "h3-connections",
         "Connections of HTTP/3, of a socket",
@@ -171,5 +206,20 @@ pub const LIMITS: [Limit; 36] = [
         "memory",
         "Memory by which load is shed [auto: of the cgroup, or all there is]",
         Field::BytesCap(|it| &mut it.memory),
+    ),
+    limit(
+        "memory-trim",
+        "Of it: from here on idle connections are closed, and others with their next response",
+        Field::Percent(|it| &mut it.memory_trim),
+    ),
+    limit(
+        "memory-shed",
+        "From here on what is new is refused with 503",
+        Field::Percent(|it| &mut it.memory_shed),
+    ),
+    limit(
+        "memory-reset",
+        "From here on what holds most is reset",
+        Field::Percent(|it| &mut it.memory_reset),
     ),
 ];

@@ -17,7 +17,7 @@ pub(super) fn encode(
     let lost = one(lost_lines);
     counters(encoder, "rutter_access_log_lost_lines", "Lines not written", None, lost)?;
     let series = limits.iter().map(|(name, value)| (vec![("name", (*name).to_owned())], *value));
-    let help = "Limits as --limit sets them, in seconds, bytes or by count";
+    let help = "Limits as --limit sets them, in seconds, bytes, percent or by count";
     gauges(encoder, "rutter_limit", help, series)?;
     let Some(process) = Process::read() else { return Ok(()) };
     let rows = [

@@ -6,7 +6,7 @@
 //!
 //! An endpoint fails after three failures in a row, and is well again after one success, as the
 //! kubelet has it. Until it has been asked it is well.
-//! Deliberately absent: TLS, thresholds of one's own.
+//! Deliberately absent: thresholds of one's own.
 
 mod probe;
 

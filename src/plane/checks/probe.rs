@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use crate::plane::tls;
 use crate::snapshot::{CheckQuestion, EndpointId};
 
 /// Asks; the error says why it is not well.
@@ -13,13 +17,36 @@ pub(super) async fn ask(endpoint: EndpointId, question: &CheckQuestion) -> Resul
     let stream = TcpStream::connect(endpoint.addr()).await.map_err(|error| error.to_string())?;
     match question {
         CheckQuestion::Tcp => Ok(()),
-        CheckQuestion::Http { path } => http(stream, endpoint, path).await,
-        CheckQuestion::Grpc { service } => grpc(stream, endpoint, service).await,
+        CheckQuestion::Http { path, tls: false } => http(stream, endpoint, path).await,
+        CheckQuestion::Http { path, tls: true } => {
+            http(within_tls(stream, endpoint, "http/1.1").await?, endpoint, path).await
+        }
+        CheckQuestion::Grpc { service, tls: false } => grpc(stream, endpoint, service).await,
+        CheckQuestion::Grpc { service, tls: true } => {
+            grpc(within_tls(stream, endpoint, "h2").await?, endpoint, service).await
+        }
     }
 }
 
+/// Shakes hands, with whomever; no session is kept, as the next question tells as much by a whole
+/// handshake as a client would see.
+async fn within_tls(
+    stream: TcpStream,
+    endpoint: EndpointId,
+    alpn: &'static str,
+) -> Result<Box<TlsStream<TcpStream>>, String> {
+    let config = tls::unverified(alpn).map_err(|error| error.to_string())?;
+    let name = ServerName::from(endpoint.addr().ip());
+    let shaken = Box::pin(TlsConnector::from(config).connect(name, stream)).await;
+    shaken.map(Box::new).map_err(|error| format!("TLS: {error}"))
+}
+
 /// Well is 200 to 399, as the kubelet has it.
-async fn http(mut stream: TcpStream, endpoint: EndpointId, path: &str) -> Result<(), String> {
+async fn http(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    endpoint: EndpointId,
+    path: &str,
+) -> Result<(), String> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nUser-Agent: rutter-health-check\r\n\
          Connection: close\r\n\r\n"
@@ -43,7 +70,11 @@ async fn http(mut stream: TcpStream, endpoint: EndpointId, path: &str) -> Result
 }
 
 /// `grpc.health.v1.Health/Check` (the gRPC health checking protocol): well is SERVING.
-async fn grpc(stream: TcpStream, endpoint: EndpointId, service: &str) -> Result<(), String> {
+async fn grpc(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    endpoint: EndpointId,
+    service: &str,
+) -> Result<(), String> {
     let (sender, connection) =
         ::h2::client::handshake(stream).await.map_err(|error| error.to_string())?;
     tokio::select! {

@@ -2,13 +2,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
 use super::*;
 use crate::balance::health;
+use crate::plane::tests::tls::certificate;
 use crate::plane::tests::{Manual, backend, closed_port, run};
 use crate::snapshot::{Backend, Balancing, CheckQuestion, Transport, cell};
 
 fn http(path: &str) -> CheckQuestion {
-    CheckQuestion::Http { path: path.into() }
+    CheckQuestion::Http { path: path.into(), tls: false }
 }
 
 async fn ask(addr: SocketAddr, question: &CheckQuestion) -> Result<(), String> {
@@ -55,7 +64,14 @@ fn an_endpoint_is_well_by_its_status() {
 
 /// A server of `grpc.health.v1` that says this; gives path and body of what it was asked.
 async fn grpc(origin: &Manual, data: &'static [u8], status: &'static str) -> (String, Vec<u8>) {
-    let stream = origin.accept().await.stream;
+    grpc_by(origin.accept().await.stream, data, status).await
+}
+
+async fn grpc_by(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    data: &'static [u8],
+    status: &'static str,
+) -> (String, Vec<u8>) {
     let mut connection = ::h2::server::handshake(stream).await.expect("a client of HTTP/2");
     let (request, mut respond) = connection.accept().await.expect("one").expect("a request");
     let serving = async move {
@@ -85,13 +101,68 @@ fn an_endpoint_is_well_if_it_says_that_it_is_serving() {
         for (data, status, expected) in rows {
             let origin = Manual::new().await;
             let addr = origin.addr;
-            let question = CheckQuestion::Grpc { service: "a.B".into() };
+            let question = CheckQuestion::Grpc { service: "a.B".into(), tls: false };
             let (asked, (path, body)) =
                 tokio::join!(ask(addr, &question), grpc(&origin, data, status));
             assert_eq!(asked, expected.map_err(str::to_owned));
             assert_eq!(path, "/grpc.health.v1.Health/Check");
             assert_eq!(body, *b"\0\0\0\0\x05\x0a\x03a.B");
         }
+    });
+}
+
+/// Shakes hands with the next client, by a certificate that nobody vouches for.
+async fn shaken(origin: &Manual, alpn: &str) -> Box<TlsStream<TcpStream>> {
+    let certificate = certificate(1, "elsewhere.test");
+    let chain = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
+    let key = PrivateKeyDer::try_from(certificate.key.clone()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("versions");
+    let mut config = config.with_no_client_auth().with_single_cert(chain, key).expect("a pair");
+    config.alpn_protocols = vec![alpn.into()];
+    let stream = origin.accept().await.stream;
+    let shaken = Box::pin(TlsAcceptor::from(Arc::new(config)).accept(stream)).await;
+    Box::new(shaken.expect("a handshake"))
+}
+
+#[test]
+fn an_endpoint_that_speaks_tls_is_asked_within_it_whoever_it_is() {
+    run(async {
+        let origin = Manual::new().await;
+        let question = CheckQuestion::Http { path: "/well".into(), tls: true };
+        let answering = async {
+            let mut stream = shaken(&origin, "http/1.1").await;
+            let mut head = vec![0; 19];
+            stream.read_exact(&mut head).await.expect("a head");
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("an answer");
+            stream.shutdown().await.expect("an end");
+            head
+        };
+        let (asked, head) = tokio::join!(ask(origin.addr, &question), answering);
+        assert_eq!(asked, Ok(()));
+        assert_eq!(head, *b"GET /well HTTP/1.1\r");
+
+        let question = CheckQuestion::Grpc { service: "".into(), tls: true };
+        let answering = async {
+            let stream = shaken(&origin, "h2").await;
+            grpc_by(stream, &[0, 0, 0, 0, 2, 8, 1], "0").await.0
+        };
+        let (asked, path) = tokio::join!(ask(origin.addr, &question), answering);
+        assert_eq!((asked, &*path), (Ok(()), "/grpc.health.v1.Health/Check"));
+    });
+}
+
+#[test]
+fn an_endpoint_that_does_not_speak_tls_is_not_well_within_it() {
+    run(async {
+        let origin = Manual::new().await;
+        let question = CheckQuestion::Http { path: "/".into(), tls: true };
+        let answering = async {
+            let mut client = origin.accept().await;
+            client.send("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        };
+        let (asked, ()) = tokio::join!(ask(origin.addr, &question), answering);
+        assert!(asked.is_err_and(|why| why.starts_with("TLS: ")));
     });
 }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -112,7 +111,7 @@ async fn connect_any(
     let header = version.map(|version| header(version, record.client, at)).unwrap_or_default();
     let mut tried = Vec::new();
     let mut reason = way.refusal();
-    while tried.len() < MAX_ATTEMPTS {
+    while tried.len() < local.limits.tcp_attempts {
         let Some(endpoint) = way.pick(local, &tried, Instant::now()) else { break };
         let reached = endpoint.id.by(at.port());
         record.endpoint = Some(reached);
@@ -136,7 +135,8 @@ async fn reach(
     header: &[u8],
     tls: Option<&Arc<UpstreamTls>>,
 ) -> Result<Stream, Reason> {
-    let mut stream = match connect(endpoint.addr(), CONNECT_TIMEOUT, source, &local.tcp).await {
+    let (connect_time, handshake_time) = (local.limits.connect_time, local.limits.handshake_time);
+    let mut stream = match connect(endpoint.addr(), connect_time, source, &local.tcp).await {
         Ok(stream) => stream,
         Err(ConnectError::Timeout) => return Err(Reason::ConnectTimeout),
         Err(ConnectError::Io(_)) => return Err(Reason::ConnectRefused),
@@ -145,7 +145,7 @@ async fn reach(
     stream.write_all(header).await.map_err(|_| Reason::UpstreamReset)?;
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let client = local.clients.of(tls, None);
-    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, client.connect(stream)).await;
+    let shaken = tokio::time::timeout(handshake_time, client.connect(stream)).await;
     let stream = shaken.map_err(|_| Reason::ConnectTimeout)?.map_err(|_| Reason::UpstreamTls)?;
     Ok(Stream::Tls(Box::new(TlsStream::Client(*stream))))
 }
@@ -160,12 +160,3 @@ fn reason_of(error: &CopyError) -> Reason {
         CopyError::Second(_) | CopyError::SecondAfterEnd(_) => Reason::UpstreamReset,
     }
 }
-
-/// Inside a cluster a connect takes a round trip; what takes longer is gone.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Inside a cluster a handshake takes milliseconds.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Endpoints tried before the client is reset.
-const MAX_ATTEMPTS: usize = 5;

@@ -63,7 +63,7 @@ struct Flow {
 }
 
 impl Carrier {
-    /// Carries at most so many flows (see [`MAX_FLOWS`]), by at most so many sockets towards endpoints.
+    /// Carries at most so many flows, by at most so many sockets towards endpoints.
     pub fn new(local: Rc<Local>, max_flows: usize, upstream_budget: usize) -> Rc<Self> {
         let begun = Rc::<Notify>::default();
         let carrier = Rc::new(Self {
@@ -375,8 +375,6 @@ async fn ends(carrier: Weak<Carrier>, begun: Rc<Notify>) {
     }
 }
 
-/// Flows of one worker; 100,000 of them take less than 64 MiB.
-pub const MAX_FLOWS: usize = 131_072;
 /// How often silent flows are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 /// Flows that end where a new one finds no socket.

@@ -73,13 +73,13 @@ async fn within_tls(server: &Rc<Server>, session: Session, mut identity: Identit
     }
 }
 
-/// Shakes hands within [`super::Limits::handshake_time`]. `None`: it failed, and the connection is
+/// Shakes hands within [`Limits::handshake_time`](crate::plane::Limits::handshake_time). `None`: it failed, and the connection is
 /// closed.
 async fn in_time(
     server: &Server,
     client: SocketAddr,
     handshake: impl Future<Output = io::Result<Session>>,
 ) -> Option<Session> {
-    let session = tokio::time::timeout(server.limits.handshake_time, handshake).await.ok()?;
+    let session = tokio::time::timeout(server.local.limits.handshake_time, handshake).await.ok()?;
     session.inspect_err(|error| tracing::debug!(%client, %error, "no TLS")).ok()
 }

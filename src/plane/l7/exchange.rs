@@ -281,7 +281,7 @@ impl Exchange {
                     }
                     self.awaits_continue &= head.status != 100;
                     self.interim = self.interim.saturating_add(head.is_interim().into());
-                    let endless = self.interim > MAX_INTERIM;
+                    let endless = self.interim > self.server.local.limits.interim_responses;
                     return if endless { Err(Reason::UpstreamProtocol) } else { Ok(head) };
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
@@ -339,7 +339,7 @@ impl Exchange {
     /// Which stall counts now: that of a client that owes us its body, or of an endpoint that
     /// owes us a response or does not take the request.
     fn expect_progress(&self, client: &mut impl Client, now: Instant) {
-        let limits = &self.server.limits;
+        let limits = &self.server.local.limits;
         let wait = match self.waits_for_client() {
             true => limits.client_stall,
             false => self.timers.stall(limits.upstream_stall),
@@ -360,8 +360,7 @@ impl Exchange {
     ) -> Poll<Result<ResponseHead, Ended>> {
         let uploaded = self.poll_upload(cx, client).map_err(Ended::Client)?.is_ready();
         let Some(carrier) = &mut self.upstream else { return Poll::Pending };
-        let max_bytes = self.server.limits.head_bytes;
-        if let Poll::Ready(head) = carrier.connection.poll_head(cx, max_bytes) {
+        if let Poll::Ready(head) = carrier.connection.poll_head(cx, &self.server.local.limits) {
             return Poll::Ready(head.map_err(Ended::Upstream));
         }
         if uploaded && client.poll_gone(cx).is_ready() {
@@ -392,5 +391,3 @@ impl Drop for Exchange {
 
 /// Bytes of a request that are kept when they are sent, so that it can be sent again.
 const KEPT_BYTES: usize = 8 * 1024;
-/// Interim responses to one request; an endpoint that sends more never comes to the point.
-const MAX_INTERIM: u32 = 16;

@@ -28,7 +28,6 @@ mod filter;
 mod forwarded;
 mod h1;
 mod hash;
-mod limits;
 mod pace;
 mod proxied;
 mod respond;
@@ -53,7 +52,6 @@ use tokio::time::Instant;
 use self::account::Accounts;
 use self::buffer::Buffers;
 use self::forwarded::client_lines;
-pub use self::limits::{Cap, Limits};
 use self::respond::Clock;
 use self::upstream::Pool;
 use super::tls::Hello;
@@ -67,7 +65,6 @@ use crate::snapshot::{Generation, HttpListener, Network, Snapshot, SocketKey};
 #[derive(Debug)]
 pub struct Server {
     local: Rc<Local>,
-    limits: Limits,
     started: Instant,
     buffers: Rc<Buffers>,
     accounts: Accounts,
@@ -90,14 +87,13 @@ pub struct Server {
 
 impl Server {
     /// The plane of the worker that owns `local`. Must be called within its LocalSet.
-    pub fn new(local: Rc<Local>, limits: Limits) -> Rc<Self> {
+    pub fn new(local: Rc<Local>) -> Rc<Self> {
         let buffers = Rc::<Buffers>::default();
         let server = Rc::new(Self {
-            pool: Pool::new(&limits, buffers.clone()),
+            pool: Pool::new(&local.limits, buffers.clone()),
             balancer: Balancer::default(),
             budgets: Budgets::default(),
             local,
-            limits,
             started: Instant::now(),
             accounts: Accounts::default(),
             buffers,
@@ -188,7 +184,7 @@ impl Server {
 
     /// When a connection that begins now is old. Not all that began together end together.
     fn retirement(&self) -> Retirement {
-        let Some(age) = self.limits.client_age else { return Retirement(u32::MAX) };
+        let Some(age) = self.local.limits.client_age else { return Retirement(u32::MAX) };
         let percent = 90 + self.local.rng.borrow_mut().below(21);
         let age = age / 100 * u32::try_from(percent).unwrap_or(100);
         let ticks = (self.started.elapsed() + age).as_millis() / AGE_TICK.as_millis();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Limits;
+use crate::plane::Limits;
 
 /// How long a client was waited for, and how many bytes it has sent or taken meanwhile. Only the
 /// time of the client counts: while an endpoint is the slow one, nothing passes.

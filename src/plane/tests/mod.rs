@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-use super::Local;
+use super::{Limits, Local};
 use crate::balance::{Loads, Rng};
 use crate::config::AccessLog;
 use crate::life::{self, DrainSignal};
@@ -46,6 +46,10 @@ pub(in crate::plane) struct Core {
 
 impl Core {
     pub(in crate::plane) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(in crate::plane) fn with(limits: Limits) -> Self {
         let (publisher, reader) = cell::new();
         let (signal, drain) = life::drain();
         let metrics = Metrics::default();
@@ -59,6 +63,7 @@ impl Core {
             health: Default::default(),
             rng: RefCell::new(Rng::new(1)),
             tcp: Default::default(),
+            limits,
             tls: Default::default(),
             admissions: Default::default(),
             challenges: Default::default(),

@@ -36,7 +36,7 @@ use crate::net::TcpOptions;
 use crate::observe::WorkerShard;
 use crate::plane::challenges::Challenges;
 use crate::plane::tls::{Profile, ServerConfigs};
-use crate::plane::{dns, l7};
+use crate::plane::{Limits, dns};
 use crate::snapshot::Generation;
 use crate::snapshot::cell::Reader;
 
@@ -62,8 +62,8 @@ pub struct Setup {
     pub tls: Profile,
     /// What ACME servers are answered.
     pub challenges: Arc<Challenges>,
-    /// Limits of HTTP.
-    pub http: l7::Limits,
+    /// How much of everything there may be.
+    pub limits: Limits,
     /// Limits of DNS.
     pub names: dns::Limits,
     /// By which DNS knows itself, should an upstream lead back to it.
@@ -95,8 +95,8 @@ impl Workers {
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let (answer, answers) = mpsc::unbounded_channel();
         let caps = Caps {
-            all: setup.http.connections.or(usize::MAX),
-            per_client: setup.http.connections_per_client.or(usize::MAX),
+            all: setup.limits.connections.or(usize::MAX),
+            per_client: setup.limits.connections_per_client.or(usize::MAX),
         };
         let sessions = Sessions::new(mailboxes.clone(), caps);
         let (affinity, gates) = (Arc::<Affinity>::default(), Arc::<Gates>::default());
@@ -112,7 +112,7 @@ impl Workers {
                 drain: setup.drain.clone(),
                 dns: dns.next().unwrap_or_default(),
                 tcp: setup.tcp,
-                http: setup.http.clone(),
+                limits: setup.limits.clone(),
                 names: setup.names.clone(),
                 upstream_budget: setup.upstream_budget / count.max(1),
                 identity: setup.identity.clone(),

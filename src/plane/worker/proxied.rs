@@ -27,7 +27,10 @@ impl Worker {
         let worker = self.clone();
         spawn_local("proxy-protocol", async move {
             let told = match is_trusted {
-                true => tokio::time::timeout(worker.handshake_time, client(&mut stream)).await,
+                true => {
+                    tokio::time::timeout(worker.local.limits.handshake_time, client(&mut stream))
+                        .await
+                }
                 false => Ok(Err(Reason::SourceNotAllowed)),
             };
             match told.unwrap_or(Err(Reason::RequestTimeout)) {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -22,7 +21,7 @@ use crate::observe::WorkerShard;
 use crate::plane::challenges::Challenges;
 use crate::plane::listeners::Change;
 use crate::plane::tls::{ServerConfigs, Stream};
-use crate::plane::{Accepted, Local, dns, health, l4, l7};
+use crate::plane::{Accepted, Limits, Local, dns, health, l4, l7};
 use crate::snapshot::cell::Reader;
 use crate::snapshot::{Exposure, Generation, Reason, Serve, SocketKey};
 
@@ -46,7 +45,7 @@ pub(super) struct Seed {
     pub(super) drain: Drain,
     pub(super) dns: dns::Sockets,
     pub(super) tcp: TcpOptions,
-    pub(super) http: l7::Limits,
+    pub(super) limits: Limits,
     pub(super) names: dns::Limits,
     /// How many sockets flows of UDP may take.
     pub(super) upstream_budget: usize,
@@ -84,6 +83,7 @@ impl Seed {
             health: self.health,
             rng: RefCell::new(Rng::new(seed(self.number))),
             tcp: self.tcp,
+            limits: self.limits,
             tls: self.tls,
             admissions: Default::default(),
             challenges: self.challenges,
@@ -97,13 +97,12 @@ impl Seed {
             let dns = dns::Server::new(local.clone(), self.names, self.identity);
             spawn_local("dns", dns.run(self.dns));
         }
-        let max_flows = l4::udp::MAX_FLOWS;
+        let max_flows = local.limits.udp_flows;
         let carrier = l4::udp::Carrier::new(local.clone(), max_flows, self.upstream_budget);
         let worker = Rc::new(Worker {
             number: self.number,
             sessions: self.sessions,
-            handshake_time: self.http.handshake_time,
-            http: l7::Server::new(local.clone(), self.http),
+            http: l7::Server::new(local.clone()),
             buffer: Rc::default(),
             warned: Cell::default(),
             local,
@@ -139,8 +138,6 @@ pub(super) struct Worker {
     pub(super) local: Rc<Local>,
     pub(super) http: Rc<l7::Server>,
     pub(super) buffer: Rc<SharedBuffers>,
-    /// For a ClientHello, and again for the rest of a handshake.
-    pub(super) handshake_time: Duration,
     /// When it was last told that connections are refused.
     pub(super) warned: Cell<Option<Instant>>,
 }

@@ -19,7 +19,8 @@ use crate::snapshot::{
 pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let Accepted { stream, client, key } = accepted;
     // boxed, as is what follows: none of them leaves its room to a session that is only copying
-    let hello = Box::pin(tokio::time::timeout(worker.handshake_time, Hello::read(stream)));
+    let hello =
+        Box::pin(tokio::time::timeout(worker.local.limits.handshake_time, Hello::read(stream)));
     let Ok(Some(hello)) = hello.await else { return };
     // the session begins here: what the socket serves may have changed while the client was slow
     let snapshot = worker.local.snapshot.load();
@@ -95,7 +96,8 @@ async fn end_tls(
     let Accepted { stream: hello, client, key } = accepted;
     let start = hello.into_handshake();
     let handshake = tls::accept(&worker.local, key, &table, Content::Bytes, start);
-    let session = tokio::time::timeout(worker.handshake_time, Box::pin(handshake)).await.ok()?;
+    let session =
+        tokio::time::timeout(worker.local.limits.handshake_time, Box::pin(handshake)).await.ok()?;
     let session = session.inspect_err(|error| tracing::debug!(%client, %error, "no TLS")).ok()?;
     Some((Accepted { stream: session.stream, client, key }, session.admission))
 }

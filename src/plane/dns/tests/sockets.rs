@@ -63,6 +63,7 @@ impl Site {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tcp: Default::default(),
+            limits: Default::default(),
             tls: Default::default(),
             admissions: Default::default(),
             challenges: Default::default(),

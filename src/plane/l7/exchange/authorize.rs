@@ -72,7 +72,7 @@ impl Exchange {
 
     /// Sends a question and reads the answer to it.
     async fn hear(mut self, mut record: RequestRecord) -> Result<Answer, Reason> {
-        let deadline = Deadline::after(self.server.limits.upstream_stall);
+        let deadline = Deadline::after(self.server.local.limits.upstream_stall);
         let heard = self.hear_answer(&mut Asking { deadline }, &mut record).await;
         record.status = heard.as_ref().map_or_else(|reason| reason.status(), |it| it.status);
         record.reason = heard.as_ref().err().copied();
@@ -92,13 +92,14 @@ impl Exchange {
         };
         let mut answer = Answer { status: head.status, ..Answer::default() };
         answer.fields = self.fields_of(&head);
+        let most = self.server.local.limits.auth_answer_bytes;
         let body = &mut answer.body;
         let read = self.read_whole(client, &head, |data| {
             body.extend_from_slice(data);
-            body.len() <= MAX_ANSWER
+            body.len() <= most
         });
         answer.trailer = read.await?.trailer().to_vec();
-        if answer.body.len() > MAX_ANSWER { Err(Reason::UpstreamProtocol) } else { Ok(answer) }
+        if answer.body.len() > most { Err(Reason::UpstreamProtocol) } else { Ok(answer) }
     }
 
     /// Lower-case names and values of a head that is still in the buffer; what is no text is left
@@ -152,7 +153,7 @@ impl Exchange {
         }
         let head = memchr::memmem::find(&self.request.bytes, b"\r\n\r\n");
         let mut read = head.ok_or(Reason::Internal)?.saturating_add(4);
-        let mut decoder = Decoder::new(length);
+        let mut decoder = Decoder::new(length, self.server.local.limits.trailer_bytes);
         let mut body = Vec::new();
         loop {
             let fresh = self.request.bytes.get(read..).unwrap_or_default();
@@ -176,7 +177,7 @@ impl Exchange {
     async fn gather_more(&mut self, client: &mut impl Client) -> Result<(), Reason> {
         let mut piece = Outgoing::new(Vec::new());
         piece.encoder = self.request.encoder;
-        client.deadline().set(Instant::now(), self.server.limits.client_stall);
+        client.deadline().set(Instant::now(), self.server.local.limits.client_stall);
         let whole = poll_fn(|cx| {
             if let Poll::Ready(more) = client.poll_body(cx, &mut piece) {
                 return Poll::Ready(more);
@@ -237,6 +238,3 @@ impl Client for Asking {
         &mut self.deadline
     }
 }
-
-/// Bytes of an answer: a login page may be long.
-const MAX_ANSWER: usize = 1024 * 1024;

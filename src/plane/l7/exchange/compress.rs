@@ -20,7 +20,7 @@ impl Exchange {
             (Name::of(name), name, value.as_bytes())
         });
         let places = &self.server.compressors;
-        let may_code = || Rc::strong_count(places) <= self.server.limits.compressors;
+        let may_code = || Rc::strong_count(places) <= self.server.local.limits.compressors;
         let fields = received.chain(said);
         let prepared = prepare(self.wish, self.verb, head.status, fields, may_code);
         let Some(Prepared { coding, modifier }) = prepared else { return };

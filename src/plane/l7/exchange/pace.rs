@@ -15,7 +15,7 @@ impl Exchange {
             pace.wait(now);
             return Ok(());
         }
-        let is_enough = pace.moved(now, self.request.unsent() as u64, &self.server.limits);
+        let is_enough = pace.moved(now, self.request.unsent() as u64, &self.server.local.limits);
         is_enough.then_some(()).ok_or(Reason::ClientTooSlow)
     }
 }

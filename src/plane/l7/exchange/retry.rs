@@ -101,7 +101,7 @@ impl Exchange {
     ) -> Result<(), Reason> {
         self.tried.push(endpoint);
         self.failed = Some(reason);
-        if self.has_untried() && self.tried.len() < self.server.limits.attempts {
+        if self.has_untried() && self.tried.len() < self.server.local.limits.attempts {
             return Ok(());
         }
         self.retry(client, reason).await

@@ -24,7 +24,8 @@ impl Exchange {
         let options = Options::of(fields.map(|it| (it.known, it.name(head), it.value(head))));
         let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
         let length = response_length(response, head, self.verb);
-        let mut body = Decoder::new(length.map_err(ProtocolError::response_reason)?);
+        let length = length.map_err(ProtocolError::response_reason)?;
+        let mut body = Decoder::new(length, self.server.local.limits.trailer_bytes);
         self.consume(response.len);
         let server = self.server.clone();
         poll_fn(|cx| {

@@ -20,7 +20,7 @@ use crate::snapshot::{Mirror, Reason};
 
 /// Whether this request is one of those that are copied.
 pub(in crate::plane::l7) fn is_chosen(mirror: &Mirror, server: &Server) -> bool {
-    if Rc::strong_count(&server.mirrors) > server.limits.mirrors {
+    if Rc::strong_count(&server.mirrors) > server.local.limits.mirrors {
         return false;
     }
     let denominator = usize::try_from(mirror.denominator).unwrap_or(usize::MAX);
@@ -138,7 +138,7 @@ impl Client for Copied {
 }
 
 async fn run(mut exchange: Exchange, pending: Rc<Pending>, mut record: RequestRecord) {
-    let deadline = Deadline::after(exchange.server().limits.upstream_stall);
+    let deadline = Deadline::after(exchange.server().local.limits.upstream_stall);
     let mut client = Copied { pending, deadline };
     loop {
         match exchange.answer(&mut client, &mut record).await {

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::chunked::Chunks;
-use super::head::MAX_FIELDS;
 use super::{BodyLength, Name, ProtocolError};
+use crate::plane::MOST_FIELDS;
 
 /// Takes a body out of the bytes of a connection.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    /// Begins a body.
-    pub(crate) fn new(length: BodyLength) -> Self {
+    /// Begins a body, whose trailers may have so many bytes, and the extensions of its chunks as many.
+    pub(crate) fn new(length: BodyLength, max_trailer: usize) -> Self {
         match length {
             BodyLength::Exact(length) => Self::Exact(length),
-            BodyLength::Chunked => Self::Chunked(Chunks::default()),
+            BodyLength::Chunked => Self::Chunked(Chunks::new(max_trailer)),
             BodyLength::UntilClose => Self::UntilClose { done: false },
         }
     }
@@ -96,7 +96,10 @@ pub(crate) fn trailer_fields(
     trailer: &[u8],
     mut each: impl FnMut(&str, &[u8]),
 ) -> Result<(), ProtocolError> {
-    let mut storage = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    if trailer.is_empty() {
+        return Ok(());
+    }
+    let mut storage = [httparse::EMPTY_HEADER; MOST_FIELDS];
     match httparse::parse_headers(trailer, &mut storage) {
         Ok(httparse::Status::Complete((_, fields))) => {
             let allowed = |name: &[u8]| Name::of(name).allowed_in_trailer(name);
@@ -105,7 +108,6 @@ pub(crate) fn trailer_fields(
             }
             Ok(())
         }
-        Ok(httparse::Status::Partial) if trailer.is_empty() => Ok(()),
         Ok(httparse::Status::Partial) | Err(_) => Err(ProtocolError::Chunk),
     }
 }

@@ -9,16 +9,18 @@ use super::head::HeadEnd;
 use super::{ProtocolError, trailer_fields};
 
 /// Reads one chunked body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Chunks {
     state: State,
     /// What is left of the current chunk's data.
     left: u64,
     /// Digits of its size, zeros in front among them.
     digits: u8,
-    extension_bytes: usize,
+    extension_bytes: u32,
     trailer: Vec<u8>,
     trailer_end: HeadEnd,
+    /// Bytes that all extensions together may have, and that the trailer section may have.
+    max_side_bytes: u32,
 }
 
 /// What the next byte is.
@@ -58,6 +60,18 @@ enum State {
 }
 
 impl Chunks {
+    pub(super) fn new(max_side_bytes: usize) -> Self {
+        Self {
+            state: State::default(),
+            left: 0,
+            digits: 0,
+            extension_bytes: 0,
+            trailer: Vec::new(),
+            trailer_end: HeadEnd::default(),
+            max_side_bytes: u32::try_from(max_side_bytes).unwrap_or(u32::MAX),
+        }
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -129,14 +143,15 @@ impl Chunks {
     }
 
     fn extension(&mut self, next: State) -> Option<State> {
-        self.extension_bytes += 1;
-        (self.extension_bytes <= MAX_SIDE_BYTES).then_some(next)
+        self.extension_bytes = self.extension_bytes.saturating_add(1);
+        (self.extension_bytes <= self.max_side_bytes).then_some(next)
     }
 
     /// Collects the trailer section; gives how much of the input was used.
     fn read_trailer(&mut self, input: &[u8]) -> Result<usize, ProtocolError> {
         let before = self.trailer.len();
-        let room = MAX_SIDE_BYTES.saturating_sub(before).min(input.len());
+        let most = self.max_side_bytes as usize;
+        let room = most.saturating_sub(before).min(input.len());
         self.trailer.extend_from_slice(input.get(..room).unwrap_or_default());
         match self.trailer_end.find(&self.trailer).map_err(|_| ProtocolError::Chunk)? {
             Some(end) => {
@@ -159,5 +174,3 @@ fn is_token(byte: u8) -> bool {
 
 /// Of the size of a chunk.
 const MAX_DIGITS: u8 = 16;
-/// All extensions of a body together, and its trailer section.
-const MAX_SIDE_BYTES: usize = 16 * 1024;

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::Status;
 
 use super::{Name, ProtocolError};
+use crate::plane::MOST_FIELDS;
 
 /// Finds the end of a head in bytes that arrive piece by piece, and checks its line ends.
 ///
@@ -144,18 +145,23 @@ pub(crate) struct RequestHead {
 
 impl RequestHead {
     /// Parses a whole head, as [`HeadEnd`] delimits it.
-    pub(crate) fn parse(head: &[u8], max_target: usize) -> Result<Self, ProtocolError> {
-        Self::parse_with::<MAX_FIELDS>(head, max_target)
+    pub(crate) fn parse(
+        head: &[u8],
+        max_fields: usize,
+        max_target: usize,
+    ) -> Result<Self, ProtocolError> {
+        Self::parse_with::<MOST_FIELDS>(head, max_fields, max_target)
     }
 
     /// Parses a head that was written here: of the fields of a client, which were counted, and
     /// those that proxy and rule add to them.
     pub(crate) fn parse_own(head: &[u8]) -> Result<Self, ProtocolError> {
-        Self::parse_with::<MAX_OWN_FIELDS>(head, usize::MAX)
+        Self::parse_with::<MAX_OWN_FIELDS>(head, MAX_OWN_FIELDS, usize::MAX)
     }
 
     fn parse_with<const FIELDS: usize>(
         head: &[u8],
+        max_fields: usize,
         max_target: usize,
     ) -> Result<Self, ProtocolError> {
         let mut storage = [const { MaybeUninit::uninit() }; FIELDS];
@@ -163,7 +169,7 @@ impl RequestHead {
         let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(
             &mut request,
             head,
-            &mut storage,
+            first(&mut storage, max_fields),
         );
         expect_all(parsed, head)?;
         let (Some(method), Some(target), Some(minor)) =
@@ -211,13 +217,13 @@ pub(crate) struct ResponseHead {
 
 impl ResponseHead {
     /// Parses a whole head, as [`HeadEnd`] delimits it.
-    pub(crate) fn parse(head: &[u8]) -> Result<Self, ProtocolError> {
-        let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    pub(crate) fn parse(head: &[u8], max_fields: usize) -> Result<Self, ProtocolError> {
+        let mut storage = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut response = httparse::Response::new(&mut []);
         let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut response,
             head,
-            &mut storage,
+            first(&mut storage, max_fields),
         );
         expect_all(parsed, head)?;
         let (Some(status), Some(minor)) = (response.code, response.version) else {
@@ -259,7 +265,11 @@ fn expect_all(
     }
 }
 
-/// Fields in a head or a trailer section; more are refused.
-pub(super) const MAX_FIELDS: usize = 100;
+/// Room for so many fields at most.
+fn first<T>(storage: &mut [T], most: usize) -> &mut [T] {
+    let most = most.min(storage.len());
+    storage.get_mut(..most).unwrap_or_default()
+}
+
 /// Fields in a head that was written here: a filter adds 16 at most, and a rule has few filters.
-const MAX_OWN_FIELDS: usize = 512;
+const MAX_OWN_FIELDS: usize = MOST_FIELDS + 512;

@@ -1,4 +1,5 @@
 use super::world::*;
+use crate::plane::Limits;
 
 /// Sends a request to an endpoint that answers as it is told; what the client sees.
 async fn answered_with(request: &str, response: &str) -> String {
@@ -266,6 +267,39 @@ fn bytes_sent_ahead_of_a_refused_upgrade_go_nowhere() {
         assert!(seen.ends_with("\r\n\r\nno") && seen.contains("Connection: close\r\n"), "{seen}");
         assert_eq!(upstream.rest().await, "");
         assert!(origin.is_untouched());
+    });
+}
+
+#[test]
+fn what_a_head_a_trailer_section_and_interim_responses_may_be_is_said_by_limits() {
+    run(async {
+        let (interim, ok) = ("HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200 OK\r\n");
+        let answers = [
+            format!("{ok}Content-Length: 0\r\nA: 1\r\n\r\n"),
+            format!("{ok}Content-Length: 0\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"),
+            format!("{ok}Transfer-Encoding: chunked\r\n\r\n0\r\nA: {}\r\n\r\n", "x".repeat(80)),
+            format!("{interim}{ok}Content-Length: 0\r\n\r\n"),
+            format!("{interim}{interim}{ok}Content-Length: 0\r\n\r\n"),
+        ];
+        let limits =
+            Limits { head_fields: 3, trailer_bytes: 64, interim_responses: 1, ..Limits::default() };
+        let mut world = World::with(limits).await;
+        let mut statuses = Vec::new();
+        for answer in &answers {
+            let origin = Canned::with(&[answer]).await;
+            let to = forward("web", &[origin.addr]);
+            world.publish(vec![rule(crate::snapshot::HostMatch::Any, "", to)], None);
+            let got = world.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+            let last = got.rfind("HTTP/1.1 ").and_then(|at| got.get(at + 9..at + 12));
+            statuses.push(last.unwrap_or_default().to_owned());
+        }
+        assert_eq!(statuses, ["200", "502", "502", "200", "502"]);
+        for (fields, status) in [("A: 1\r\n", "404"), ("A: 1\r\nB: 2\r\n", "431")] {
+            world.publish(all(fail(crate::snapshot::Reason::NoRoute)), None);
+            let head = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n");
+            let got = world.ask(&head).await;
+            assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{fields}: {got}");
+        }
     });
 }
 

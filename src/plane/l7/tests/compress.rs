@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::h2::{ask, empty, plain, request};
 use super::h2_origin::life_join;
 use super::world::*;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::snapshot::{Backend, Target};
 
 /// Everything goes to an endpoint whose Service allows these codings.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::*;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::snapshot::{
     Action, Cors, Filter, HeaderModifier, HostMatch, Mirror, PathRewrite, Redirect, Rewrite, Rule,
 };

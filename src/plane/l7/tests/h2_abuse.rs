@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::h2_origin::life_join;
 use super::world::*;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 
 /// A client that writes frames itself.
 struct Raw<S = TcpStream>(S);
@@ -220,6 +220,63 @@ fn a_stream_that_is_not_read_is_reset_and_its_siblings_go_on() {
         raw.send(PING, 0, 0, &[1; 8]).await;
         let (_, flags, _, _) = raw.until(PING).await.expect("the connection lives on");
         assert_eq!(flags, ACK);
+    });
+}
+
+/// Takes a body of 3,000 bytes by windows of so many, one every 20 ms: how much came, and whether the
+/// stream was reset.
+async fn taken_by(window: u32, limits: Limits) -> (usize, bool) {
+    let origin = Canned::with(&[&format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n{}",
+        "x".repeat(3000)
+    )])
+    .await;
+    let mut world = World::with(limits).await;
+    let to = forward("web", &[origin.addr]);
+    world.publish(vec![rule(crate::snapshot::HostMatch::Any, "", to)], None);
+    let mut raw = Raw::connect(&world, &[0, 4, 0, 0, 0, 0]).await;
+    raw.get(1, &[]).await;
+    raw.until(HEADERS).await.expect("the head");
+    let (reader, mut writer) = raw.0.into_split();
+    let opening = life_join(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let update = frame(WINDOW_UPDATE, 0, 1, &window.to_be_bytes());
+        while writer.write_all(&update).await.is_ok() {
+            ticks.tick().await;
+        }
+    });
+    let (mut raw, mut taken) = (Raw(reader), 0);
+    let is_reset = loop {
+        match raw.frame().await.expect("a frame") {
+            (0, _, _, data) => taken += data.len(),
+            (RST_STREAM, ..) => break true,
+            _ => {}
+        }
+        if taken == 3000 {
+            break false;
+        }
+    };
+    opening.abort();
+    (taken, is_reset)
+}
+
+#[test]
+fn a_client_that_takes_a_piece_slowly_has_not_stalled() {
+    run(async {
+        // a whole body takes it several times as long as it may do nothing
+        let client_stall = Duration::from_millis(150);
+        let limits = Limits { client_stall, client_rate: 10, ..Limits::default() };
+        assert_eq!(taken_by(100, limits).await, (3000, false));
+    });
+}
+
+#[test]
+fn a_stream_that_is_taken_too_slowly_is_reset() {
+    run(async {
+        let client_rate_grace = Duration::from_millis(100);
+        let limits = Limits { client_rate: 100_000, client_rate_grace, ..Limits::default() };
+        let (taken, is_reset) = taken_by(100, limits).await;
+        assert!(is_reset && taken < 3000, "{taken}");
     });
 }
 

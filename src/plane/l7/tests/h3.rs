@@ -7,7 +7,7 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 use super::tls::{certificate, table};
 use super::world::*;
 use crate::life;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::plane::tests::tls::client_config;
 use crate::snapshot::{Reason, SocketKey, Transport};
 
@@ -47,6 +47,35 @@ fn connections_beyond_the_limit_are_refused_until_others_end() {
         while connect(&world).await.is_err() {
             tokio::task::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn a_panic_in_a_stream_resets_it_and_is_not_taken_for_its_end() {
+    run(async {
+        let origin = Manual::new().await;
+        let mut world = world(Limits::default()).await;
+        let certificates = Arc::new(table(&certificate(1, "h.test")));
+        world.publish(vec![super::panic::panicking("", &origin)], Some(certificates));
+        let connection = connect(&world).await.expect("there must be room");
+        let connection = h3_quinn::Connection::new(connection);
+        let (mut driver, mut requests) =
+            Box::pin(h3::client::new(connection)).await.expect("a client");
+        life::spawn_local("driver", async move {
+            std::future::poll_fn(|cx| driver.poll_close(cx)).await;
+        });
+        let request = http::Request::get("https://h.test/").body(()).expect("a request");
+        let mut stream = requests.send_request(request).await.expect("a stream");
+        stream.finish().await.expect("its end");
+        let before = life::task_panics();
+        let failed = stream.recv_response().await.expect_err("a reset");
+        let code = h3::error::Code::H3_INTERNAL_ERROR;
+        let is_told = matches!(
+            failed,
+            h3::error::StreamError::RemoteTerminate { code: told, .. } if told == code
+        );
+        assert!(is_told, "{failed:?}");
+        assert!(life::task_panics() > before);
     });
 }
 

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use super::world::*;
 use crate::plane::Accepted;
-use crate::plane::l7::{Limits, Server};
+use crate::plane::Limits;
+use crate::plane::l7::Server;
 use crate::snapshot::{EndpointId, HostMatch, HttpListener, Snapshot};
 
 #[test]
@@ -120,7 +121,7 @@ fn connections_to_endpoints_that_are_gone_are_closed() {
 fn an_idle_connection_is_small() {
     run(async {
         let world = World::new().await;
-        let server = Server::new(world.local.clone(), Limits::default());
+        let server = Server::new(world.local.clone());
         let stream = tokio::net::TcpStream::connect(world.addr).await.expect("it must accept");
         let accepted = Accepted { stream, client: world.addr, key: world.key };
         let routes = Default::default();

@@ -4,7 +4,7 @@ use http_body_util::BodyExt;
 
 use super::h2::{ask, empty, plain, request};
 use super::world::*;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::snapshot::HostMatch;
 
 /// Memory is used so far; every task of the worker has seen it.

@@ -10,7 +10,7 @@ use crate::snapshot::{HostMatch, Rule, Timeouts};
 
 /// A rule whose requests panic: no clock goes as far as what it allows. Compiled rules have a
 /// bound.
-fn panicking(prefix: &str, origin: &Manual) -> Arc<Rule> {
+pub(super) fn panicking(prefix: &str, origin: &Manual) -> Arc<Rule> {
     let endless = Timeouts { request: Some(Duration::MAX), backend: None };
     let rule = rule(HostMatch::Any, prefix, forward("web", &[origin.addr]));
     changed(rule, |rule| rule.timeouts = endless)

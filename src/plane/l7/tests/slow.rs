@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::h2::{ask, empty, plain, request};
 use super::world::*;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::snapshot::HostMatch;
 
 const TICK: Duration = Duration::from_millis(10);

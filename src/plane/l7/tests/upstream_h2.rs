@@ -10,7 +10,7 @@ use super::authority::*;
 use super::h2_origin::*;
 use super::world::*;
 use crate::life;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::snapshot::{Filter, HostMatch, Mirror, Rewrite, Rule, Target};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";

@@ -15,7 +15,8 @@ use crate::balance::{Loads, Rng};
 use crate::life::{self, DrainSignal};
 use crate::manifest::{Kind, ObjectKey, ObjectRef, Origin};
 use crate::observe::Observer;
-use crate::plane::l7::{Limits, Server, http_listener};
+use crate::plane::Limits;
+use crate::plane::l7::{Server, http_listener};
 use crate::plane::{Accepted, Local};
 use crate::snapshot::cell::{self, Publisher};
 use crate::snapshot::{
@@ -54,6 +55,7 @@ impl World {
             loads: Loads::default(),
             rng: RefCell::new(Rng::new(1)),
             tcp: Default::default(),
+            limits,
             tls: Default::default(),
             admissions: Default::default(),
             challenges: Default::default(),
@@ -63,7 +65,7 @@ impl World {
             observer: Rc::new(Observer::default()),
             drain,
         });
-        let server = Server::new(local.clone(), limits);
+        let server = Server::new(local.clone());
         let accepting = server.clone();
         life::spawn_local("accept", async move {
             while let Ok((stream, client)) = listener.accept().await {

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use super::h2::Translated;
 use super::{Connection, Peer, Stream, UpstreamError};
+use crate::plane::Limits;
 use crate::plane::l7::Server;
-use crate::plane::l7::limits::Limits;
 use crate::snapshot::{BackendId, Protocol, Reason};
 
 /// Connects to an endpoint within [`Limits::connect_time`], and shakes hands within
@@ -20,7 +20,8 @@ pub(crate) async fn connect(
     backend: &BackendId,
     peer: Peer,
 ) -> Result<Connection, Reason> {
-    let Server { pool, limits, buffers, .. } = server;
+    let Server { local, pool, buffers, .. } = server;
+    let limits = &local.limits;
     let opening = open(&peer, limits);
     match peer.protocol {
         Protocol::Http1 => {

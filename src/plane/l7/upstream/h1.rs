@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::h2::Translated;
 use super::{Peer, Stream, UpstreamError};
+use crate::plane::Limits;
 use crate::plane::l7::buffer::{Buffer, Buffers};
 use crate::plane::l7::h1::{Decoder, HeadEnd, Outgoing, ResponseHead};
 
@@ -51,16 +52,17 @@ impl Connection {
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        max_bytes: usize,
+        limits: &Limits,
     ) -> Poll<Result<ResponseHead, UpstreamError>> {
         loop {
             let filled = self.buffer.filled();
             if let Some(end) = self.head_end.find(filled)? {
                 self.head_end = HeadEnd::default();
                 let head = filled.get(..end).unwrap_or_default();
-                return Poll::Ready(ResponseHead::parse(head).map_err(UpstreamError::from));
+                let parsed = ResponseHead::parse(head, limits.head_fields);
+                return Poll::Ready(parsed.map_err(UpstreamError::from));
             }
-            if filled.len() >= max_bytes {
+            if filled.len() >= limits.head_bytes {
                 return Poll::Ready(Err(super::ProtocolError::HeadTooLarge.into()));
             }
             let before = filled.len();

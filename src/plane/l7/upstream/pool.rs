@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::h2::{Lease, Session, Translated};
 use super::{Connection, Peer};
+use crate::plane::Limits;
 use crate::plane::l7::buffer::Buffers;
-use crate::plane::l7::limits::Limits;
 use crate::snapshot::{BackendId, EndpointId, Protocol, Snapshot};
 
 /// One worker's connections that wait for their next request, or take one more, by peer.

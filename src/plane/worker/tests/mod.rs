@@ -18,8 +18,8 @@ use super::accept::{self, Accepting};
 use super::sessions::{Caps, Sessions};
 use super::thread::{Work, Worker};
 use crate::net::{ReusePort, listen_tcp};
-use crate::plane::l7;
 use crate::plane::tests::{Client, Core, backend, frontend, share};
+use crate::plane::{Limits, l7};
 use crate::snapshot::{
     Frontend, HostMatch, HttpListener, Serve, SocketKey, TlsHost, TlsListener, TlsRoutes, TlsServe,
     TlsTable, Transport, VirtualHost,
@@ -54,14 +54,13 @@ impl Site {
         let listener = listen_tcp((ip, 0).into(), ReusePort::No).expect("a port");
         let addr = listener.local_addr().expect("a bound socket must have an address");
         let key = SocketKey { transport: Transport::Tcp, addr };
-        let core = Core::new();
+        let core = Core::with(Limits { handshake_time, ..Limits::default() });
         let (mailbox, inbox) = mpsc::unbounded_channel();
         let worker = Rc::new(Worker {
             number: 0,
             sessions: Sessions::new(vec![mailbox], caps),
-            http: l7::Server::new(core.local.clone(), l7::Limits::default()),
+            http: l7::Server::new(core.local.clone()),
             buffer: Rc::default(),
-            handshake_time,
             warned: Default::default(),
             local: core.local.clone(),
         });

@@ -104,7 +104,7 @@ impl Session {
             stream,
             identity,
             buffer: Buffer::new(server.buffers.clone()),
-            deadline: Deadline::after(server.limits.head_time),
+            deadline: Deadline::after(server.local.limits.head_time),
             head_end: HeadEnd::default(),
             skipped_line: false,
             head_timed: false,
@@ -150,14 +150,14 @@ impl Session {
     /// closing at once would lose.
     fn time_drain(&mut self) {
         if self.server.is_closing() && !std::mem::replace(&mut self.drain_timed, true) {
-            self.deadline.set(Instant::now(), self.server.limits.drain_idle);
+            self.deadline.set(Instant::now(), self.server.local.limits.drain_idle);
         }
     }
 
     /// The first bytes of a request are there: the rest of its head has to come in time.
     fn time_head(&mut self) {
         if !std::mem::replace(&mut self.head_timed, true) {
-            self.deadline.set(Instant::now(), self.server.limits.head_time);
+            self.deadline.set(Instant::now(), self.server.local.limits.head_time);
         }
     }
 
@@ -174,7 +174,7 @@ impl Session {
                 _ => {}
             }
         }
-        let limits = &self.server.limits;
+        let limits = &self.server.local.limits;
         let filled = self.buffer.filled();
         let Some(end) = self.head_end.find(filled)? else {
             if self.head_end.in_first_line() && filled.len() > limits.target_bytes + METHOD_BYTES {
@@ -193,7 +193,8 @@ impl Session {
         self.head_end = HeadEnd::default();
         self.head_timed = false;
         self.skipped_line = false;
-        RequestHead::parse(head, limits.target_bytes).map(|head| Some(Next::Request(head)))
+        RequestHead::parse(head, limits.head_fields, limits.target_bytes)
+            .map(|head| Some(Next::Request(head)))
     }
 
     /// One request and its response.
@@ -260,7 +261,7 @@ impl Session {
 
     fn wait_for_next(&mut self) {
         self.drain_timed = false;
-        self.deadline.set(Instant::now(), self.server.limits.client_idle);
+        self.deadline.set(Instant::now(), self.server.local.limits.client_idle);
     }
 
     async fn go_on_with_h2(self) {

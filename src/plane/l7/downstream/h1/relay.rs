@@ -67,7 +67,7 @@ impl Relay {
         buffer.consume(response.len);
         Ok(Self {
             out,
-            body: Decoder::new(length),
+            body: Decoder::new(length, server.local.limits.trailer_bytes),
             compressor,
             // an endpoint that was asked for another protocol is asked for nothing else
             persistent: persistent && !delivery.upgrade,
@@ -92,7 +92,8 @@ impl Relay {
         record.request_bytes = session.body_bytes;
         record.response_bytes = self.bytes;
         if let Err(reason) = ended {
-            if self.out.is_untouched() {
+            // who takes nothing takes no other answer either
+            if self.out.is_untouched() && reason != Reason::ClientTooSlow {
                 return Box::pin(session.answer_itself(reason, self.delivery, record)).await;
             }
             record.reason = Some(reason);
@@ -139,7 +140,7 @@ impl Relay {
             self.expect_progress(session, now);
             let (queued, waiting) = (self.bytes.saturating_sub(before.0), self.out.unsent());
             let taken = queued.saturating_add(before.2 as u64).saturating_sub(waiting as u64);
-            if taken > 0 && !self.pace.moved(now, taken, &session.server.limits) {
+            if taken > 0 && !self.pace.moved(now, taken, &session.server.local.limits) {
                 return Poll::Ready(Err(Reason::ClientTooSlow));
             }
             if waiting > 0 {
@@ -204,13 +205,13 @@ impl Relay {
     }
 
     fn expect_progress(&self, session: &mut Session, now: Instant) {
-        let limits = &session.server.limits;
+        let limits = &session.server.local.limits;
         let wait = if self.out.unsent() > 0 { limits.client_stall } else { limits.upstream_stall };
         session.deadline.set(now, wait);
     }
 
     fn stalled(&self) -> Reason {
-        if self.out.unsent() > 0 { Reason::ClientClosed } else { Reason::ResponseTimeout }
+        if self.out.unsent() > 0 { Reason::ClientTooSlow } else { Reason::ResponseTimeout }
     }
 }
 

@@ -121,7 +121,7 @@ impl Session {
 
     /// Sends all of it; `false` if the client is gone or takes too long.
     async fn send(&mut self, mut out: Outgoing) -> bool {
-        self.deadline.set(Instant::now(), self.server.limits.client_stall);
+        self.deadline.set(Instant::now(), self.server.local.limits.client_stall);
         let sent = poll_fn(|cx| {
             if let Poll::Ready(sent) = out.poll_flush(cx, &mut self.stream) {
                 return Poll::Ready(sent.is_ok());
@@ -142,7 +142,7 @@ impl Session {
             // nothing is left to read, as far as anybody knows: spare the system calls
             return;
         }
-        let limits = &self.server.limits;
+        let limits = &self.server.local.limits;
         self.deadline.set(Instant::now(), limits.linger_time);
         let mut left = limits.linger_bytes;
         let mut shut = false;

@@ -54,7 +54,7 @@ impl Session {
             fields,
         };
         let begun = Exchange::begin(&self.server, &self.identity, listener, &request, record);
-        self.body = Decoder::new(length);
+        self.body = Decoder::new(length, self.server.local.limits.trailer_bytes);
         self.body_bytes = 0;
         self.trailers = options.trailers;
         self.buffer.consume(head.len);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 
 /// What one connection has left.
 #[derive(Debug)]

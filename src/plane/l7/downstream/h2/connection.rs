@@ -15,24 +15,25 @@ use super::calm::Calm;
 use super::io::Watched;
 use super::{Shared, stream};
 use crate::life;
+use crate::plane::Limits;
 use crate::plane::l7::deadline::Deadline;
-use crate::plane::l7::{Identity, Limits, Server};
+use crate::plane::l7::{Identity, Server};
 use crate::plane::tls::Stream;
 
 /// Serves a connection to its end. `read` is what was read of it already.
 pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, identity: Identity) {
-    let calm = Rc::new(Calm::new(&server.limits));
+    let calm = Rc::new(Calm::new(&server.local.limits));
     let watched = Watched::new(read, stream, calm.clone());
-    let begun = builder(&server.limits).handshake(watched);
-    let begun = tokio::time::timeout(server.limits.head_time, begun).await;
+    let begun = builder(&server.local.limits).handshake(watched);
+    let begun = tokio::time::timeout(server.local.limits.head_time, begun).await;
     let Ok(Ok(mut connection)) = begun else { return };
     let shared = Rc::new(Shared::new(server, identity));
     let mut drained = pin!(server.drained.notified());
     let mut closing = Closing::No;
-    let (idle, started) = (server.limits.client_idle, Instant::now());
+    let (idle, started) = (server.local.limits.client_idle, Instant::now());
     let age = server.age_left(&shared.identity, started);
     let mut watch = Deadline::new(started, idle.min(age.unwrap_or(idle)));
-    let mut keep_alive = KeepAlive::new(connection.ping_pong(), &server.limits);
+    let mut keep_alive = KeepAlive::new(connection.ping_pong(), &server.local.limits);
     poll_fn(|cx| {
         if poll_streams(cx, &mut connection, &shared, &calm).is_ready() {
             return Poll::Ready(());
@@ -57,7 +58,7 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, id
         let is_short = server.is_closing() && shared.activity.has_begun.get();
         let mut close = server.draining.get() || is_short;
         while watch.poll_passed(cx).is_ready() {
-            let left = shared.activity.time_left(&server.limits);
+            let left = shared.activity.time_left(&server.local.limits);
             let is_over = closing == Closing::Abruptly
                 || left.is_zero() && (closing == Closing::Gracefully || is_busy);
             if is_over {

@@ -33,7 +33,8 @@ use tokio::time::Instant;
 pub(crate) use self::connection::serve;
 pub(super) use self::ongoing::Ongoing;
 pub(super) use self::response::Answer;
-use crate::plane::l7::{Identity, Limits, Server};
+use crate::plane::Limits;
+use crate::plane::l7::{Identity, Server};
 
 /// The body of a request, however it comes.
 pub(super) trait Upload: http_body::Body<Data = Bytes> + Unpin {}

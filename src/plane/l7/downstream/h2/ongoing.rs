@@ -60,7 +60,7 @@ impl<B: Upload> Ongoing<B> {
             Err(answer) => return Err(answer_itself(answer, record, kind).into()),
         };
         let client = Http2Client {
-            deadline: Deadline::new(record.started, server.limits.upstream_stall),
+            deadline: Deadline::new(record.started, server.local.limits.upstream_stall),
             body,
             trailers,
             bytes: 0,

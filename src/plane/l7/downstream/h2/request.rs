@@ -32,7 +32,8 @@ pub(super) fn begin<'a, B: http_body::Body>(
 ) -> Result<(Exchange, bool), OwnAnswer> {
     let method = if kind.is_websocket { "GET" } else { parts.method.as_str() };
     let path = path_of(parts);
-    if parts.headers.len() > MAX_FIELDS {
+    // `h2` counts bytes only, and a byte of HPACK can be a field
+    if parts.headers.len() > shared.server.local.limits.head_fields {
         return Err(Reason::HeadersTooLarge.into());
     }
     let classify = |(name, value): (&'a HeaderName, &'a HeaderValue)| {
@@ -56,7 +57,7 @@ pub(super) fn begin<'a, B: http_body::Body>(
     check_length(fields.clone())?;
     let authority = read_authority(parts)?;
     let host = canonical_host(authority).ok_or(Reason::BadRequest)?;
-    if path.len() > shared.server.limits.target_bytes {
+    if path.len() > shared.server.local.limits.target_bytes {
         return Err(Reason::UriTooLong.into());
     }
     let target = match path {
@@ -192,6 +193,3 @@ fn new_websocket_key(rng: &mut Rng) -> String {
 }
 
 const WEBSOCKET_KEY: &[u8] = b"sec-websocket-key";
-
-/// Fields of a request; `h2` counts bytes only, and a byte of HPACK can be a field.
-const MAX_FIELDS: usize = 100;

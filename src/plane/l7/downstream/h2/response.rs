@@ -54,10 +54,11 @@ pub(super) fn respond<B>(mut ongoing: Box<Ongoing<B>>, response: &ResponseHead) 
         }
         None => Err(Reason::Internal),
     };
-    let (mut answer, body, persistent) = match converted {
+    let (mut answer, length, persistent) = match converted {
         Ok(converted) => converted,
         Err(reason) => return answer_itself(reason, ongoing.record, kind),
     };
+    let body = Decoder::new(length, ongoing.exchange.server().local.limits.trailer_bytes);
     let compressor = ongoing.exchange.compressor.take();
     if compressor.is_some() {
         answer.headers_mut().remove(http::header::CONTENT_LENGTH);
@@ -71,12 +72,12 @@ pub(super) fn respond<B>(mut ongoing: Box<Ongoing<B>>, response: &ResponseHead) 
     answer.map(|()| Answer::Relayed(relayed))
 }
 
-/// The head of a response, how its body comes, and whether the endpoint keeps its connection.
+/// The head of a response, how long its body is, and whether the endpoint keeps its connection.
 fn convert(
     response: &ResponseHead,
     head: &[u8],
     verb: Verb,
-) -> Result<(Response<()>, Decoder, bool), Reason> {
+) -> Result<(Response<()>, BodyLength, bool), Reason> {
     let length = response_length(response, head, verb).map_err(ProtocolError::response_reason)?;
     let status = StatusCode::from_u16(response.status).ok().filter(|it| it.as_u16() >= 200);
     let fields = response.fields.iter().map(|it| (it.known, it.name(head), it.value(head)));
@@ -101,7 +102,7 @@ fn convert(
     let server = headers.entry(http::header::SERVER);
     server.or_insert(HeaderValue::from_static(SERVER));
     let persistent = if response.minor == 0 { options.keep_alive } else { !options.close };
-    Ok((answer, Decoder::new(length), persistent))
+    Ok((answer, length, persistent))
 }
 
 /// An interim response, or the one that opens a stream for another protocol.
@@ -184,7 +185,7 @@ impl<B: Upload> Answer<B> {
     }
 
     /// Notes why it ends early.
-    pub(super) fn note(&mut self, reason: Reason) {
+    pub(in crate::plane::l7::downstream) fn note(&mut self, reason: Reason) {
         if let Self::Relayed(relayed) = self {
             relayed.ongoing.record.reason = Some(reason);
         }
@@ -250,7 +251,7 @@ impl<B: Upload> Relayed<B> {
         }
         let now = Instant::now();
         client.active.0.activity.note(now);
-        client.deadline.set(now, server.limits.upstream_stall);
+        client.deadline.set(now, server.local.limits.upstream_stall);
         record.response_bytes = record.response_bytes.saturating_add(data.len() as u64);
         self.release_if_done();
         if data.is_empty() {
@@ -289,7 +290,7 @@ impl<B> Relayed<B> {
     fn take_trailers(&mut self) -> Option<HeaderMap> {
         let mut fields = HeaderMap::new();
         let section = self.body.trailer().to_vec();
-        self.body = Decoder::new(BodyLength::Exact(0));
+        self.body = Decoder::new(BodyLength::Exact(0), 0);
         let _ = trailer_fields(&section, |name, value| {
             let name = HeaderName::from_bytes(name.as_bytes());
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {

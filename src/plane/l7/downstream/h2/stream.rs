@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::calm::Calm;
 use super::ongoing::Final;
@@ -20,6 +21,7 @@ use crate::plane::l7::Server;
 use crate::plane::l7::account::Holding;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::h1::ResponseHead;
+use crate::plane::l7::pace::Pace;
 use crate::plane::l7::respond::OwnAnswer;
 use crate::plane::l7::window::poll_room;
 use crate::snapshot::Reason;
@@ -150,8 +152,7 @@ async fn send(
     if is_over {
         return Sent::Whole;
     }
-    let holding = Holding::default();
-    let mut sending = Sending { server, calm, body, stream, deadline: None, waiting: 0, holding };
+    let mut sending = Sending::new(server, calm, body, stream);
     let sent = poll_fn(|cx| sending.poll(cx)).await;
     match sent {
         Sent::Whole | Sent::Reset => {}
@@ -177,31 +178,56 @@ struct Sending<'a> {
     calm: &'a Calm,
     body: Answer<Incoming>,
     stream: SendStream<Bytes>,
-    /// That of a client which does not take what there is.
+    /// What the client's window has no room for yet.
+    rest: Bytes,
+    /// Whether the client is waited for, until when, and how fast it is.
+    is_waiting: bool,
     deadline: Option<Deadline>,
-    /// Bytes of the last piece, which may still be here, and what they count for.
-    waiting: usize,
+    pace: Pace,
     holding: Holding,
 }
 
-impl Sending<'_> {
+impl<'a> Sending<'a> {
+    fn new(
+        server: &'a Server,
+        calm: &'a Calm,
+        body: Answer<Incoming>,
+        stream: SendStream<Bytes>,
+    ) -> Self {
+        Self {
+            server,
+            calm,
+            body,
+            stream,
+            rest: Bytes::new(),
+            is_waiting: false,
+            deadline: None,
+            pace: Pace::default(),
+            holding: Holding::default(),
+        }
+    }
+
+    /// No more of the connection's window is asked for than there is to send: what is kept for an
+    /// endpoint that is silent would be kept from others.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {
         loop {
-            // no more of the connection's window is asked for than shows that the client takes
-            // something: an endpoint that is silent would keep it from others
-            match poll_room(&mut self.stream, 1, cx) {
-                Poll::Ready(Ok(_)) => (self.deadline, self.waiting) = (None, 0),
-                Poll::Ready(Err(_)) => return Poll::Ready(Sent::Reset),
-                Poll::Pending => return self.poll_stalled(cx),
-            }
-            let piece = self.server.limits.h2_send_buffer / 2;
-            let Poll::Ready(frame) = self.body.poll_frame(cx, piece) else {
-                return self.stream.poll_reset(cx).map(|_| Sent::Reset);
-            };
-            let sent = match frame {
-                Some(Ok(frame)) => self.send(frame),
-                Some(Err(_)) => return Poll::Ready(Sent::Cut),
-                None => self.stream.send_data(Bytes::new(), true).map(|()| true),
+            let sent = if self.rest.is_empty() {
+                let piece = self.server.local.limits.h2_send_buffer / 2;
+                let Poll::Ready(frame) = self.body.poll_frame(cx, piece) else {
+                    return self.stream.poll_reset(cx).map(|_| Sent::Reset);
+                };
+                match frame {
+                    Some(Ok(frame)) => self.take(frame),
+                    Some(Err(_)) => return Poll::Ready(Sent::Cut),
+                    None => self.stream.send_data(Bytes::new(), true).map(|()| true),
+                }
+            } else {
+                match poll_room(&mut self.stream, self.rest.len(), cx) {
+                    Poll::Ready(Ok(room)) if self.is_fast_enough(room) => self.send(room),
+                    Poll::Ready(Ok(_)) => return Poll::Ready(self.give_up()),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Sent::Reset),
+                    Poll::Pending => return self.poll_stalled(cx),
+                }
             };
             match sent {
                 Ok(false) => {}
@@ -212,19 +238,32 @@ impl Sending<'_> {
     }
 
     /// Whether that was all.
-    fn send(&mut self, frame: Frame<Bytes>) -> Result<bool, ::h2::Error> {
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<bool, ::h2::Error> {
         self.calm.note_work();
         match frame.into_data() {
             Ok(data) => {
-                self.waiting = data.len();
-                let is_over = self.body.is_end_stream();
-                self.stream.send_data(data, is_over).map(|()| is_over)
+                self.rest = data;
+                Ok(false)
             }
             Err(frame) => {
                 let fields = frame.into_trailers().unwrap_or_default();
                 self.stream.send_trailers(fields).map(|()| true)
             }
         }
+    }
+
+    /// Whether that was all.
+    fn send(&mut self, room: usize) -> Result<bool, ::h2::Error> {
+        self.is_waiting = false;
+        let data = self.rest.split_to(room.min(self.rest.len()));
+        let is_over = self.rest.is_empty() && self.body.is_end_stream();
+        self.stream.send_data(data, is_over).map(|()| is_over)
+    }
+
+    /// Counts what the client takes, if it was waited for.
+    fn is_fast_enough(&mut self, room: usize) -> bool {
+        let taken = room.min(self.rest.len()) as u64;
+        !self.is_waiting || self.pace.moved(Instant::now(), taken, &self.server.local.limits)
     }
 
     /// Waits for a client that takes nothing, for some time. Its own request goes on meanwhile: it may
@@ -234,15 +273,24 @@ impl Sending<'_> {
             // an error shows again with the next piece
             let _ = relayed.poll_piece_upload(cx);
         }
-        if self.holding.poll_note(cx, &self.server.accounts, self.waiting).is_ready() {
+        if self.holding.poll_note(cx, &self.server.accounts, self.rest.len()).is_ready() {
             self.body.note(Reason::Overloaded);
             return Poll::Ready(Sent::Shed);
         }
-        let stall = self.server.limits.client_stall;
+        let stall = self.server.local.limits.client_stall;
         let deadline = self.deadline.get_or_insert_with(|| Deadline::after(stall));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            let now = Instant::now();
+            deadline.set(now, stall);
+            self.pace.wait(now);
+        }
         ready!(deadline.poll_passed(cx));
+        Poll::Ready(self.give_up())
+    }
+
+    fn give_up(&mut self) -> Sent {
         self.body.note(Reason::ClientTooSlow);
-        Poll::Ready(Sent::Stalled)
+        Sent::Stalled
     }
 }
 

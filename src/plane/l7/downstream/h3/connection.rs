@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h3::error::StreamError;
+use h3::error::{Code, StreamError};
 use h3::server::RequestResolver;
 use quinn::crypto::rustls::HandshakeData;
 use tokio::time::{Instant, timeout};
 
 use super::guard::Guarded;
-use super::request::{Upload, read};
+use super::request::{Receiver, Upload, read};
 use super::response::{Sender, send};
 use crate::life;
 use crate::plane::l7::deadline::Deadline;
@@ -25,18 +25,20 @@ type Resolver = RequestResolver<Guarded<h3_quinn::Connection>, Bytes>;
 
 /// Shakes hands, and serves the connection to its end.
 pub(super) async fn serve(server: Rc<Server>, key: SocketKey, connecting: quinn::Connecting) {
-    let Ok(Ok(quic)) = timeout(server.limits.handshake_time, connecting).await else { return };
+    let Ok(Ok(quic)) = timeout(server.local.limits.handshake_time, connecting).await else {
+        return;
+    };
     let client = quic.remote_address();
     let data = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     let name = data.and_then(|data| data.server_name);
     let mut identity = Identity::new(&server, key, client, true);
     identity.server_name = name.map(|name| name.to_ascii_lowercase().into());
-    let head_bytes = server.limits.head_bytes;
+    let head_bytes = server.local.limits.head_bytes;
     let guarded = Guarded::new(h3_quinn::Connection::new(quic.clone()), head_bytes);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(head_bytes as u64).send_grease(false);
     let begun = Box::pin(builder.build(guarded));
-    let begun = timeout(server.limits.handshake_time, begun).await;
+    let begun = timeout(server.local.limits.handshake_time, begun).await;
     let Ok(Ok(connection)) = begun else { return };
     let shared = Rc::new(Shared::new(&server, identity));
     Box::pin(run(connection, &quic, shared)).await;
@@ -49,7 +51,7 @@ pub(super) async fn serve(server: Rc<Server>, key: SocketKey, connecting: quinn:
 /// Takes requests until either side has had enough.
 async fn run(mut connection: Connection, quic: &quinn::Connection, shared: Rc<Shared>) {
     let server = shared.server.clone();
-    let limits = &server.limits;
+    let limits = &server.local.limits;
     let mut drained = pin!(server.drained.notified());
     let age = server.age_left(&shared.identity, Instant::now());
     let mut watch = Deadline::after(limits.client_idle.min(age.unwrap_or(limits.client_idle)));
@@ -96,7 +98,7 @@ async fn run(mut connection: Connection, quic: &quinn::Connection, shared: Rc<Sh
 
 /// One request and its response.
 async fn exchange(shared: Rc<Shared>, resolver: Resolver) {
-    let limits = &shared.server.limits;
+    let limits = &shared.server.local.limits;
     let resolved = timeout(limits.head_time, resolver.resolve_request()).await;
     let (request, stream) = match resolved {
         Ok(Ok(resolved)) => resolved,
@@ -108,9 +110,27 @@ async fn exchange(shared: Rc<Shared>, resolver: Resolver) {
         Err(_) => return note(&shared, Reason::RequestTimeout),
     };
     let (mut sender, receiver) = stream.split();
+    let carried = {
+        let carrying = pin!(carry(&shared, request, receiver, &mut sender));
+        life::caught("h3-stream", carrying).await
+    };
+    if carried.is_err() {
+        // dropped, quinn would end it as if it were whole
+        sender.stop_stream(Code::H3_INTERNAL_ERROR);
+    }
+}
+
+/// Carries a request to an endpoint and the response back.
+async fn carry(
+    shared: &Rc<Shared>,
+    request: http::Request<()>,
+    receiver: Receiver,
+    sender: &mut Sender,
+) {
+    let limits = &shared.server.local.limits;
     let (request, checked) = read(request, receiver, limits).await;
     let response = match Ongoing::begin(shared.clone(), request, checked, "HTTP/3") {
-        Ok(ongoing) => Box::pin(answer(ongoing, &mut sender, limits.client_stall)).await,
+        Ok(ongoing) => Box::pin(answer(ongoing, sender, limits.client_stall)).await,
         Err(response) => *response,
     };
     Box::pin(send(&shared.server, sender, response)).await;

@@ -12,7 +12,8 @@ use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TransportConfig, V
 
 use super::connection;
 use crate::life;
-use crate::plane::l7::{Limits, Server, http_listener};
+use crate::plane::Limits;
+use crate::plane::l7::{Server, http_listener};
 use crate::plane::tls::quic_config;
 use crate::snapshot::{SocketKey, TlsTable};
 
@@ -28,7 +29,7 @@ pub(super) async fn serve<T: 'static>(
         Ok(listening) => listening,
         Err(error) => return tracing::error!(%key, %error, "cannot serve HTTP/3"),
     };
-    let most = server.limits.h3_connections;
+    let most = server.local.limits.h3_connections;
     while let Some(incoming) = listening.0.accept().await {
         let open = listening.0.open_connections();
         if is_astray(&server, key, &incoming) {
@@ -111,7 +112,7 @@ impl Configs {
         }
         let config = quic_config(table.clone()).ok()?;
         let crypto = QuicServerConfig::try_from(config).ok()?;
-        let config = Arc::new(server_config(crypto, &self.server.limits));
+        let config = Arc::new(server_config(crypto, &self.server.local.limits));
         *known = Some((table, config.clone()));
         Some(config)
     }

@@ -12,16 +12,17 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::guard::Guarded;
 use crate::life;
-use crate::plane::l7::Limits;
+use crate::plane::Limits;
 use crate::snapshot::Reason;
 
-type Stream = RequestStream<Guarded<h3_quinn::RecvStream>, Bytes>;
+/// The receiving half of a stream.
+pub(super) type Receiver = RequestStream<Guarded<h3_quinn::RecvStream>, Bytes>;
 
 /// A request whose body can be read, and whether its fields are in order. How long the body is may
 /// show only in its beginning, which is waited for.
 pub(super) async fn read(
     request: http::Request<()>,
-    stream: Stream,
+    stream: Receiver,
     limits: &Limits,
 ) -> (http::Request<Upload>, Result<(), Reason>) {
     let length = check(request.headers());
@@ -64,7 +65,7 @@ fn check(fields: &HeaderMap) -> Result<Option<u64>, Reason> {
 /// The body of a request.
 pub(super) struct Upload {
     /// Until it is dropped.
-    stream: Option<Stream>,
+    stream: Option<Receiver>,
     patience: Patience,
     /// What is still to come of the length that was said.
     left: Option<u64>,
@@ -173,7 +174,7 @@ impl Drop for Upload {
 }
 
 /// Reads and drops a body, up to a limit.
-async fn linger(mut stream: Stream, Patience { bytes, time }: Patience) {
+async fn linger(mut stream: Receiver, Patience { bytes, time }: Patience) {
     let read = async {
         let mut left = bytes;
         while let Ok(Some(data)) = stream.recv_data().await {

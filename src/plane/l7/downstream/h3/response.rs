@@ -2,53 +2,75 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h3::error::Code;
 use h3::server::RequestStream;
 use http::header::DATE;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::request::Upload;
+use crate::plane::Limits;
 use crate::plane::l7::Server;
 use crate::plane::l7::downstream::h2::Answer;
+use crate::plane::l7::pace::Pace;
+use crate::snapshot::Reason;
 
 /// The sending half of a stream.
 pub(super) type Sender = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
 
 /// Sends a response to its end. One that ends early is reset, so that nobody takes it for complete;
-/// a client that takes nothing for too long gets no more.
+/// a client that takes it too slowly gets no more.
+///
+/// What waits for a client is a piece, and what QUIC has sent without an acknowledgement: at most the
+/// window of a connection.
 pub(super) async fn send(
     server: &Server,
-    mut stream: Sender,
+    stream: &mut Sender,
     response: http::Response<Answer<Upload>>,
 ) {
+    let limits = &server.local.limits;
     let (mut parts, mut body) = response.into_parts();
     parts.headers.entry(DATE).or_insert_with(|| server.clock.date());
-    let stall = server.limits.client_stall;
     let head = http::Response::from_parts(parts, ());
-    let mut sent = timeout(stall, stream.send_response(head)).await;
+    let mut sent = timeout(limits.client_stall, stream.send_response(head)).await;
+    let mut pace = Pace::default();
     while let Ok(Ok(())) = sent {
-        let frame = match poll_fn(|cx| body.poll_frame(cx, usize::MAX)).await {
+        let frame = match poll_fn(|cx| body.poll_frame(cx, PIECE)).await {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return stream.stop_stream(Code::H3_INTERNAL_ERROR),
             None => {
-                let _ = timeout(stall, stream.finish()).await;
+                let _ = timeout(limits.client_stall, stream.finish()).await;
                 return;
             }
         };
         sent = match frame.into_data() {
             Ok(data) => {
+                let (length, begun) = (data.len(), Instant::now());
                 let sending = while_uploading(&mut body, stream.send_data(data));
-                timeout(stall, Box::pin(sending)).await
+                let sent = timeout(time_for(length, limits), Box::pin(sending)).await;
+                pace.wait(begun);
+                if sent.is_err() || !pace.moved(Instant::now(), length as u64, limits) {
+                    body.note(Reason::ClientTooSlow);
+                    break;
+                }
+                sent
             }
             Err(frame) => {
                 let fields = frame.into_trailers().unwrap_or_default();
-                timeout(stall, stream.send_trailers(fields)).await
+                timeout(limits.client_stall, stream.send_trailers(fields)).await
             }
         };
     }
     stream.stop_stream(Code::H3_REQUEST_CANCELLED);
+}
+
+/// How long a client may need to take so much. That it takes some of it does not show: h3 tells when it
+/// has all.
+fn time_for(length: usize, limits: &Limits) -> Duration {
+    let seconds = length.checked_div(limits.client_rate).unwrap_or_default();
+    limits.client_stall.saturating_add(Duration::from_secs(seconds as u64))
 }
 
 /// Waits for a client that has to take what is sent, which may not do so before its request is
@@ -64,3 +86,6 @@ async fn while_uploading<F: Future>(body: &mut Answer<Upload>, sending: F) -> F:
     })
     .await
 }
+
+/// A slow client has not long to wait for it to be counted.
+const PIECE: usize = 8 * 1024;

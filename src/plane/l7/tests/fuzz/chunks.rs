@@ -57,7 +57,7 @@ impl Grammar {
         let regex = |text: &str| Regex::new(&format!("(?-u)\\A{text}")).expect("a pattern");
         Self {
             size: regex(&format!(r"([0-9A-Fa-f]{{1,16}})({extension})\r\n")),
-            trailer: regex(&format!(r"(?:{token}:[\t\x20-\x7e\x80-\xff]*\r\n){{0,100}}\r\n")),
+            trailer: regex(&format!(r"(?:{token}:[\t\x20-\x7e\x80-\xff]*\r\n){{0,512}}\r\n")),
         }
     }
 
@@ -91,7 +91,7 @@ impl Grammar {
 
 /// What the decoder makes of bytes in pieces: the body, once it is complete.
 fn decode(pieces: &[&[u8]]) -> Result<(Body, bool), ProtocolError> {
-    let mut decoder = Decoder::new(BodyLength::Chunked);
+    let mut decoder = Decoder::new(BodyLength::Chunked, 16 * 1024);
     let (mut data, mut total) = (Vec::new(), 0);
     for piece in pieces {
         let mut rest = *piece;

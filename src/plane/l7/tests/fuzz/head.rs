@@ -121,7 +121,7 @@ fn check_fields(fields: &[Field], head: &[u8]) {
 }
 
 fn check_request(head: &[u8], grammar: &Grammar) -> Option<(u8, usize, usize, Option<u64>)> {
-    let request = match RequestHead::parse(head, head.len()) {
+    let request = match RequestHead::parse(head, 100, head.len()) {
         Ok(request) => request,
         Err(ProtocolError::HeadTooLarge) => return None,
         Err(_) => {
@@ -138,7 +138,7 @@ fn check_request(head: &[u8], grammar: &Grammar) -> Option<(u8, usize, usize, Op
     let first: [&[u8]; 6] =
         [method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.", &minor, b"\r\n"];
     let bytes = written(&first, &request.fields, head);
-    let again = RequestHead::parse(&bytes, head.len()).expect("it must be read again");
+    let again = RequestHead::parse(&bytes, 100, head.len()).expect("it must be read again");
     assert_eq!((again.method(&bytes), again.target(&bytes)), (method, target));
     assert_eq!((again.minor, again.verb), (request.minor, request.verb));
     assert_eq!(pairs(&again.fields, &bytes), pairs(&request.fields, head));
@@ -150,7 +150,7 @@ fn check_request(head: &[u8], grammar: &Grammar) -> Option<(u8, usize, usize, Op
 }
 
 fn check_response(head: &[u8], grammar: &Grammar) -> Option<(u8, u16, usize, Option<u64>)> {
-    let response = match ResponseHead::parse(head) {
+    let response = match ResponseHead::parse(head, 100) {
         Ok(response) => response,
         Err(ProtocolError::HeadTooLarge) => return None,
         Err(_) => {
@@ -163,7 +163,7 @@ fn check_response(head: &[u8], grammar: &Grammar) -> Option<(u8, u16, usize, Opt
     let line = format!("HTTP/1.{} {} ", response.minor, response.status);
     let first = [line.as_bytes(), response.phrase(head), b"\r\n"];
     let bytes = written(&first, &response.fields, head);
-    let again = ResponseHead::parse(&bytes).expect("it must be read again");
+    let again = ResponseHead::parse(&bytes, 100).expect("it must be read again");
     assert_eq!((again.status, again.minor), (response.status, response.minor));
     assert_eq!(again.phrase(&bytes), response.phrase(head));
     assert_eq!(pairs(&again.fields, &bytes), pairs(&response.fields, head));

@@ -99,8 +99,9 @@ pub(super) struct Upload {
 }
 
 impl Upload {
+    /// The bytes of HTTP/1 are our own, and were measured where they came from.
     pub(super) fn new(stream: SendStream<Bytes>, length: BodyLength) -> Self {
-        Self { stream, body: Decoder::new(length), waiting: Bytes::new() }
+        Self { stream, body: Decoder::new(length, usize::MAX), waiting: Bytes::new() }
     }
 
     pub(super) fn holds_back(&self) -> bool {

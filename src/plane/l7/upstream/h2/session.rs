@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::life;
-use crate::plane::l7::limits::Limits;
+use crate::plane::Limits;
 use crate::plane::l7::upstream::{Stream, UpstreamError};
 use crate::snapshot::Reason;
 

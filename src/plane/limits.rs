@@ -1,6 +1,9 @@
-//! Every limit of the HTTP plane, named: no default of a library is relied on.
+//! Every limit of what is carried, named: no default of a library is relied on. Names of DNS have
+//! their own.
 
 use std::time::Duration;
+
+use crate::life::Thresholds;
 
 /// Limits and time-outs. [`Limits::default`] is safe without any option set; `--limit` sets each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,10 @@ pub struct Limits {
     pub connections_per_client: Cap,
     /// Bytes of a request or response head; more is 431.
     pub head_bytes: usize,
+    /// Fields of a request or response head, [`MOST_FIELDS`] at most; more is 431.
+    pub head_fields: usize,
+    /// Bytes of trailers, and of the extensions of all chunks of a body.
+    pub trailer_bytes: usize,
     /// Bytes of a request target; more is 414.
     pub target_bytes: usize,
     /// From the first byte of a request to the end of its head; longer is 408.
@@ -35,7 +42,7 @@ pub struct Limits {
     pub client_idle: Duration,
     /// How long it may wait once the drain has begun: for a request that is already on its way.
     pub drain_idle: Duration,
-    /// How long to try to connect to an endpoint.
+    /// How long to try to connect to an endpoint; inside a cluster that takes a round trip.
     pub connect_time: Duration,
     /// How long sent bytes may stay without acknowledgement (TCP_USER_TIMEOUT).
     pub unacknowledged_time: Duration,
@@ -45,6 +52,12 @@ pub struct Limits {
     pub upstream_idle_connections: usize,
     /// Endpoints tried for one request.
     pub attempts: usize,
+    /// Endpoints tried for one TCP connection.
+    pub tcp_attempts: usize,
+    /// Interim responses to one request; an endpoint that sends more never comes to the point.
+    pub interim_responses: u32,
+    /// Bytes of an authorization server's answer that the client may get: a login page may be long.
+    pub auth_answer_bytes: usize,
     /// Copies of requests on their way to mirrors, of one worker; beyond them none are made.
     pub mirrors: usize,
     /// Responses that one worker compresses at once, of less than 2 MiB each; beyond them responses
@@ -55,6 +68,8 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// How long to wait for them.
     pub linger_time: Duration,
+    /// UDP flows of one worker; 100,000 of them take less than 64 MiB.
+    pub udp_flows: usize,
     /// Connections of HTTP/3 on a socket; beyond half of them clients have to show first that they are
     /// where they say (Retry), beyond all of them they are refused.
     pub h3_connections: usize,
@@ -85,6 +100,12 @@ pub struct Limits {
     pub h2_ping_time: Duration,
     /// Bytes of memory, by which load is shed before they are used up. Auto: what the system allows.
     pub memory: Cap,
+    /// From how many percent of it on what is idle is closed, and connections end with their next response.
+    pub memory_trim: u32,
+    /// From how many percent of it on what is new is refused as well.
+    pub memory_shed: u32,
+    /// From how many percent of it on what holds most is reset as well.
+    pub memory_reset: u32,
 }
 
 /// A limit that follows the machine where nobody says it.
@@ -134,7 +155,15 @@ impl Limits {
         self.connections_per_client = self.connections_per_client.said(share);
         self
     }
+
+    /// When load is shed.
+    pub fn thresholds(&self) -> Thresholds {
+        Thresholds { trim: self.memory_trim, shed: self.memory_shed, reset: self.memory_reset }
+    }
 }
+
+/// More than this no head may have, whatever is asked for.
+pub const MOST_FIELDS: usize = 512;
 
 /// What a connection may need at worst, of which most need little.
 const CONNECTION_BYTES: usize = 256 * 1024;
@@ -149,6 +178,8 @@ impl Default for Limits {
             connections: Cap::Auto,
             connections_per_client: Cap::Auto,
             head_bytes: 32 * 1024,
+            head_fields: 100,
+            trailer_bytes: 16 * 1024,
             target_bytes: 8 * 1024,
             head_time: Duration::from_secs(10),
             handshake_time: Duration::from_secs(5),
@@ -164,10 +195,14 @@ impl Default for Limits {
             upstream_idle: Duration::from_secs(30),
             upstream_idle_connections: 256,
             attempts: 3,
+            tcp_attempts: 5,
+            interim_responses: 16,
+            auth_answer_bytes: 1024 * 1024,
             mirrors: 1_024,
             compressors: 128,
             linger_bytes: 64 * 1024,
             linger_time: Duration::from_secs(1),
+            udp_flows: 131_072,
             h3_connections: 4_096,
             h2_streams: 100,
             h2_stream_window: 64 * 1024,
@@ -182,6 +217,9 @@ impl Default for Limits {
             h2_ping_interval: Duration::from_secs(20),
             h2_ping_time: Duration::from_secs(10),
             memory: Cap::Auto,
+            memory_trim: 80,
+            memory_shed: 90,
+            memory_reset: 95,
         }
     }
 }
