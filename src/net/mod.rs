@@ -33,4 +33,6 @@ pub use frames::{FrameSocket, Memberships};
 pub use interfaces::{Interface, interfaces};
 pub use ndp::{NeighbourAdvertisement, NeighbourSolicitation, solicited_node};
 pub use proxy_protocol::{NoProxyHeader, ProxyHeader, read_proxy_header};
-pub use stream::{ConnectError, TcpOptions, check_transparent, connect, reached, reset_on_drop};
+pub use stream::{
+    ConnectError, TcpOptions, bound_unsent, check_transparent, connect, reached, reset_on_drop,
+};

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Why a connection could not be made.
 #[derive(Debug)]
@@ -109,6 +109,13 @@ impl TcpOptions {
             let _ = socket.set_tcp_user_timeout(Some(timeout));
         }
     }
+}
+
+/// Has connections that are accepted here take no more than so many bytes that the peer's window has no
+/// room for (TCP_NOTSENT_LOWAT): a client that does not read would keep megabytes of the system's memory
+/// otherwise. What the window has room for is sent as before. A system without it works as well.
+pub fn bound_unsent(listener: &TcpListener, bytes: u32) {
+    let _ = SockRef::from(listener).set_tcp_notsent_lowat(bytes);
 }
 
 /// The address that the client of a connection came to: that of the listener, or where it listens

@@ -85,6 +85,23 @@ async fn bulk_passes_a_slow_reader_unchanged() {
 }
 
 #[tokio::test]
+async fn what_a_client_does_not_read_waits_within_bounds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    bound_unsent(&listener, 128 * 1024);
+    let addr = listener.local_addr().expect("an address");
+    let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    let (client, server) = (client.expect("a client"), server.expect("a server").0);
+    let (piece, mut taken) = ([0; 64 * 1024], 0);
+    server.writable().await.expect("room");
+    while let Ok(length) = server.try_write(&piece) {
+        taken += length;
+    }
+    // the client's own buffer and the bound; the system would take megabytes
+    assert!((128 * 1024..1024 * 1024).contains(&taken), "{taken}");
+    drop(client);
+}
+
+#[tokio::test]
 async fn datagrams_come_and_go_many_at_a_time() {
     for ip in ["127.0.0.1", "::1"] {
         let addr: std::net::SocketAddr =

@@ -33,6 +33,8 @@ pub struct Limits {
     pub client_rate: usize,
     /// How long it may be slower.
     pub client_rate_grace: Duration,
+    /// Bytes for a client that wait in the system, beyond what it has room for.
+    pub unsent_bytes: u32,
     /// How old a client connection may be to take another request, a tenth more or less; `None`: as
     /// old as it gets.
     pub client_age: Option<Duration>,
@@ -186,6 +188,7 @@ impl Default for Limits {
             client_stall: Duration::from_secs(30),
             client_rate: 240,
             client_rate_grace: Duration::from_secs(30),
+            unsent_bytes: 128 * 1024,
             client_age: Some(Duration::from_secs(60 * 60)),
             upstream_stall: Duration::from_secs(60),
             client_idle: Duration::from_secs(60),

@@ -8,7 +8,7 @@ const fn limit(name: &'static str, help: &'static str, field: Field) -> Limit {
 }
 
 /// All of them, in the order of the fields.
-pub const LIMITS: [Limit; 45] = [
+pub const LIMITS: [Limit; 46] = [
     limit(
         "connections",
         "Client connections, of all workers [auto: half of the descriptors, memory / 256 KiB at most]",
@@ -64,6 +64,11 @@ pub const LIMITS: [Limit; 45] = [
         "client-rate-grace",
         "How long it may be slower",
         Field::Time(|it| &mut it.client_rate_grace),
+    ),
+    limit(
+        "unsent-bytes",
+        "Bytes for a client that wait in the system, beyond what it has room for",
+        Field::Window(|it| &mut it.unsent_bytes),
     ),
     limit(
         "client-age",

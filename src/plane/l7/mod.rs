@@ -144,7 +144,7 @@ impl Server {
             let Some(server) = server.upgrade() else { return };
             let was = server.local.level.replace(load.level);
             if load.level > Level::None {
-                overload.count(Shed::UpstreamConnection, server.pool.clear());
+                overload.count(Shed::UpstreamConnection, server.pool.clear(Instant::now()));
             }
             if load.level > Level::None && was == Level::None {
                 server.drained.notify_waiters();

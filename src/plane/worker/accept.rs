@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::sessions::Handed;
 use super::thread::Worker;
 use crate::life::spawn_local;
+use crate::net::bound_unsent;
 use crate::snapshot::SocketKey;
 
 /// An accept loop that runs; dropped, it ends once the queue is empty.
@@ -35,6 +36,7 @@ pub(super) fn spawn(
 ) -> io::Result<Accepting> {
     let (stop, stopped) = oneshot::channel();
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    bound_unsent(&listener, worker.local.limits.unsent_bytes);
     let task = spawn_local("accept", run(worker, key, listener, stopped));
     Ok(Accepting { _stop: stop, task })
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 
 use super::h2::{ask, empty, plain, request};
+use super::h2_origin::{H2Manual, answer, next, world_to};
 use super::world::*;
 use crate::plane::Limits;
 use crate::snapshot::HostMatch;
@@ -86,6 +87,26 @@ fn at_80_percent_connections_of_http2_say_goaway_and_their_streams_end_well() {
         while client.ready().await.is_ok() {
             tokio::task::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn at_80_percent_unused_connections_to_endpoints_that_speak_http2_are_closed() {
+    run(async {
+        let origin = H2Manual::new().await;
+        let world = world_to(target("web", &[origin.1])).await;
+        let mut client = world.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut upstream = origin.accept().await;
+        let (_, mut to) = next(&mut upstream).await;
+        answer(&mut to, "ok");
+        let goes_on = crate::life::spawn_local("origin", async move {
+            while upstream.accept().await.is_some() {}
+        });
+        client.until("ok").await;
+        used(&world, 85).await;
+        goes_on.await.expect("it is closed");
+        assert_eq!(shed(&world, "upstream_connection"), 1);
     });
 }
 

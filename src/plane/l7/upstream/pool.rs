@@ -106,10 +106,16 @@ impl Pool {
         }
     }
 
-    /// Closes all unused connections of HTTP/1, of whatever peer; how many.
-    pub(crate) fn clear(&self) -> usize {
+    /// Closes all unused connections, of whatever peer; how many.
+    pub(crate) fn clear(&self, now: Instant) -> usize {
         let mut peers = self.peers.borrow_mut();
-        peers.values_mut().map(|waiting| std::mem::take(&mut waiting.connections).len()).sum()
+        let clear = |waiting: &mut Waiting| {
+            let before = waiting.connections.len() + waiting.sessions.len();
+            waiting.connections.clear();
+            waiting.sessions.retain(|session| session.is_kept(now, Duration::ZERO));
+            before - waiting.sessions.len()
+        };
+        peers.values_mut().map(clear).sum()
     }
 
     /// Closes what has waited too long or has died, and what leads to endpoints, or is spoken
