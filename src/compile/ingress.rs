@@ -22,7 +22,9 @@ use crate::manifest::ingress::{
 };
 use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
 use crate::snapshot::matching::Predicates;
-use crate::snapshot::{Action, HostMatch, MatchPath, RouteTable, Rule, Timeouts, WeightedBackend};
+use crate::snapshot::{
+    Action, AppProtocol, Backend, HostMatch, MatchPath, RouteTable, Rule, Timeouts, WeightedBackend,
+};
 use crate::store::{Objects, Stored};
 
 use super::order::Seniority;
@@ -185,12 +187,27 @@ impl Routes<'_, '_> {
         field: &str,
     ) -> Action {
         match self.references.backend(&ingress.key.namespace, backend, self.findings) {
-            Ok(backend) => Action::Forward(vec![WeightedBackend::all(backend)]),
+            Ok(backend) => {
+                if backend.app_protocol == AppProtocol::Https {
+                    self.warn_of_https(ingress, &backend, field);
+                }
+                Action::Forward(vec![WeightedBackend::all(backend)])
+            }
             Err(unresolved) => {
                 self.findings.push(unresolved.finding(ingress.subject(), field));
                 Action::Fail(unresolved.failure())
             }
         }
+    }
+
+    /// Whom to trust is said by a BackendTLSPolicy, which is for routes of Gateways.
+    fn warn_of_https(&mut self, ingress: &OwnIngress<'_>, backend: &Backend, field: &str) {
+        let message =
+            format!("{} speaks HTTPS, and an Ingress speaks to it in the clear", backend.id);
+        let finding = ingress.subject().warning(Code::UnsupportedBackend, field, message);
+        let help =
+            "write an HTTPRoute for it, and a BackendTLSPolicy with its hostname and authorities";
+        self.findings.push(finding.help(help));
     }
 
     /// Says who has the host and path already.

@@ -9,6 +9,7 @@ mod features;
 mod load_balancer;
 mod policy;
 mod ports;
+mod protocol;
 mod proxy_protocol;
 mod ranges;
 
@@ -152,7 +153,8 @@ impl<'a> CheckedService<'a> {
         let family_policy = family_policy(spec, subject, findings);
         let families =
             families(spec, family_policy, exposed, &cluster_ips, settings, subject, findings);
-        let ports = ports::parse(spec, exposed, subject, findings);
+        let mut ports = ports::parse(spec, exposed, subject, findings);
+        protocol::apply(&stored.object, &mut ports, subject, findings);
         features::check(&stored.object, exposed, settings, subject, findings);
         let policy = CheckedPolicy::parse(spec, exposed, settings, subject, findings);
         let ranges = ranges::parse(&stored.object, exposed, subject, findings);

@@ -7,6 +7,7 @@ use crate::manifest::service::{ServicePort, ServiceSpec};
 use crate::manifest::{Code, ObjectKey};
 use crate::snapshot::{AppProtocol, BackendId, Transport};
 
+use super::protocol::named;
 use super::{CheckedService, Exposed};
 use crate::compile::report::{Findings, Subject};
 
@@ -36,6 +37,11 @@ impl CheckedPort {
     /// Whether each request to it is balanced by itself.
     pub(in crate::compile) fn is_by_request(&self, service: &CheckedService<'_>) -> bool {
         service.by_request && self.app_protocol == AppProtocol::H2c
+    }
+
+    /// Whether this is its name or number.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        *self.name == *name || name.parse() == Ok(self.number)
     }
 
     pub(in crate::compile) fn backend_id(&self, service: &ObjectKey) -> BackendId {
@@ -107,7 +113,8 @@ impl Parser<'_, '_> {
             name,
             number,
             transport,
-            app_protocol: app_protocol(written),
+            app_protocol: named(written.app_protocol.as_deref().unwrap_or_default())
+                .unwrap_or_default(),
             target: self.target(field, written, number)?,
             node_port: self.node_port(field, written),
         })
@@ -216,13 +223,4 @@ fn is_iana_name(name: &str) -> bool {
         && !name.starts_with('-')
         && !name.ends_with('-')
         && !name.contains("--")
-}
-
-/// KEP-3726; gRPC is HTTP/2.
-fn app_protocol(written: &ServicePort) -> AppProtocol {
-    match written.app_protocol.as_deref() {
-        Some("kubernetes.io/h2c" | "h2c" | "grpc") => AppProtocol::H2c,
-        Some("https" | "kubernetes.io/wss") => AppProtocol::Https,
-        _ => AppProtocol::Http,
-    }
 }

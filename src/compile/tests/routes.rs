@@ -304,3 +304,18 @@ fn every_failure_keeps_its_detail() {
     };
     assert_eq!(&**detail, "Service \"web\" does not exist in namespace default");
 }
+
+#[test]
+fn an_ingress_to_a_port_that_speaks_https_is_told_that_it_is_spoken_to_in_the_clear() {
+    let port = json!({"ports": [{"port": 443, "appProtocol": "https"}]});
+    let rules = json!({"rules": [rule("a.test", &[path("Prefix", "/", "web")])]});
+    let mut ingress = ingress("web", rules);
+    ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"]["number"] =
+        json!(443);
+    let compiled = compiled([service("web", port), ingress]);
+    assert_eq!(answer(&compiled, "a.test", "/"), "web");
+    let field = "spec.rules[0].http.paths[0]";
+    let told: Vec<_> =
+        codes(&compiled).into_iter().filter(|(_, at)| at.starts_with(field)).collect();
+    let [(Code::UnsupportedBackend, _)] = told[..] else { panic!("{told:?}") };
+}

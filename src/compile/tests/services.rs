@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::endpoints::slice;
 use super::*;
 use crate::compile::{AddressRange, PoolRange};
-use crate::snapshot::{ContentCodings, ZoneEndpoint, ZoneService};
+use crate::snapshot::{AppProtocol, ContentCodings, ZoneEndpoint, ZoneService};
 
 fn pool_range(first: [u8; 4], last: [u8; 4]) -> PoolRange {
     let range = AddressRange { first: first.into(), last: last.into() };
@@ -227,6 +227,33 @@ fn a_requested_load_balancer_address_is_given_once() {
     let at = listeners.iter().filter(|it| it.starts_with("tcp://127.1.0.3:"));
     assert_eq!(at.count(), 1, "{listeners:?}");
     assert_eq!(codes(&compiled), [(Code::AddressClash, "spec.loadBalancerIP")]);
+}
+
+#[test]
+fn what_ports_speak_is_said_by_an_annotation_where_their_charts_do_not() {
+    use AppProtocol::{H2c, Http, Https};
+    for (written, expected, told) in [
+        ("h2c", [H2c, H2c], vec![]),
+        ("grpc", [H2c, H2c], vec![]),
+        ("web=https", [Https, H2c], vec![]),
+        ("web=h2c, 81=http", [H2c, Http], vec![]),
+        ("web=http2, 81=http", [Http, Http], vec!["\"http2\" is none of http, h2c, grpc, https"]),
+        ("api=h2c,81=https", [Http, Https], vec!["there is no port \"api\""]),
+    ] {
+        let ports = json!([
+            {"name": "web", "port": 80},
+            {"name": "rpc", "port": 81, "appProtocol": "kubernetes.io/h2c"},
+        ]);
+        let mut service = web(json!({"ports": ports}));
+        service["metadata"]["annotations"] = json!({"rutter.dev/app-protocol": written});
+        let compiled = compiled([service, pod("web-0", "10.0.0.1")]);
+        let mut spoken: Vec<_> =
+            compiled.snapshot.backends.values().map(|it| (it.port, it.app_protocol)).collect();
+        spoken.sort_by_key(|(port, _)| *port);
+        assert_eq!(spoken, [(80, expected[0]), (81, expected[1])], "{written}");
+        let messages: Vec<_> = compiled.report.findings.iter().map(|it| &*it.message).collect();
+        assert_eq!(messages, told, "{written}");
+    }
 }
 
 #[test]

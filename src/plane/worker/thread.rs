@@ -241,20 +241,20 @@ impl Worker {
 }
 
 /// The worker's own task: opens and closes listeners, takes in connections.
-struct Mailbox {
-    worker: Rc<Worker>,
-    carrier: Rc<l4::udp::Carrier>,
-    inbox: mpsc::UnboundedReceiver<Work>,
-    changed: mpsc::UnboundedReceiver<Change>,
-    answer: mpsc::UnboundedSender<Generation>,
-    tcp: HashMap<SocketKey, Accepting>,
-    udp: HashMap<SocketKey, JoinHandle<()>>,
+pub(super) struct Mailbox {
+    pub(super) worker: Rc<Worker>,
+    pub(super) carrier: Rc<l4::udp::Carrier>,
+    pub(super) inbox: mpsc::UnboundedReceiver<Work>,
+    pub(super) changed: mpsc::UnboundedReceiver<Change>,
+    pub(super) answer: mpsc::UnboundedSender<Generation>,
+    pub(super) tcp: HashMap<SocketKey, Accepting>,
+    pub(super) udp: HashMap<SocketKey, JoinHandle<()>>,
     /// Tasks whose sockets are to be closed.
-    closing: Vec<JoinHandle<()>>,
+    pub(super) closing: Vec<JoinHandle<()>>,
 }
 
 impl Mailbox {
-    async fn run(mut self, drain: Drain) {
+    pub(super) async fn run(mut self, drain: Drain) {
         loop {
             tokio::select! {
                 biased;
@@ -264,7 +264,7 @@ impl Mailbox {
                     Some(Work::Stop) | None => return,
                 },
                 Some(change) = self.changed.recv() => self.change(change),
-                () = drain.started(), if !self.is_closed() => self.close(),
+                () = drain.started(), if !self.is_closed() => self.close().await,
             }
             if drain.is_started() && self.is_closed() && self.is_done() {
                 return self.worker.sessions.end(self.worker.number);
@@ -323,18 +323,23 @@ impl Mailbox {
         });
     }
 
-    /// Takes nothing more in. Load balancers go on being told that rutter is on its way out, so that
-    /// they send nothing more.
-    fn close(&mut self) {
+    /// Takes nothing more in but what the system has accepted already. Load balancers go on being told
+    /// that rutter is on its way out, so that they send nothing more.
+    async fn close(&mut self) {
         let snapshot = self.worker.local.snapshot.load();
-        self.tcp.retain(|key, _| {
+        let stopped = self.tcp.extract_if(|key, _| {
             let spec = snapshot.listeners.get(key);
-            spec.is_some_and(|spec| matches!(spec.serve, Serve::Health(_)))
+            !spec.is_some_and(|spec| matches!(spec.serve, Serve::Health(_)))
         });
+        let stopped: Vec<_> = stopped.map(|(_, accepting)| accepting.stop()).collect();
+        drop(snapshot);
         self.udp.drain().for_each(|(_, task)| task.abort());
         // what was told but not done yet is not done any more
         self.changed.close();
         while self.changed.try_recv().is_ok() {}
+        for task in stopped {
+            let _ = task.await;
+        }
     }
 
     fn is_closed(&self) -> bool {

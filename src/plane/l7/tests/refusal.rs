@@ -37,6 +37,24 @@ fn path(path: &str) -> String {
 }
 
 #[test]
+fn what_is_no_http_at_all_is_closed_without_an_answer() {
+    run(async {
+        let origin = Canned::ok().await;
+        let world = World::to(&[origin.addr]).await;
+        for words in
+            ["EHLO mail.test\r\n\r\n", "INVALID CONNECTION PREFACE\r\n\r\n", "\r\nPING\r\n\r\n"]
+        {
+            assert_eq!(world.ask(words).await, "", "{words:?}");
+        }
+        let mut client = world.client().await;
+        client.get("/", "ok").await;
+        client.send("EHLO mail.test\r\n\r\n").await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "who spoke HTTP before is told: {answer}");
+    });
+}
+
+#[test]
 fn a_body_whose_length_is_said_in_two_ways_is_refused() {
     refused(&[
         (

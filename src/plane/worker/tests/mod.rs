@@ -3,6 +3,7 @@
 mod caps;
 mod client_auth;
 mod dispatch;
+mod drain;
 mod overload;
 mod tls;
 

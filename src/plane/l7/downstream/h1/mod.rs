@@ -45,6 +45,7 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identit
             // boxed, so that an idle connection takes no more memory than waiting needs
             Next::Request(head) => Box::pin(session.exchange(head)).await,
             Next::Preface => return Box::pin(session.go_on_with_h2()).await,
+            Next::Foreign => session.turn_away(),
             Next::Refused(reason) => Box::pin(session.refuse(reason)).await,
             // TLS says goodbye, so that nobody takes the end for an attack
             Next::Closed => After::Close,
@@ -84,6 +85,9 @@ enum Next {
     Request(RequestHead),
     /// HTTP/2 with prior knowledge (RFC 9113 section 3.3).
     Preface,
+    /// No version of HTTP: whoever sends it understands no answer of HTTP/1, or expects none (RFC 9113
+    /// section 3.4).
+    Foreign,
     Refused(Reason),
     Closed,
 }
@@ -184,8 +188,12 @@ impl Session {
             return if full { Err(ProtocolError::HeadTooLarge) } else { Ok(None) };
         };
         let head = filled.get(..end).unwrap_or_default();
-        if std::mem::take(&mut self.first) && head == PREFACE_HEAD {
+        let is_first = std::mem::take(&mut self.first);
+        if is_first && head == PREFACE_HEAD {
             return Ok(Some(Next::Preface));
+        }
+        if is_first && !is_http(head) {
+            return Ok(Some(Next::Foreign));
         }
         if end > limits.head_bytes {
             return Err(ProtocolError::HeadTooLarge);
@@ -270,6 +278,13 @@ impl Session {
         drop(buffer);
         Box::pin(h2::serve(&server, stream, read, identity)).await;
     }
+}
+
+/// Whether the first line is of some HTTP, or nothing that could be of anything else; 0.9 has no version,
+/// and knows GET alone.
+fn is_http(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.is_empty() || line.starts_with(b"GET ") || memchr::memmem::find(line, b" HTTP/").is_some()
 }
 
 /// The head that HTTP/2 with prior knowledge begins with.

@@ -48,15 +48,24 @@ impl Session {
         }
     }
 
+    /// Closes without an answer.
+    pub(super) fn turn_away(&self) -> After {
+        self.begin_record().reason = Some(Reason::BadRequest);
+        After::Close
+    }
+
     /// Answers what is no request.
     pub(super) async fn refuse(&mut self, reason: Reason) -> After {
+        let mut record = self.begin_record();
+        let delivery = Delivery { verb: Verb::Other, minor: 1, keep: false, upgrade: false };
+        self.answer_itself(reason, delivery, &mut record).await
+    }
+
+    fn begin_record(&self) -> RequestRecord {
         let snapshot = self.server.local.snapshot.load();
         let listener = http_listener(&snapshot, self.identity.key);
         let name = listener.map(|listener| listener.name.clone()).unwrap_or_default();
-        drop(snapshot);
-        let mut record = self.server.record(&self.identity, name, "HTTP/1.1");
-        let delivery = Delivery { verb: Verb::Other, minor: 1, keep: false, upgrade: false };
-        self.answer_itself(reason, delivery, &mut record).await
+        self.server.record(&self.identity, name, "HTTP/1.1")
     }
 
     /// Passes an interim response on; clients of HTTP/1.0 do not know them. `false`: the client
