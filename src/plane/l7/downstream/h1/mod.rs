@@ -284,7 +284,7 @@ impl Session {
 /// and knows GET alone.
 fn is_http(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    line.is_empty() || line.starts_with(b"GET ") || memchr::memmem::find(line, b" HTTP/").is_some()
+    line.is_empty() || line.starts_with(b"GET") || memchr::memmem::find(line, b"HTTP/").is_some()
 }
 
 /// The head that HTTP/2 with prior knowledge begins with.
