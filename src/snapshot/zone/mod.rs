@@ -26,7 +26,9 @@ use std::sync::Arc;
 
 pub use clients::{Client, Clients, Mention};
 pub use decision::Decision;
-pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute, is_within};
+pub use forward::{
+    Alternate, CachePolicy, Forward, ForwardPolicy, ForwardRoute, Unknown, is_within,
+};
 pub use hosts::{Hosts, HostsEntry};
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
 pub use rewrite::{
