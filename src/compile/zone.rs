@@ -63,9 +63,10 @@ pub(super) fn build(
     }
     // in place: there are as many as endpoints
     reverse.sort_unstable();
+    reverse.dedup();
     zone.services = named.into_iter().collect();
     zone.origins = origins.into_iter().collect();
-    zone.reverse = reverse.into_iter().map(|name| (name, ())).collect();
+    zone.reverse = reverse.into_iter().map(|entry| (entry, ())).collect();
     zone
 }
 
@@ -82,13 +83,13 @@ pub(super) fn rename(
     let naming = Naming::new(names, allocations);
     let of = |backends| naming.of(&zone.namespaces, service, Some(backends));
     let (before, now) = (of(before), of(now));
-    for name in before.into_iter().flat_map(|it| it.reverse) {
-        zone.reverse.remove(&name);
+    for entry in before.into_iter().flat_map(|it| it.reverse) {
+        zone.reverse.remove(&entry);
     }
     if let Some(ServiceNames { key, answer, reverse }) = now {
         zone.services.insert(ObjectKey::clone(&key), answer);
-        for name in reverse {
-            zone.reverse.insert(name, ());
+        for entry in reverse {
+            zone.reverse.insert(entry, ());
         }
     }
 }

@@ -164,8 +164,14 @@ fn outside(upstreams: Option<&str>, decision: Decision) -> String {
 /// Who is asked about a name.
 fn upstreams(zone: &Zone, name: &str) -> Option<String> {
     let route = zone.forward.route(&name.to_ascii_lowercase())?;
-    let addrs: Vec<String> = route.upstreams.iter().map(Upstream::to_string).collect();
-    let addrs = addrs.join(", ");
+    let listed = |upstreams: &[Upstream]| {
+        let addrs: Vec<String> = upstreams.iter().map(Upstream::to_string).collect();
+        addrs.join(", ")
+    };
+    let mut addrs = listed(route.upstreams);
+    for alternate in route.alternates {
+        addrs += &format!(", and where they do not know it to {}", listed(&alternate.upstreams));
+    }
     Some(match route.domain {
         "" => addrs,
         domain => format!("{addrs} (stub domain {domain})"),

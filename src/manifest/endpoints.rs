@@ -112,7 +112,8 @@ pub struct EndpointPort {
     pub app_protocol: Option<Arc<str>>,
 }
 
-/// core/v1 ObjectReference, as used in `targetRef`.
+/// core/v1 ObjectReference, as used in `targetRef`: which object, and not which version of it. There
+/// is one an endpoint, and an identity that nobody reads is as large as the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReference {
@@ -125,18 +126,6 @@ pub struct ObjectReference {
     /// Name of the pod.
     #[serde(default, deserialize_with = "shared::option")]
     pub name: Option<Arc<str>>,
-    /// Its identity in the cluster.
-    #[serde(default)]
-    pub uid: Option<Arc<str>>,
-    /// Served API version.
-    #[serde(default, deserialize_with = "shared::option")]
-    pub api_version: Option<Arc<str>>,
-    /// Version that was seen.
-    #[serde(default)]
-    pub resource_version: Option<Arc<str>>,
-    /// A part of the object.
-    #[serde(default)]
-    pub field_path: Option<Arc<str>>,
 }
 
 /// core/v1 Endpoints, deprecated since 1.33; same name as its Service.

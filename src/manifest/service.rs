@@ -26,7 +26,7 @@ pub struct Service {
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSpec {
     /// `ClusterIP` when absent.
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "shared::option")]
     pub kind: Option<Arc<str>>,
     /// The primary virtual address, or `None` for headless.
     #[serde(default, rename = "clusterIP", deserialize_with = "shared::option")]

@@ -65,7 +65,7 @@ pub use tls::{
 };
 pub use verdict::{EndpointSet, Verdict};
 pub use zone::{
-    CachePolicy, Forward, ForwardPolicy, Hosts, ReverseName, Upstream, UpstreamTransport, Zone,
+    CachePolicy, Forward, ForwardPolicy, Hosts, ReverseEntry, Upstream, UpstreamTransport, Zone,
     ZoneEndpoint, ZonePort, ZoneService,
 };
 

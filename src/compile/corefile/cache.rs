@@ -37,18 +37,24 @@ impl Reading<'_, '_> {
         for property in &directive.body {
             self.cache_property(property, &mut policy);
         }
-        self.set_cache(block, &policy);
-        if let Some(zone) = zones.first() {
-            let message = "answers are remembered for all zones of the block";
-            self.warn(zone, Code::NotCarried, message, "write a block for the zone");
+        policy.zones = zones.iter().flat_map(|word| self.zones_of(word)).collect();
+        if policy.zones.is_empty() && !zones.is_empty() {
+            // none of them is a zone: then nothing is, rather than everything
+            (policy.positive_max, policy.negative_max) = (0, 0);
         }
+        self.set_cache(block, &policy);
     }
 
     fn cache_property(&mut self, property: &Directive, policy: &mut CachePolicy) {
         let name = &property.name;
         match name.text.as_str() {
-            "success" => self.cache_seconds(property, &mut policy.positive_max),
-            "denial" => self.cache_seconds(property, &mut policy.negative_max),
+            "success" => {
+                self.cache_seconds(property, &mut policy.positive_max, &mut policy.positive_min);
+            }
+            "denial" => {
+                self.cache_seconds(property, &mut policy.negative_max, &mut policy.negative_min);
+            }
+            "servfail" => self.servfail(property, policy),
             "prefetch" => {
                 if let Some(least) = self.number(name, property.arguments.first()) {
                     policy.prefetch = (least > 0).then_some(least);
@@ -56,7 +62,7 @@ impl Reading<'_, '_> {
             }
             "serve_stale" => self.serve_stale(property, policy),
             "disable" => self.disable(property, policy),
-            "servfail" | "keepttl" | "serve_stale_policy" => {
+            "keepttl" | "serve_stale_policy" => {
                 self.note(name, format!("rutter does not have {} of cache", name.text), "");
             }
             _ => self.unknown(name, "cache has no", &PROPERTIES),
@@ -64,7 +70,7 @@ impl Reading<'_, '_> {
     }
 
     /// `CAPACITY [TTL] [MINTTL]`. The capacity is another one here: bytes, not entries.
-    fn cache_seconds(&mut self, property: &Directive, most: &mut u32) {
+    fn cache_seconds(&mut self, property: &Directive, most: &mut u32, least: &mut u32) {
         let name = &property.name;
         let [_, ttl, rest @ ..] = property.arguments.as_slice() else {
             self.number(name, property.arguments.first());
@@ -73,9 +79,27 @@ impl Reading<'_, '_> {
         if let Some(ttl) = self.number(name, Some(ttl)) {
             *most = ttl;
         }
-        if let Some(least) = rest.first().filter(|least| least.text != "0") {
-            let message = format!("no answer is remembered for {} s if it says less", least.text);
-            self.note(least, message, "");
+        if let Some(word) = rest.first()
+            && let Some(seconds) = self.number(name, Some(word))
+        {
+            *least = seconds;
+        }
+    }
+
+    /// `DURATION`, at most five minutes (RFC 9520 section 3.2).
+    fn servfail(&mut self, property: &Directive, policy: &mut CachePolicy) {
+        let Some(word) = self.only(property) else { return };
+        let written =
+            if word.text == "0" { Some(Duration::ZERO) } else { parse_duration(&word.text) };
+        match written.filter(|it| *it <= LONGEST_FAILURE) {
+            // what is shorter than a second is none
+            Some(duration) => {
+                policy.failure = u32::try_from(duration.as_secs()).unwrap_or_default();
+            }
+            None => {
+                let message = format!("{:?} is no duration of at most 5m", word.text);
+                self.error(word, Code::BadValue, message, "write such as 5s");
+            }
         }
     }
 
@@ -126,6 +150,8 @@ impl Reading<'_, '_> {
         }
     }
 }
+
+const LONGEST_FAILURE: Duration = Duration::from_secs(300);
 
 const PROPERTIES: [&str; 8] = [
     "success",

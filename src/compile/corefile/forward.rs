@@ -7,6 +7,7 @@ use super::block::Block;
 use crate::compile::parse_upstream;
 use crate::manifest::Code;
 use crate::manifest::corefile::{Directive, Word};
+use crate::snapshot::zone::{Alternate, Unknown};
 use crate::snapshot::{ForwardPolicy, Upstream, UpstreamTransport};
 
 /// What a body says of all its upstreams.
@@ -15,6 +16,8 @@ struct Body {
     is_tcp: bool,
     server_name: Option<Arc<str>>,
     except: Vec<Arc<str>>,
+    /// What is asked of the next forward of the same zone.
+    next: Unknown,
 }
 
 impl Reading<'_, '_> {
@@ -32,6 +35,7 @@ impl Reading<'_, '_> {
         for property in &directive.body {
             self.forward_property(property, &mut body);
         }
+        self.follow_next(block, directive, from);
         let mut upstreams: Vec<Upstream> = Vec::new();
         for word in to {
             for mut upstream in self.upstreams(word) {
@@ -66,6 +70,16 @@ impl Reading<'_, '_> {
                 self.note(from, message, "");
                 continue;
             }
+            if !block.zones.contains(&zone) && self.zones.contains(&zone) {
+                let message = format!("{zone} has a block of its own: that one counts");
+                self.warn(from, Code::Conflict, message, "");
+                continue;
+            }
+            let before = self.next.insert(zone.clone(), body.next.clone());
+            if let Some(after) = before {
+                self.alternate(from, zone, Alternate { upstreams: to.to_vec(), after }, body);
+                continue;
+            }
             self.forward.except.insert(zone.clone(), body.except.clone());
             if !block.zones.contains(&zone) {
                 let of_block = block.zones.first().map_or("", |zone| &**zone);
@@ -77,6 +91,32 @@ impl Reading<'_, '_> {
             } else {
                 self.forward.stubs.insert(zone, to.to_vec());
             }
+        }
+    }
+
+    /// Another forward of a zone: it is asked where the one above says `next`.
+    fn alternate(&mut self, from: &Word, zone: Arc<str>, alternate: Alternate, body: &Body) {
+        if alternate.after.is_nothing() {
+            let message = format!("a forward of {zone}. stands above: that one counts");
+            let help = "write next NXDOMAIN into it, or what else leads here";
+            return self.warn(from, Code::Conflict, message, help);
+        }
+        if !body.except.is_empty() {
+            let message = "which names are excepted, the first forward of a zone says";
+            self.warn(from, Code::NotCarried, message, "");
+        }
+        self.forward.alternates.entry(zone).or_default().push(alternate);
+    }
+
+    /// Tells of a `next` that leads nowhere.
+    fn follow_next(&mut self, block: &Block<'_>, directive: &Directive, from: &Word) {
+        let is_next = |it: &&Directive| matches!(&*it.name.text, "next" | "next_on_nodata");
+        let Some(next) = directive.body.iter().find(is_next) else { return };
+        let mut below =
+            block.named("forward").skip_while(|it| !std::ptr::eq(*it, directive)).skip(1);
+        if !below.any(|it| it.arguments.first().is_some_and(|it| it.text == from.text)) {
+            let message = format!("no forward {} follows that could be next", from.text);
+            self.note(&next.name, message, "");
         }
     }
 
@@ -119,7 +159,16 @@ impl Reading<'_, '_> {
                     self.note(name, message, "");
                 }
             }
-            "next" | "next_on_nodata" | "failover" | "resolver" | "source_address" => {
+            "next" => {
+                for word in &property.arguments {
+                    match RCODES.iter().find(|(name, _)| *name == word.text) {
+                        Some((_, rcode)) => body.next.rcodes.push(*rcode),
+                        None => self.unknown(word, "there is no answer", &RCODES.map(|it| it.0)),
+                    }
+                }
+            }
+            "next_on_nodata" => body.next.no_data = true,
+            "failover" | "resolver" | "source_address" => {
                 let message = format!("rutter does not have {} of forward", name.text);
                 let help = "the next upstream is asked where one fails or does not answer";
                 self.warn(name, Code::NotCarried, message, help);
@@ -176,8 +225,25 @@ const HARMLESS: [&str; 11] = [
     "tls",
 ];
 
-const PROPERTIES: [&str; 9] = [
+/// Response codes (RFC 1035 section 4.1.1, RFC 2136 section 2.2).
+const RCODES: [(&str, u8); 11] = [
+    ("NOERROR", 0),
+    ("FORMERR", 1),
+    ("SERVFAIL", 2),
+    ("NXDOMAIN", 3),
+    ("NOTIMP", 4),
+    ("REFUSED", 5),
+    ("YXDOMAIN", 6),
+    ("YXRRSET", 7),
+    ("NXRRSET", 8),
+    ("NOTAUTH", 9),
+    ("NOTZONE", 10),
+];
+
+const PROPERTIES: [&str; 11] = [
     "policy",
+    "next",
+    "next_on_nodata",
     "except",
     "force_tcp",
     "tls",

@@ -23,7 +23,7 @@ mod plugin;
 mod rewrite;
 mod selector;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -31,7 +31,7 @@ use ipnet::IpNet;
 use crate::manifest::corefile::{Corefile, Directive, Problem, Word};
 use crate::manifest::meta::LabelRequirement;
 use crate::manifest::{Code, Finding, Kind, ObjectKey, Span};
-use crate::snapshot::zone::{CachePolicy, Forward, Hosts, Rewrites, is_within};
+use crate::snapshot::zone::{CachePolicy, Forward, Hosts, Rewrites, Unknown, is_within};
 use crate::store::Objects;
 
 use super::report::{Findings, Subject};
@@ -180,6 +180,10 @@ struct Reading<'a, 'f> {
     forward: Forward,
     hosts: Hosts,
     has_kubernetes: bool,
+    /// Those that have a block.
+    zones: BTreeSet<Arc<str>>,
+    /// What the last forward of a zone leaves to the next.
+    next: BTreeMap<Arc<str>, Unknown>,
 }
 
 impl<'a, 'f> Reading<'a, 'f> {
@@ -187,11 +191,22 @@ impl<'a, 'f> Reading<'a, 'f> {
         let forward = Forward { upstreams: Vec::new(), ..Forward::clone(&settings.dns_forward) };
         let hosts = Hosts::clone(&settings.dns_hosts.hosts);
         let names = Names::of(settings);
-        Self { subject, settings, findings, names, forward, hosts, has_kubernetes: false }
+        Self {
+            subject,
+            settings,
+            findings,
+            names,
+            forward,
+            hosts,
+            has_kubernetes: false,
+            zones: BTreeSet::new(),
+            next: BTreeMap::new(),
+        }
     }
 
     fn names(mut self, corefile: &Corefile) -> Names {
         let blocks = self.blocks(corefile);
+        self.zones = blocks.iter().flat_map(|block| block.zones.iter().cloned()).collect();
         // first what the cluster zone is: no other may be in it
         for block in &blocks {
             for directive in block.named("kubernetes") {

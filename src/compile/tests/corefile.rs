@@ -12,7 +12,7 @@ use crate::compile::{Allocations, Settings};
 use crate::manifest::core::ConfigMap;
 use crate::manifest::{Metadata, Object, Origin};
 use crate::snapshot::Zone;
-use crate::snapshot::zone::PodNames;
+use crate::snapshot::zone::{Alternate, CachePolicy, PodNames};
 use crate::source::Sourced;
 use crate::store::Objects;
 
@@ -49,13 +49,17 @@ fn shown(zone: &Zone) -> Vec<String> {
     lines.push(format!("{domain} ttl {ttl} pods {pods} fallthrough {}", fallthrough.join(" ")));
     let forward = &zone.forward;
     lines.extend(forward.routes().map(|route| {
-        let upstreams: Vec<_> = route.upstreams.iter().map(ToString::to_string).collect();
-        let cache = forward.cache_of(route.domain);
-        let (positive, negative) = (cache.positive_max, cache.negative_max);
+        let mut upstreams: Vec<_> = route.upstreams.iter().map(ToString::to_string).collect();
+        for Alternate { upstreams: next, after } in route.alternates {
+            let no_data = if after.no_data { " no data" } else { "" };
+            upstreams.push(format!("after {:?}{no_data}", after.rcodes));
+            upstreams.extend(next.iter().map(ToString::to_string));
+        }
         let except = forward.except.get(route.domain).filter(|it| !it.is_empty());
         let except = except.map(|zones| format!(" except {}", zones.join(" ")));
         let (domain, upstreams) = (route.domain, upstreams.join(" "));
-        format!("{domain}. → {upstreams} cache {positive} {negative}{}", except.unwrap_or_default())
+        let cache = cache(forward.cache_of(route.domain));
+        format!("{domain}. → {upstreams} cache {cache}{}", except.unwrap_or_default())
     }));
     for (block, rules) in &zone.rewrites.blocks {
         lines.extend(rules.iter().map(|rule| {
@@ -64,6 +68,22 @@ fn shown(zone: &Zone) -> Vec<String> {
         }));
     }
     lines
+}
+
+/// The longest seconds, and what else is not as without a Corefile.
+fn cache(policy: &CachePolicy) -> String {
+    let CachePolicy { positive_max, negative_max, positive_min, negative_min, .. } = policy;
+    let mut text = format!("{positive_max} {negative_max}");
+    if (*positive_min, *negative_min) != (0, 0) {
+        text += &format!(" least {positive_min} {negative_min}");
+    }
+    if policy.failure != 1 {
+        text += &format!(" failure {}", policy.failure);
+    }
+    if !policy.zones.is_empty() {
+        text += &format!(" zones {}", policy.zones.join(" "));
+    }
+    text
 }
 
 /// `line:column severity code message (help)`.
@@ -191,27 +211,78 @@ fn a_block_says_how_its_upstreams_are_asked_and_remembered() {
          }\n}\n",
         &[
             "cluster.local ttl 5 pods insecure fallthrough in-addr.arpa. ip6.arpa.",
-            "a.test. → tls://10.0.0.2:853#dns.test cache 3600 1800",
-            ". → tls://9.9.9.9:853 tls://9.9.9.10:853#dns.test tcp://10.0.0.1:53 cache 90 0 except \
-             secret.test lab.test",
+            "a.test. → tls://10.0.0.2:853#dns.test cache 3600 1800 zones x",
+            ". → tls://9.9.9.9:853 tls://9.9.9.10:853#dns.test tcp://10.0.0.1:53 cache 90 0 least 5 0 \
+             failure 0 except secret.test lab.test",
         ],
         &[
             "25:14 error RT007 denial needs a number here",
             "26:13 error RT004 cache cannot disable all",
             "27:17 error RT007 \"soon\" is no duration (write such as 1h or 30m)",
-            "6:5 warning RT403 rutter does not have next of forward (the next upstream is asked \
-             where one fails or does not answer)",
             "7:5 warning RT403 files of tls are not read (who may sign for upstreams is told by \
              --dns-upstream-ca)",
             "16:35 warning RT403 answers of x.test are remembered like others (write a block for \
              the zone)",
-            "24:9 warning RT403 answers are remembered for all zones of the block (write a block for \
-             the zone)",
             "5:5 note RT403 1000 questions may wait at each upstream, on each worker",
-            "11:21 note RT403 no answer is remembered for 5 s if it says less",
-            "17:5 note RT403 rutter does not have servfail of cache",
+            "6:5 note RT403 no forward . follows that could be next",
         ],
     );
+}
+
+#[test]
+fn the_first_forward_of_a_zone_counts_and_the_next_where_it_says_so() {
+    check(
+        ". {\n  forward . 10.0.0.1 {\n    next NXDOMAIN REFUSED\n    next_on_nodata\n  }\n  forward . \
+         10.0.0.2 10.0.0.3 {\n    next SERVFAIL\n    except x.test\n  }\n  forward . 10.0.0.4\n  \
+         forward . 10.0.0.5\n  forward corp 10.0.0.6\n}\ncorp {\n  forward . 10.0.0.7 {\n    next \
+         NXDOMAN\n    failover SERVFAIL\n  }\n}\n",
+        &[
+            "cluster.local ttl 5 pods insecure fallthrough in-addr.arpa. ip6.arpa.",
+            "corp. → 10.0.0.7:53 cache 0 0",
+            ". → 10.0.0.1:53 after [3, 5] no data 10.0.0.2:53 10.0.0.3:53 after [2] 10.0.0.4:53 \
+             cache 0 0",
+        ],
+        &[
+            "16:10 error RT004 there is no answer NXDOMAN (did you mean NXDOMAIN?)",
+            "6:11 warning RT403 which names are excepted, the first forward of a zone says",
+            "11:11 warning RT204 a forward of . stands above: that one counts (write next NXDOMAIN \
+             into it, or what else leads here)",
+            "12:11 warning RT204 corp has a block of its own: that one counts",
+            "17:5 warning RT403 rutter does not have failover of forward (the next upstream is asked \
+             where one fails or does not answer)",
+            "16:5 note RT403 no forward . follows that could be next",
+        ],
+    );
+}
+
+#[test]
+fn a_cache_says_how_long_and_of_which_zones_answers_are_remembered() {
+    let of_root = |cache: &str| format!(". {{\n  forward . 10.0.0.1\n  {cache}\n}}\n");
+    let rows = [
+        ("cache", "3600 1800", ""),
+        ("cache 30", "30 30", ""),
+        ("cache 30 Example.org. 10.0.0.0/8", "30 30 zones example.org 10.in-addr.arpa", ""),
+        ("cache corp .", "3600 1800 zones corp ", ""),
+        ("cache a..b", "0 0", "3:9 error RT007 \"a..b\" is no zone"),
+        ("cache {\n success 9984 60 20\n denial 9984 10 2\n}", "60 10 least 20 2", ""),
+        ("cache {\n success 9984 60 0\n}", "60 1800", ""),
+        ("cache {\n servfail 30s\n}", "3600 1800 failure 30", ""),
+        ("cache {\n servfail 0\n}", "3600 1800 failure 0", ""),
+        ("cache {\n servfail 5m\n}", "3600 1800 failure 300", ""),
+        (
+            "cache {\n servfail 6m\n}",
+            "3600 1800",
+            "4:11 error RT007 \"6m\" is no duration of at most 5m (write such as 5s)",
+        ),
+    ];
+    for (written, expected, finding) in rows {
+        let compiled = compiled(&[], &of_root(written));
+        let forward = &compiled.snapshot.zone.forward;
+        assert_eq!(cache(forward.cache_of("")), expected, "{written}");
+        let finding: Vec<_> =
+            Some(finding.to_owned()).filter(|it| !it.is_empty()).into_iter().collect();
+        assert_eq!(findings(&compiled), finding, "{written}");
+    }
 }
 
 #[test]

@@ -161,7 +161,8 @@ fn names_lead_to_addresses_endpoints_and_other_names() {
     let names = |it: &ZoneEndpoint| (it.hostname.to_string(), it.ports.first().map(|it| it.port));
     let names: Vec<_> = endpoints.iter().map(names).collect();
     assert_eq!(names, [("primary".into(), Some(8080)), ("10-0-0-2".into(), Some(8080))]);
-    let reverse: Vec<_> = zone.reverse.keys().map(|it| it.below("cluster.local")).collect();
+    let names = zone.reverse.keys().filter_map(|it| zone.names_of(it.address));
+    let reverse: Vec<_> = names.flatten().collect();
     assert_eq!(
         reverse.iter().map(|it| &**it).collect::<Vec<_>>(),
         [

@@ -13,7 +13,7 @@ use crate::compile::corefile::Names;
 use crate::compile::endpoints::{Member, MemberPort};
 use crate::compile::services::{CheckedPort, CheckedService, Exposed};
 use crate::manifest::ObjectKey;
-use crate::snapshot::{ReverseName, ZoneEndpoint, ZonePort, ZoneService};
+use crate::snapshot::{ReverseEntry, ZoneEndpoint, ZonePort, ZoneService};
 
 use super::lower;
 
@@ -29,8 +29,8 @@ pub(super) struct ServiceNames {
     /// Lower-case.
     pub(super) key: Arc<ObjectKey>,
     pub(super) answer: ZoneService,
-    /// Those of its addresses.
-    pub(super) reverse: Vec<ReverseName>,
+    /// Its addresses that have names.
+    pub(super) reverse: Vec<ReverseEntry>,
 }
 
 impl<'a> Naming<'a> {
@@ -83,22 +83,16 @@ impl<'a> Naming<'a> {
     }
 
     /// A virtual address is that of its Service, also where it is the endpoint of another.
-    fn reverse(&self, key: &Arc<ObjectKey>, answer: &ZoneService) -> Vec<ReverseName> {
-        let name = |address: IpAddr, hostname: Option<&Arc<str>>| ReverseName {
-            address,
-            service: key.clone(),
-            hostname: hostname.cloned(),
-        };
+    fn reverse(&self, key: &Arc<ObjectKey>, answer: &ZoneService) -> Vec<ReverseEntry> {
+        let entry = |address: IpAddr| ReverseEntry { address, service: key.clone() };
         let is_answered = |ip: &IpAddr| self.names.reverse.iter().any(|net| net.contains(ip));
         match answer {
             ZoneService::ClusterIp { addresses, .. } => {
-                let answered = addresses.iter().filter(|ip| is_answered(ip));
-                answered.map(|ip| name(*ip, None)).collect()
+                addresses.iter().copied().filter(is_answered).map(entry).collect()
             }
             ZoneService::Headless { endpoints } => {
                 let is_real = |ip: &IpAddr| !self.virtual_ips.contains(ip) && is_answered(ip);
-                let real = endpoints.iter().filter(|it| is_real(&it.address));
-                real.map(|it| name(it.address, Some(&it.hostname))).collect()
+                endpoints.iter().map(|it| it.address).filter(is_real).map(entry).collect()
             }
             ZoneService::External { .. } | ZoneService::Empty => Vec::new(),
         }

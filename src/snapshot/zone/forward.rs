@@ -21,12 +21,47 @@ pub struct Forward {
     pub authorities: Authorities,
     /// How long answers are remembered.
     pub cache: CachePolicy,
-    /// The same for stub domains that differ; of these only the seconds count.
+    /// The same for stub domains that differ; of these only the seconds and the zones count.
     pub stub_caches: BTreeMap<Arc<str>, CachePolicy>,
     /// Zones about which nobody is asked although a list is for them, by the domain of the list.
     /// Lower-case, without the trailing dot.
     pub except: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// Who is asked next where those of a list do not know a name, in order; by the domain of the
+    /// list.
+    pub alternates: BTreeMap<Arc<str>, Vec<Alternate>>,
 }
+
+/// Upstreams that are asked for what those before them have answered in a certain way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    /// Never empty.
+    pub upstreams: Vec<Upstream>,
+    /// Which answers.
+    pub after: Unknown,
+}
+
+/// Answers that say that an upstream does not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unknown {
+    /// Response codes (RFC 1035 section 4.1.1, RFC 2136 section 2.2).
+    pub rcodes: Vec<u8>,
+    /// That the name exists, and no record of the type.
+    pub no_data: bool,
+}
+
+impl Unknown {
+    /// Whether no answer is meant.
+    pub fn is_nothing(&self) -> bool {
+        self.rcodes.is_empty() && !self.no_data
+    }
+
+    /// Whether an answer with this code is meant; `is_positive`: with a record of the type.
+    pub fn is(&self, rcode: u8, is_positive: bool) -> bool {
+        self.rcodes.contains(&rcode) || self.no_data && rcode == NO_ERROR && !is_positive
+    }
+}
+
+const NO_ERROR: u8 = 0;
 
 /// In which order upstreams are asked. One that does not answer is asked only if none does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +83,15 @@ pub struct CachePolicy {
     pub positive_max: u32,
     /// The same for that a name, or a record of the type, does not exist.
     pub negative_max: u32,
+    /// Seconds for which an answer is remembered at least, also if it says less, and is shown to be
+    /// good for; the most wins.
+    pub positive_min: u32,
+    /// The same for that a name, or a record of the type, does not exist.
+    pub negative_min: u32,
+    /// Seconds for which it is remembered that an upstream could not or would not answer.
+    pub failure: u32,
+    /// The zones of which answers are remembered: lower-case, without the trailing dot; none: all.
+    pub zones: Vec<Arc<str>>,
     /// How many times an answer must have been asked for to be asked for anew in the last tenth of
     /// its time; `None`: never.
     pub prefetch: Option<u32>,
@@ -58,11 +102,23 @@ pub struct CachePolicy {
     pub size: usize,
 }
 
+impl CachePolicy {
+    /// Whether answers about a name are remembered; it is lower-case, without the trailing dot.
+    pub fn covers(&self, name: &str) -> bool {
+        self.zones.is_empty() || self.zones.iter().any(|zone| is_within(name, zone))
+    }
+}
+
 impl Default for CachePolicy {
     fn default() -> Self {
         Self {
             positive_max: 3600,
             negative_max: 1800,
+            positive_min: 0,
+            negative_min: 0,
+            // so that clients who ask again at once do no harm (RFC 9520)
+            failure: 1,
+            zones: Vec::new(),
             prefetch: Some(3),
             serve_stale: Duration::from_secs(3600),
             size: 8 << 20,
@@ -77,6 +133,16 @@ pub struct ForwardRoute<'f> {
     pub domain: &'f str,
     /// Never empty.
     pub upstreams: &'f [Upstream],
+    /// Who is asked next.
+    pub alternates: &'f [Alternate],
+}
+
+impl ForwardRoute<'_> {
+    /// Whether this upstream may be asked.
+    pub fn leads_to(&self, upstream: &Upstream) -> bool {
+        let mut alternates = self.alternates.iter();
+        self.upstreams.contains(upstream) || alternates.any(|it| it.upstreams.contains(upstream))
+    }
 }
 
 impl Forward {
@@ -91,14 +157,19 @@ impl Forward {
         let mut rest = Some(name).filter(|_| !self.stubs.is_empty());
         while let Some(domain) = rest {
             if let Some((domain, upstreams)) = self.stubs.get_key_value(domain) {
-                let route = ForwardRoute { domain, upstreams };
+                let route = self.route_of(domain, upstreams);
                 return Some(route).filter(|_| !self.is_excepted(domain, name));
             }
             rest = domain.split_once('.').map(|(_, parent)| parent);
         }
         let upstreams = self.upstreams.as_slice();
         let is_asked = !upstreams.is_empty() && !self.is_excepted("", name);
-        is_asked.then_some(ForwardRoute { domain: "", upstreams })
+        is_asked.then(|| self.route_of("", upstreams))
+    }
+
+    fn route_of<'f>(&'f self, domain: &'f str, upstreams: &'f [Upstream]) -> ForwardRoute<'f> {
+        let alternates = self.alternates.get(domain).map_or(&[][..], Vec::as_slice);
+        ForwardRoute { domain, upstreams, alternates }
     }
 
     /// How long answers of the upstreams of a domain are remembered.
@@ -114,8 +185,8 @@ impl Forward {
     /// Every list of upstreams with its domain, which is empty for that of all other names.
     pub fn routes(&self) -> impl Iterator<Item = ForwardRoute<'_>> {
         let stubs = self.stubs.iter();
-        let stubs = stubs.map(|(domain, upstreams)| ForwardRoute { domain, upstreams });
-        let others = ForwardRoute { domain: "", upstreams: &self.upstreams };
+        let stubs = stubs.map(|(domain, upstreams)| self.route_of(domain, upstreams));
+        let others = self.route_of("", &self.upstreams);
         stubs.chain((!self.upstreams.is_empty()).then_some(others))
     }
 }

@@ -26,7 +26,9 @@ use std::sync::Arc;
 
 pub use clients::{Client, Clients, Mention};
 pub use decision::Decision;
-pub use forward::{CachePolicy, Forward, ForwardPolicy, ForwardRoute, is_within};
+pub use forward::{
+    Alternate, CachePolicy, Forward, ForwardPolicy, ForwardRoute, Unknown, is_within,
+};
 pub use hosts::{Hosts, HostsEntry};
 pub use record::{Lookup, Outcome, Query, Record, RecordData};
 pub use rewrite::{
@@ -53,8 +55,8 @@ pub struct Zone {
     pub services: SortedMap<ObjectKey, ZoneService>,
     /// Where they are written: for `explain`.
     pub origins: SortedMap<ObjectKey, Origin>,
-    /// Names by address; of one address in order of Service.
-    pub reverse: SortedMap<ReverseName, ()>,
+    /// The addresses that have names; of one address in order of Service.
+    pub reverse: SortedMap<ReverseEntry, ()>,
     /// Addresses of which nobody else can know names.
     pub reverse_zones: Vec<IpNet>,
     /// Names that somebody wrote down; they win over all others.
@@ -93,9 +95,21 @@ impl Zone {
 
     /// The names of an address, fully qualified without the trailing dot; `None` if it has none.
     pub fn names_of(&self, ip: IpAddr) -> Option<impl Iterator<Item = Arc<str>>> {
-        let mut names = self.reverse.range(move |name| name.address.cmp(&ip)).peekable();
-        names.peek()?;
-        Some(names.map(|(name, ())| name.below(&self.domain)))
+        let mut entries = self.reverse.range(move |entry| entry.address.cmp(&ip)).peekable();
+        entries.peek()?;
+        Some(entries.flat_map(move |(entry, ())| self.names_in(&entry.service, ip)))
+    }
+
+    /// The names that a Service gives one of its addresses: that of each endpoint there, or its own.
+    fn names_in(&self, service: &ObjectKey, ip: IpAddr) -> Vec<Arc<str>> {
+        let ObjectKey { namespace, name } = service;
+        let domain = &self.domain;
+        let Some(ZoneService::Headless { endpoints }) = self.service(namespace, name) else {
+            return vec![format!("{name}.{namespace}.svc.{domain}").into()];
+        };
+        let first = endpoints.partition_point(|endpoint| endpoint.address < ip);
+        let there = endpoints.iter().skip(first).take_while(|endpoint| endpoint.address == ip);
+        there.map(|it| format!("{}.{name}.{namespace}.svc.{domain}", it.hostname).into()).collect()
     }
 }
 
@@ -104,26 +118,14 @@ fn is_named<'n>(namespace: &'n str, name: &'n str) -> impl Fn(&ObjectKey) -> Ord
     move |key| (&*key.namespace, &*key.name).cmp(&(namespace, name))
 }
 
-/// A name of an address, in parts that it shares with the names of others.
+/// An address that has names in a Service. Which ones, the Service tells: there are as many of these
+/// as endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReverseName {
-    /// The address.
+pub struct ReverseEntry {
+    /// Virtual, or that of an endpoint.
     pub address: IpAddr,
-    /// The Service; lower-case.
+    /// Lower-case.
     pub service: Arc<ObjectKey>,
-    /// The first label of an endpoint's name; `None` for a virtual address.
-    pub hostname: Option<Arc<str>>,
-}
-
-impl ReverseName {
-    /// The name in a zone, fully qualified without the trailing dot.
-    pub fn below(&self, domain: &str) -> Arc<str> {
-        let ObjectKey { namespace, name } = &*self.service;
-        match &self.hostname {
-            Some(hostname) => format!("{hostname}.{name}.{namespace}.svc.{domain}").into(),
-            None => format!("{name}.{namespace}.svc.{domain}").into(),
-        }
-    }
 }
 
 /// Which names `<address with dashes>.<namespace>.pod.<zone>` there are.

@@ -42,7 +42,7 @@ impl Answer {
 
     /// What is left of a time to live that stands in the message.
     pub(in crate::plane::dns) fn left(&self, ttl: u32) -> u32 {
-        self.age.left(ttl.min(self.reply.longest))
+        self.age.left(ttl.max(self.reply.shortest).min(self.reply.longest))
     }
 }
 

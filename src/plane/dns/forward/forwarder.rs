@@ -1,5 +1,7 @@
 //! From a question to the answer of an upstream, with the cache in front.
 
+mod flight;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +12,7 @@ use hickory_proto::op::ResponseCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::answer::{Age, Answer, Failure};
+use super::answer::{Answer, Failure};
 use super::cache::{Cache, Found};
 use super::connections::Connections;
 use super::exchange::ExchangeError;
@@ -24,12 +26,21 @@ use crate::observe::{CacheCounts, Observer, UpstreamRecord};
 use crate::plane::dns::limits::Limits;
 use crate::plane::dns::wire;
 use crate::plane::tls::Clients;
-use crate::snapshot::zone::{CachePolicy, Forward, ForwardPolicy, ForwardRoute};
+use crate::snapshot::zone::{
+    Alternate, CachePolicy, Forward, ForwardPolicy, ForwardRoute, Unknown,
+};
 use crate::snapshot::{self, UpstreamTls, UpstreamTransport};
 
-type Outcome = Result<Rc<Reply>, Failure>;
+use flight::{Flight, Landing, Outcome, land};
+
 type Upstreams = HashMap<(Box<str>, snapshot::Upstream), Rc<Upstream>>;
-type Flight = watch::Receiver<Option<Outcome>>;
+
+/// Upstreams that are asked one after the other.
+struct List {
+    /// Which answers of the list before lead here; `None`: it is the first.
+    after: Option<Unknown>,
+    order: Vec<Rc<Upstream>>,
+}
 
 /// Asks upstreams for one worker.
 #[derive(Debug)]
@@ -93,7 +104,7 @@ impl Forwarder {
         // nobody waits for it, so that it does not matter if there is no room
         let is_asked = is_due && !self.flights.borrow().contains_key(&key);
         if is_asked {
-            let _ = self.join(route, forward, asked, key);
+            let _ = self.join(route, forward, name, asked, key);
         }
         self.count_cache(|cache| {
             *cache.hits.of(answer.reply.is_positive) += 1;
@@ -126,7 +137,7 @@ impl Forwarder {
             Found::Missing => None,
         };
         self.count_cache(|cache| cache.misses += 1);
-        let flight = self.join(route, forward, asked, key);
+        let flight = self.join(route, forward, name, asked, key);
         let Some(stale) = stale else { return land(flight).await };
         match timeout(self.limits.stale_after, land(flight)).await {
             Ok(Ok(answer)) if !answer.reply.is_failure() => Ok(answer),
@@ -142,19 +153,21 @@ impl Forwarder {
         self: &Rc<Self>,
         route: ForwardRoute<'_>,
         forward: &Forward,
+        name: &str,
         asked: &Asked,
         key: Box<[u8]>,
     ) -> Flight {
         if let Some(flight) = self.flights.borrow().get(&key) {
             return flight.clone();
         }
-        let order = self.order(route, forward);
+        let lists = self.lists(route, forward);
         let (sender, flight) = watch::channel(None);
         self.flights.borrow_mut().insert(key.clone(), flight.clone());
         let landing = Landing { forwarder: self.clone(), epoch: self.epoch.get(), key };
-        let (asked, policy) = (asked.clone(), forward.cache_of(route.domain).clone());
+        let policy = Some(forward.cache_of(route.domain)).filter(|it| it.covers(name)).cloned();
+        let asked = asked.clone();
         spawn_local("dns upstream", async move {
-            let outcome = landing.forwarder.ask(&order, &asked, &policy).await;
+            let outcome = landing.forwarder.ask_lists(&lists, &asked, policy.as_ref()).await;
             if let Ok(reply) = &outcome {
                 landing.remember(reply);
             }
@@ -164,13 +177,35 @@ impl Forwarder {
         flight
     }
 
+    /// Asks those of a list, and of the next if what they say is such that it is asked then.
+    async fn ask_lists(
+        self: &Rc<Self>,
+        lists: &[List],
+        asked: &Asked,
+        policy: Option<&CachePolicy>,
+    ) -> Outcome {
+        let mut outcome = Err(Failure::Refused);
+        for List { after, order } in lists {
+            let is_asked = after.as_ref().is_none_or(|after| {
+                outcome
+                    .as_ref()
+                    .is_ok_and(|told: &Rc<Reply>| after.is(told.rcode, told.is_positive))
+            });
+            if !is_asked {
+                break;
+            }
+            outcome = self.ask(order, asked, policy).await;
+        }
+        outcome
+    }
+
     /// Asks one after the other. What fails at one may succeed at the next, and one that is full is
     /// left out; if none does better, the answer is the last failure that was answered.
     async fn ask(
         self: &Rc<Self>,
         order: &[Rc<Upstream>],
         asked: &Asked,
-        policy: &CachePolicy,
+        policy: Option<&CachePolicy>,
     ) -> Outcome {
         let mut outcome = Err(Failure::Refused);
         let mut attempts = 0;
@@ -182,7 +217,7 @@ impl Forwarder {
             attempts += 1;
             match self.attempt(upstream, asked).await {
                 Ok(mut reply) => {
-                    reply.shorten(policy);
+                    reply.keep_by(policy);
                     let is_failure = reply.is_failure();
                     outcome = Ok(Rc::new(reply));
                     if !is_failure || order.len() == 1 {
@@ -223,11 +258,27 @@ impl Forwarder {
         told
     }
 
-    /// The upstreams of a route as the policy has it: those that answer, or if none does, all, as
+    /// Everyone who may be asked by a route.
+    fn lists(self: &Rc<Self>, route: ForwardRoute<'_>, forward: &Forward) -> Vec<List> {
+        let order = |upstreams| self.order(route.domain, upstreams, forward);
+        let first = List { after: None, order: order(route.upstreams) };
+        let next = route.alternates.iter();
+        let next = next.map(|Alternate { upstreams, after }| List {
+            after: Some(after.clone()),
+            order: order(upstreams),
+        });
+        std::iter::once(first).chain(next).collect()
+    }
+
+    /// The upstreams of a list as the policy has it: those that answer, or if none does, all, as
     /// by CoreDNS. None that leads back here.
-    fn order(self: &Rc<Self>, route: ForwardRoute<'_>, forward: &Forward) -> Vec<Rc<Upstream>> {
-        let upstreams = route.upstreams.iter();
-        let upstreams = upstreams.map(|at| self.upstream(route.domain, at, forward));
+    fn order(
+        self: &Rc<Self>,
+        domain: &str,
+        upstreams: &[snapshot::Upstream],
+        forward: &Forward,
+    ) -> Vec<Rc<Upstream>> {
+        let upstreams = upstreams.iter().map(|at| self.upstream(domain, at, forward));
         let mut order: Vec<_> = upstreams.collect();
         let turn = match forward.policy {
             ForwardPolicy::Sequential => 0,
@@ -297,13 +348,15 @@ impl Forwarder {
         self.followed.replace(forward.clone());
         self.cache.borrow_mut().adopt(&forward.cache);
         let is_signed_alike = before.authorities == forward.authorities;
-        let is_asked_alike = before.upstreams == forward.upstreams && before.stubs == forward.stubs;
+        let is_asked_alike = before.upstreams == forward.upstreams
+            && before.stubs == forward.stubs
+            && before.alternates == forward.alternates;
         if is_signed_alike && is_asked_alike {
             return;
         }
         let is_configured = |domain: &str, at: &snapshot::Upstream| {
             let mut routes = forward.routes();
-            routes.any(|route| route.domain == domain && route.upstreams.contains(at))
+            routes.any(|route| route.domain == domain && route.leads_to(at))
         };
         self.upstreams.borrow_mut().retain(|(domain, at), upstream| {
             let stays = is_signed_alike && is_configured(domain, at);
@@ -326,44 +379,6 @@ impl Forwarder {
             cache.evictions.add(usage.evicted);
             count(cache);
         });
-    }
-}
-
-async fn land(mut flight: Flight) -> Result<Answer, Failure> {
-    // without a sender its task has panicked
-    let landed = flight.wait_for(Option::is_some).await.map_err(|_| Failure::Unreachable)?;
-    let reply = landed.clone().unwrap_or(Err(Failure::Unreachable))?;
-    Ok(Answer { reply, age: Age::Seconds(0) })
-}
-
-/// Ends a flight, also by a panic.
-#[derive(Debug)]
-struct Landing {
-    forwarder: Rc<Forwarder>,
-    epoch: u64,
-    key: Box<[u8]>,
-}
-
-impl Landing {
-    /// Whether what it brings is still of the upstreams of now.
-    fn is_current(&self) -> bool {
-        self.forwarder.epoch.get() == self.epoch
-    }
-
-    fn remember(&self, reply: &Rc<Reply>) {
-        if self.is_current() {
-            let mut cache = self.forwarder.cache.borrow_mut();
-            cache.insert(self.key.clone(), reply.clone(), Instant::now());
-        }
-        self.forwarder.count_cache(|_| ());
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if self.is_current() {
-            self.forwarder.flights.borrow_mut().remove(&self.key);
-        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Reply {
     pub(super) is_positive: bool,
     /// How long it is good for, in seconds; 0: not to be remembered.
     pub(super) ttl: u32,
+    /// Clients are shown no shorter time to live, in seconds.
+    pub(super) shortest: u32,
     /// Clients are shown no longer time to live, in seconds.
     pub(super) longest: u32,
 }
@@ -84,17 +86,34 @@ impl Reply {
             rcode,
             is_positive,
             ttl: body.ttl(rcode, is_positive),
+            shortest: 0,
             longest: u32::MAX,
         })
     }
 
-    /// Shortens the time that it is good for. A failure has a time of its own.
-    pub(super) fn shorten(&mut self, policy: &CachePolicy) {
+    /// Sets how long it is good for; without a policy it is not remembered. What a denial says of
+    /// that is no less than the least only if it says something: without an SOA nobody knows.
+    pub(super) fn keep_by(&mut self, policy: Option<&CachePolicy>) {
+        let Some(policy) = policy else {
+            self.ttl = 0;
+            return;
+        };
         if self.is_failure() {
+            self.ttl = policy.failure;
             return;
         }
-        let most = if self.is_positive { policy.positive_max } else { policy.negative_max };
+        let (least, most) = if self.is_positive {
+            (policy.positive_min, policy.positive_max)
+        } else {
+            (policy.negative_min, policy.negative_max)
+        };
+        if self.is_positive || self.ttl > 0 {
+            self.ttl = self.ttl.max(least);
+        }
         self.ttl = self.ttl.min(most);
+        if self.ttl > 0 {
+            self.shortest = least.min(most);
+        }
         if most > 0 {
             self.longest = most;
         }
@@ -234,7 +253,8 @@ impl Body {
         match rcode {
             NO_ERROR if is_found => of_answers.unwrap_or_default(),
             NO_ERROR | NX_DOMAIN => of_nothing().unwrap_or_default(),
-            _ => FAILED,
+            // how long that is remembered is a matter of policy
+            _ => 0,
         }
     }
 }
@@ -284,6 +304,3 @@ const RRSIG: u16 = 46;
 
 /// How many aliases of an upstream are followed; more are a lie.
 const LONGEST_CHAIN: usize = 16;
-
-/// Seconds. A failure is remembered too, so that clients who ask again at once do no harm (RFC 9520).
-const FAILED: u32 = 1;

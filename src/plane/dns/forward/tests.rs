@@ -81,7 +81,7 @@ fn ttl(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> u3
     let query = query("www.example.org.");
     let message = response(&query.bytes, code, answers, authorities);
     let mut reply = Reply::read(&to_bytes(&message), &query, false).expect("a good answer");
-    reply.shorten(&CachePolicy::default());
+    reply.keep_by(Some(&CachePolicy::default()));
     reply.ttl
 }
 
@@ -112,7 +112,7 @@ fn a_policy_shortens_what_is_remembered_and_what_clients_are_shown() {
     let shortened = |answers: Vec<Record>| {
         let reply = read(&query(www), answers, vec![soa("example.org.", 300, 300)]);
         let mut reply = reply.expect("a good answer");
-        reply.shorten(&policy);
+        reply.keep_by(Some(&policy));
         reply
     };
     let positive = shortened(vec![a(www, 1, 60), a(www, 2, 20)]);
@@ -126,6 +126,45 @@ fn a_policy_shortens_what_is_remembered_and_what_clients_are_shown() {
     // one that is not remembered is shown as it is
     let negative = shortened(vec![]);
     assert_eq!((negative.is_positive, negative.ttl, negative.longest), (false, 0, u32::MAX));
+}
+
+#[test]
+fn a_policy_tells_the_least_and_of_what_nothing_is_remembered() {
+    use ResponseCode::{NXDomain, NoError, ServFail};
+    let www = "www.example.org.";
+    let policy = CachePolicy {
+        positive_min: 20,
+        negative_min: 10,
+        negative_max: 15,
+        failure: 7,
+        ..CachePolicy::default()
+    };
+    let positive = |ttl| (vec![a(www, 1, ttl)], vec![]);
+    let negative = |ttl| (vec![], vec![soa("example.org.", ttl, ttl)]);
+    let rows = [
+        (NoError, positive(60), 60, 20),
+        (NoError, positive(5), 20, 20),
+        (NoError, positive(0), 20, 20),
+        (NXDomain, negative(300), 15, 10),
+        (NXDomain, negative(3), 10, 10),
+        (NoError, negative(12), 12, 10),
+        // nobody says for how long
+        (NXDomain, (vec![], vec![]), 0, 0),
+        (ServFail, (vec![], vec![]), 7, 0),
+    ];
+    for (code, (answers, authorities), ttl, shortest) in rows {
+        let query = query(www);
+        let message = to_bytes(&response(&query.bytes, code, answers.clone(), authorities));
+        let mut reply = Reply::read(&message, &query, false).expect("a good answer");
+        reply.keep_by(Some(&policy));
+        assert_eq!((reply.ttl, reply.shortest), (ttl, shortest), "{code} {answers:?}");
+        reply.keep_by(None);
+        assert_eq!(reply.ttl, 0);
+    }
+    let mut reply = read(&query(www), vec![a(www, 1, 5)], vec![]).expect("a good answer");
+    reply.keep_by(Some(&policy));
+    let answer = answer(reply, Age::Seconds(8));
+    assert_eq!([5, 30].map(|ttl| answer.left(ttl)), [12, 22], "clients keep it as long as we do");
 }
 
 #[test]

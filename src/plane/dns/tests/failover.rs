@@ -7,11 +7,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use super::forwarding::{ask, code, data, good, hasty, outside, silent, to};
+use super::forwarding::{ask, code, data, good, hasty, outside, silent, to, with};
 use super::sockets::{Site, framed, receive};
 use super::upstream::{Upstream, address, nothing, reply};
 use crate::plane::dns::Limits;
-use crate::snapshot::Snapshot;
+use crate::snapshot::zone::{Alternate, CachePolicy, Unknown};
+use crate::snapshot::{Forward, Snapshot};
 
 async fn failing() -> Upstream {
     Upstream::start(|query, _| vec![reply(query, ResponseCode::ServFail)]).await
@@ -149,4 +150,55 @@ async fn what_becomes_of_forwarded_names_is_counted() {
         assert_eq!(lines(&Snapshot::default(), requests), none);
     };
     LocalSet::new().run_until(Box::pin(steps)).await;
+}
+
+#[tokio::test]
+async fn where_upstreams_do_not_know_a_name_the_next_list_is_asked() {
+    let steps = async {
+        let first = Upstream::start(|query, _| vec![nothing(query)]).await;
+        let (failing, good) = (failing().await, good().await);
+        let lists = |alternates: Vec<Alternate>| {
+            let alternates = [("".into(), alternates)].into();
+            with(Forward { upstreams: vec![first.addr.into()], alternates, ..Forward::default() })
+        };
+        let after = |rcode: u8, upstream: &Upstream| Alternate {
+            upstreams: vec![upstream.addr.into()],
+            after: Unknown { rcodes: vec![rcode], no_data: false },
+        };
+        let rows = [
+            (vec![after(3, &good)], ResponseCode::NoError, 1),
+            (vec![after(5, &good)], ResponseCode::NXDomain, 0),
+            (vec![after(3, &failing), after(2, &good)], ResponseCode::NoError, 1),
+            (vec![after(3, &failing), after(3, &good)], ResponseCode::ServFail, 0),
+        ];
+        for (alternates, expected, asked) in rows {
+            good.asked.set(0);
+            let site = Site::serve(Limits::default(), lists(alternates.clone()));
+            for _ in 0..2 {
+                let told = ask(&site, &outside("www.example.")).await;
+                assert_eq!(code(&told), expected, "{alternates:?}");
+            }
+            assert_eq!(good.asked.get(), asked, "{alternates:?}");
+        }
+    };
+    Box::pin(LocalSet::new().run_until(steps)).await;
+}
+
+#[tokio::test]
+async fn answers_of_other_zones_than_the_caches_are_not_remembered() {
+    let steps = async {
+        let upstream = good().await;
+        let cache = CachePolicy { zones: vec!["corp".into()], ..CachePolicy::default() };
+        let upstreams = vec![upstream.addr.into()];
+        let site = Site::serve(
+            Limits::default(),
+            with(Forward { upstreams, cache, ..Forward::default() }),
+        );
+        for (name, asked) in [("a.corp.", 1), ("A.Corp.", 1), ("a.example.", 2), ("a.example.", 3)]
+        {
+            assert_eq!(data(&ask(&site, &outside(name)).await), "192.0.2.1");
+            assert_eq!(upstream.asked.get(), asked, "{name}");
+        }
+    };
+    Box::pin(LocalSet::new().run_until(steps)).await;
 }

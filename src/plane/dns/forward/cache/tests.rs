@@ -16,6 +16,7 @@ fn reply(ttl: u32, rcode: u8, length: usize) -> Rc<Reply> {
         rcode,
         is_positive: rcode == 0,
         ttl,
+        shortest: 0,
         longest: u32::MAX,
     })
 }
