@@ -33,11 +33,10 @@ impl SourceFilter {
     }
 
     fn program(&self) -> Vec<Instruction> {
-        use Instruction::*;
-        let sources = || self.sources.iter().take(Self::MOST);
+        use Instruction::{IfAtLeast, LoadByte, LoadWord, Return, ShiftRight, UnlessEqual};
         let mut v4 = vec![LoadWord(NETWORK_HEADER + V4_SOURCE)];
         let mut v6 = Vec::new();
-        for source in sources() {
+        for source in self.sources.iter().take(Self::MOST) {
             match source {
                 IpAddr::V4(ip) => v4.extend([UnlessEqual(ip.to_bits(), 1), Return(DROP)]),
                 IpAddr::V6(ip) => {
