@@ -16,6 +16,7 @@ mod frames;
 mod interfaces;
 mod ndp;
 mod proxy_protocol;
+mod source_filter;
 mod stream;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use frames::{FrameSocket, Memberships};
 pub use interfaces::{Interface, interfaces};
 pub use ndp::{NeighbourAdvertisement, NeighbourSolicitation, solicited_node};
 pub use proxy_protocol::{NoProxyHeader, ProxyHeader, read_proxy_header};
+pub use source_filter::SourceFilter;
 pub use stream::{
     ConnectError, TcpOptions, bound_unsent, check_transparent, connect, reached, reset_on_drop,
 };

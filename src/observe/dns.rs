@@ -165,7 +165,8 @@ impl DnsCounts {
         let help = "DNS answers over UDP beyond the limit of their client";
         counters(encoder, "rutter_dns_limited_responses", help, None, limited)?;
         let dropped = [(Vec::new(), self.dropped)].into_iter();
-        let help = "DNS queries over UDP that were too many to be answered";
+        let help =
+            "DNS queries over UDP that were too many, with an estimate of what filters dropped";
         counters(encoder, "rutter_dns_dropped_requests", help, None, dropped)
     }
 }

@@ -10,8 +10,8 @@
 //! the requests of one; [`RateLimit`] says who gets answers over UDP.
 //!
 //! Invariant: what waits to be answered is bounded: datagrams wait in the socket's buffer and in one
-//! inbox, from which clients have equal shares when there are too many (`shed`); connections and
-//! forwarded questions are counted. (The reason against `hickory-server`: a task a datagram.)
+//! inbox, from which clients have equal shares when there are too many (`shed`), and of the few who ask
+//! for most of it the kernel drops most (`heavy`); connections and forwarded questions are counted. (The reason against `hickory-server`: a task a datagram.)
 //! Invariant: a response is never answered (RUSTSEC-2023-0041), or two servers talk for ever.
 //! Invariant: an idle connection has no buffers, and makes room for others when there is none.
 //! Invariant: hickory's types do not leave this folder.
@@ -27,6 +27,7 @@ mod datagrams;
 mod draft;
 mod encode;
 mod forward;
+mod heavy;
 mod https;
 mod limits;
 mod padding;

@@ -50,11 +50,16 @@ impl Shed {
         self.chosen.iter().map(move |(_, age)| count - age)
     }
 
+    /// Whether there was too much lately.
+    pub(super) fn was_overloaded(&self, now: Instant) -> bool {
+        self.overloaded_until.is_some_and(|until| now < until)
+    }
+
     /// One burst is no overload: it is answered. It ends when for a while no more waits than is
     /// answered in one go.
     fn is_overloaded(&mut self, count: usize, is_full: bool, now: Instant) -> bool {
         self.full = if is_full { self.full.saturating_add(1) } else { 0 };
-        let was = self.overloaded_until.is_some_and(|until| now < until);
+        let was = self.was_overloaded(now);
         if self.full >= FULL_IN_A_ROW || was && count > MOST {
             self.overloaded_until = Some(now + CALM);
         }
@@ -83,7 +88,7 @@ impl Quota {
 }
 
 /// Whose share it is: a client of IPv6 has a whole network to ask from.
-fn network(client: IpAddr) -> IpAddr {
+pub(super) fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
