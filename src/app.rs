@@ -239,7 +239,7 @@ impl App {
             let pages = KubeProxy(self.handle.admin_api(self.metrics.clone(), addr));
             spawn_local("kube-proxy", pages.run(listener, admin_drain.clone()));
         }
-        limits::keep(self.metrics.overload(), self.drain.clone());
+        limits::keep(self.metrics.overload());
         let counted = programming::count(self.handle.clone(), self.metrics, self.drain.clone());
         spawn_local("programming", counted);
         if let Some((listener, admin)) = self.admin {

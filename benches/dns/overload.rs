@@ -82,8 +82,8 @@ fn under_flood(
     let grown = peak - before;
     println!(
         "{sent:.0} random names below {domain} a second ({:.1} × capacity) and {CONNECTIONS} idle \
-         connections:\n  over UDP {seen}\n  over TCP {by_tcp}\n  {lost:.0} % of the flood did not \
-         fit into the socket's buffer\n  {before:.0} MiB before, {grown:+.0} MiB",
+         connections:\n  over UDP {seen}\n  over TCP {by_tcp}\n  {lost:.0} % of the flood was \
+         dropped by the system, which is told to or has no room\n  {before:.0} MiB before, {grown:+.0} MiB",
         sent / capacity,
     );
     let is_good = seen.answered >= ANSWERED && grown <= GROWTH;
@@ -94,7 +94,7 @@ fn duration(options: &Options) -> Duration {
     Duration::from_secs(10 * u64::from(options.seconds))
 }
 
-/// Datagrams that the system has dropped because nobody took them in, at a socket (proc(5)).
+/// Datagrams that the system has dropped at a socket: its filter said so, or its buffer was full (proc(5)).
 fn dropped(server: SocketAddr) -> Outcome<u64> {
     let port = format!(":{:04X}", server.port());
     let table = std::fs::read_to_string("/proc/net/udp")?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, LIMITS};
-use crate::life::{Drain, Memory, Overload, spawn_local};
+use crate::life::{Memory, Overload, spawn_local};
 use crate::net::raise_limit;
 use crate::observe::Metrics;
 use crate::plane::Cap;
@@ -30,7 +30,7 @@ pub(super) fn metrics(config: &Config, memory: Option<Memory>) -> Arc<Metrics> {
     )
 }
 
-/// Keeps memory below its limit until the drain.
-pub(super) fn keep(overload: Arc<Overload>, drain: Drain) {
-    spawn_local("overload", async move { overload.watch(&drain).await });
+/// Keeps memory below its limit.
+pub(super) fn keep(overload: Arc<Overload>) {
+    spawn_local("overload", async move { overload.watch().await });
 }

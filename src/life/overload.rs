@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Drain, Memory};
+use super::Memory;
 
 /// What is done to keep below the limit of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,18 +106,14 @@ impl Overload {
         Self { memory, thresholds, workers: workers as u64, ..Self::default() }
     }
 
-    /// Looks again and again, until the drain.
-    pub async fn watch(&self, drain: &Drain) {
+    /// Looks again and again; a drain needs memory too.
+    pub async fn watch(&self) {
         let Some(memory) = &self.memory else { return };
         loop {
             if let Some(used) = memory.used() {
                 self.note(used, memory.limit());
             }
-            tokio::select! {
-                biased;
-                () = drain.started() => return,
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
-            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 

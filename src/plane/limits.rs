@@ -80,7 +80,7 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Window of an HTTP/2 stream, in bytes; like those below on both sides.
     pub h2_stream_window: u32,
-    /// Window of an HTTP/2 connection, in bytes.
+    /// Window of an HTTP/2 connection, in bytes; towards endpoints at least that of all its streams.
     pub h2_connection_window: u32,
     /// Bytes that wait to be sent on an HTTP/2 stream.
     pub h2_send_buffer: usize,

@@ -350,7 +350,9 @@ impl Exchange {
     fn waits_for_client(&self) -> bool {
         let carrier = self.upstream.as_ref();
         let is_sent = !carrier.is_some_and(|it| it.connection.stream.holds_back());
-        self.upload == Upload::Going && self.request.unsent() == 0 && is_sent
+        // a stream of gRPC has messages when it has, and who is answered already owes nobody
+        let is_owed = self.upload == Upload::Going && self.pace.is_some();
+        is_owed && self.request.unsent() == 0 && is_sent
     }
 
     fn poll_answer(

@@ -117,6 +117,7 @@ impl Seed {
             tcp: HashMap::new(),
             udp: HashMap::new(),
             closing: Vec::new(),
+            is_closed: false,
         }
         .run(self.drain)
         .await;
@@ -251,6 +252,8 @@ pub(super) struct Mailbox {
     pub(super) udp: HashMap<SocketKey, JoinHandle<()>>,
     /// Tasks whose sockets are to be closed.
     pub(super) closing: Vec<JoinHandle<()>>,
+    /// Whether nothing more is taken in.
+    pub(super) is_closed: bool,
 }
 
 impl Mailbox {
@@ -264,9 +267,9 @@ impl Mailbox {
                     Some(Work::Stop) | None => return,
                 },
                 Some(change) = self.changed.recv() => self.change(change),
-                () = drain.started(), if !self.is_closed() => self.close().await,
+                () = drain.started(), if !self.is_closed => self.close().await,
             }
-            if drain.is_started() && self.is_closed() && self.is_done() {
+            if self.is_closed && self.is_done() {
                 return self.worker.sessions.end(self.worker.number);
             }
         }
@@ -334,16 +337,13 @@ impl Mailbox {
         let stopped: Vec<_> = stopped.map(|(_, accepting)| accepting.stop()).collect();
         drop(snapshot);
         self.udp.drain().for_each(|(_, task)| task.abort());
+        self.is_closed = true;
         // what was told but not done yet is not done any more
         self.changed.close();
         while self.changed.try_recv().is_ok() {}
         for task in stopped {
             let _ = task.await;
         }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.changed.is_closed()
     }
 
     /// Whether nothing is left to do: here, and where load balancers are still to be told of the

@@ -280,6 +280,50 @@ fn a_stream_that_is_taken_too_slowly_is_reset() {
     });
 }
 
+/// CONNECT for a WebSocket (RFC 8441), field by field.
+fn websocket() -> Vec<u8> {
+    let mut section = Vec::new();
+    for (name, value) in [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "h"),
+        ("sec-websocket-version", "13"),
+    ] {
+        section.push(0);
+        for text in [name, value] {
+            section.push(u8::try_from(text.len()).expect("it must be short"));
+            section.extend_from_slice(text.as_bytes());
+        }
+    }
+    section
+}
+
+#[test]
+fn a_tunnel_whose_client_has_gone_ends_though_neither_side_says_anything() {
+    const END_HEADERS: u8 = 4;
+    run(async {
+        let origin = Manual::new().await;
+        let world = World::to(&[origin.addr]).await;
+        let mut raw = Raw::connect(&world, &[]).await;
+        raw.send(HEADERS, END_HEADERS, 1, &websocket()).await;
+        let mut upstream = origin.accept().await;
+        upstream.head().await;
+        let head =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        upstream.send(head).await;
+        raw.until(HEADERS).await.expect("it is open");
+        raw.send(0, 1, 1, b"goodbye").await;
+        upstream.until("goodbye").await;
+        assert_eq!(world.in_flight(origin.addr), 1);
+        raw.send(RST_STREAM, 0, 1, &8_u32.to_be_bytes()).await;
+        while world.in_flight(origin.addr) > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 #[test]
 fn a_client_that_does_not_answer_whether_it_is_there_is_closed() {
     run(async {

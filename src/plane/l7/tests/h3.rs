@@ -10,6 +10,7 @@ use crate::life;
 use crate::plane::Limits;
 use crate::plane::tests::tls::client_config;
 use crate::snapshot::{Reason, SocketKey, Transport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A server that also speaks HTTP/3, at `world.key`.
 async fn world(limits: Limits) -> World {
@@ -76,6 +77,47 @@ fn a_panic_in_a_stream_resets_it_and_is_not_taken_for_its_end() {
         );
         assert!(is_told, "{failed:?}");
         assert!(life::task_panics() > before);
+    });
+}
+
+#[test]
+fn after_a_body_that_was_cut_short_the_connection_to_the_endpoint_is_not_used_again() {
+    const LENGTH: usize = 8 * 1024 * 1024;
+    run(async {
+        let origin = Manual::new().await;
+        let mut world = world(Limits::default()).await;
+        let certificates = Arc::new(table(&certificate(1, "h.test")));
+        world.publish(all(forward("web", &[origin.addr])), Some(certificates));
+        let connection = connect(&world).await.expect("there must be room");
+        let connection = h3_quinn::Connection::new(connection);
+        let (mut driver, mut requests) = Box::pin(h3::client::new(connection)).await.expect("one");
+        life::spawn_local("driver", async move {
+            std::future::poll_fn(|cx| driver.poll_close(cx)).await;
+        });
+        let request = http::Request::post("https://h.test/").header("content-length", "10");
+        let request = request.body(()).expect("a request");
+        let mut stream = requests.send_request(request).await.expect("a stream");
+        stream.send_data(bytes::Bytes::from_static(b"12345")).await.expect("half of it");
+        let mut upstream = origin.accept().await;
+        upstream.head().await;
+        upstream.until("12345").await;
+        upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
+        let sending = life::spawn_local("origin", async move {
+            // nobody reads yet: it waits until the client has said that there is no more
+            let body = "x".repeat(LENGTH);
+            let _ = upstream.stream.write_all(body.as_bytes()).await;
+            let _ = upstream.stream.read_to_end(&mut Vec::new()).await;
+        });
+        stream.recv_response().await.expect("a head");
+        stream.finish().await.expect("the end, too early");
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        while let Ok(Some(mut data)) = stream.recv_data().await {
+            use bytes::Buf;
+            data.advance(data.remaining());
+        }
+        sending.await.expect("it is closed");
     });
 }
 

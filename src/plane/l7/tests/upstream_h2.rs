@@ -68,6 +68,48 @@ fn requests_are_translated_and_share_a_connection() {
 }
 
 #[test]
+fn clients_that_do_not_read_leave_room_for_others_on_the_same_connection() {
+    run(async {
+        let sent = Rc::<std::cell::Cell<usize>>::default();
+        let counted = sent.clone();
+        let origin = H2Origin::new(move |(request, mut to)| {
+            let sent = counted.clone();
+            async move {
+                if request.uri().path() == "/" {
+                    return answer(&mut to, "here");
+                }
+                let mut body = to.send_response(Response::new(()), false).expect("a stream");
+                for _ in 0..1_000 {
+                    send(&mut body, vec![b'x'; 16 * 1024].into()).await;
+                    sent.set(sent.get() + 1);
+                }
+            }
+        })
+        .await;
+        let world = world_to(target("web", &[origin.addr])).await;
+        let mut pausing = Vec::new();
+        for _ in 0..20 {
+            let mut client = world.client().await;
+            client.send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            pausing.push(client);
+        }
+        // until none of them gets any more
+        let mut before = (0, 0);
+        while before.1 < 2_000 {
+            tokio::task::yield_now().await;
+            before = if sent.get() == before.0 && before.0 > 0 {
+                (before.0, before.1 + 1)
+            } else {
+                (sent.get(), 0)
+            };
+        }
+        assert!(world.ask(GET).await.contains("here"));
+        assert_eq!(origin.connections(), 1);
+        drop(pausing);
+    });
+}
+
+#[test]
 fn a_request_may_have_as_many_fields_for_http_2_as_for_http_1() {
     run(async {
         let origin = H2Origin::new(|(request, mut to)| async move {

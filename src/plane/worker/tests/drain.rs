@@ -29,8 +29,17 @@ fn a_connection_that_waits_to_be_accepted_when_the_drain_begins_is_served() {
         let accepting = accept::spawn(worker.clone(), key, listener).expect("it must begin");
         let carrier = Carrier::new(core.local.clone(), 1, 1);
         let (tcp, udp) = (HashMap::from([(key, accepting)]), HashMap::new());
-        let mailbox =
-            Mailbox { worker, carrier, inbox, changed, answer, tcp, udp, closing: Vec::new() };
+        let mailbox = Mailbox {
+            worker,
+            carrier,
+            inbox,
+            changed,
+            answer,
+            tcp,
+            udp,
+            closing: Vec::new(),
+            is_closed: false,
+        };
         let (signal, drain) = crate::life::drain();
         let mut client = Client::connect(addr).await;
         signal.start();

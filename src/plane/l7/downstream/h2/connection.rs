@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::calm::Calm;
-use super::io::Watched;
+use super::io::{Under, Watched};
 use super::{Shared, stream};
 use crate::life;
 use crate::plane::Limits;
@@ -23,16 +23,13 @@ use crate::plane::tls::Stream;
 /// Serves a connection to its end. `read` is what was read of it already.
 pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, identity: Identity) {
     let calm = Rc::new(Calm::new(&server.local.limits));
-    let watched = Watched::new(read, stream, calm.clone());
-    let begun = builder(&server.local.limits).handshake(watched);
-    let begun = tokio::time::timeout(server.local.limits.head_time, begun).await;
-    let Ok(Ok(mut connection)) = begun else { return };
+    let under = Rc::new(Under::new(stream));
+    let watched = Watched::new(read, under.clone(), calm.clone());
+    let Some(mut connection) = shake(&server.local.limits, watched).await else { return };
     let shared = Rc::new(Shared::new(server, identity));
     let mut drained = pin!(server.drained.notified());
     let mut closing = Closing::No;
-    let (idle, started) = (server.local.limits.client_idle, Instant::now());
-    let age = server.age_left(&shared.identity, started);
-    let mut watch = Deadline::new(started, idle.min(age.unwrap_or(idle)));
+    let mut watch = first_look(server, &shared.identity);
     let mut keep_alive = KeepAlive::new(connection.ping_pong(), &server.local.limits);
     poll_fn(|cx| {
         if poll_streams(cx, &mut connection, &shared, &calm).is_ready() {
@@ -45,8 +42,8 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, id
             watch.set(Instant::now(), GRACE);
             return poll_streams(cx, &mut connection, &shared, &calm);
         }
-        let is_busy = shared.activity.streams.get() > 0;
-        if keep_alive.poll_lost(cx, is_busy).is_ready() {
+        let is_busy = connection.has_streams();
+        if keep_alive.poll_lost(cx, is_busy, &under).is_ready() {
             return Poll::Ready(());
         }
         if closing == Closing::No && drained.as_mut().poll(cx).is_ready() {
@@ -58,25 +55,44 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, id
         let is_short = server.is_closing() && shared.activity.has_begun.get();
         let mut close = server.draining.get() || is_short;
         while watch.poll_passed(cx).is_ready() {
-            let left = shared.activity.time_left(&server.local.limits);
-            let is_over = closing == Closing::Abruptly
-                || left.is_zero() && (closing == Closing::Gracefully || is_busy);
-            if is_over {
+            let now = Instant::now();
+            if is_busy || under.has_written.take() {
+                shared.activity.note(now);
+            }
+            let is_silent = !is_busy && shared.activity.silence() >= GRACE;
+            if closing.is_over(is_silent) {
                 return Poll::Ready(());
             }
-            let now = Instant::now();
+            let left = shared.activity.idle_left(&server.local.limits);
             let age = server.age_left(&shared.identity, now).filter(|_| closing == Closing::No);
             close |= left.is_zero() || age.is_some_and(|left| left.is_zero());
-            watch.set(now, left.min(age.unwrap_or(left)).max(GRACE));
+            let wait = left.min(age.unwrap_or(left)).max(GRACE);
+            watch.set(now, if closing == Closing::No { wait } else { GRACE });
         }
         if close && closing == Closing::No {
             closing = Closing::Gracefully;
             connection.graceful_shutdown();
+            watch.set(Instant::now(), GRACE);
             return poll_streams(cx, &mut connection, &shared, &calm);
         }
         Poll::Pending
     })
     .await;
+    drop(connection);
+    under.linger(&server.local.limits).await;
+}
+
+/// Waits for the client's preface.
+async fn shake(limits: &Limits, watched: Watched) -> Option<Connection<Watched, Bytes>> {
+    let begun = builder(limits).handshake(watched);
+    tokio::time::timeout(limits.head_time, begun).await.ok()?.ok()
+}
+
+/// When it is idle or old, if nothing happens.
+fn first_look(server: &Server, identity: &Identity) -> Deadline {
+    let (idle, now) = (server.local.limits.client_idle, Instant::now());
+    let age = server.age_left(identity, now);
+    Deadline::new(now, idle.min(age.unwrap_or(idle)))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +102,13 @@ enum Closing {
     Gracefully,
     /// Streams are reset.
     Abruptly,
+}
+
+impl Closing {
+    /// Whether nothing is waited for any more.
+    fn is_over(self, is_silent: bool) -> bool {
+        self == Self::Abruptly || self == Self::Gracefully && is_silent
+    }
 }
 
 /// Moves the connection, and begins the streams that the client opens. Ready when it has ended.
@@ -140,15 +163,21 @@ impl KeepAlive {
     }
 
     /// Ready once a ping was not answered in time.
-    fn poll_lost(&mut self, cx: &mut Context<'_>, is_busy: bool) -> Poll<()> {
+    fn poll_lost(&mut self, cx: &mut Context<'_>, is_busy: bool, under: &Under) -> Poll<()> {
         let Some(pings) = &mut self.pings else { return Poll::Pending };
         if self.is_waiting && pings.poll_pong(cx).is_ready() {
             self.is_waiting = false;
             self.deadline.set(Instant::now(), self.interval);
         }
         while self.deadline.poll_passed(cx).is_ready() {
+            // who says anything is there: the answer may wait behind what is still on its way
+            let is_heard = under.has_read.take();
             if self.is_waiting {
-                return Poll::Ready(());
+                if !is_heard {
+                    return Poll::Ready(());
+                }
+                self.deadline.set(Instant::now(), self.patience);
+                continue;
             }
             self.is_waiting = is_busy && pings.send_ping(Ping::opaque()).is_ok();
             let wait = if self.is_waiting { self.patience } else { self.interval };

@@ -1,32 +1,77 @@
 //! The stream under HTTP/2, of which something was read already, and the frames that come by it.
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::calm::Calm;
+use crate::plane::Limits;
+use crate::plane::l7::deadline::Deadline;
 use crate::plane::tls::Stream;
 
 /// Gives what was read first, and counts frames.
 #[derive(Debug)]
 pub(super) struct Watched {
     read: Vec<u8>,
-    stream: Stream,
+    under: Rc<Under>,
     frames: Frames,
     calm: Rc<Calm>,
 }
 
+/// What is left when HTTP/2 is done with it, and whether it moves.
+#[derive(Debug)]
+pub(super) struct Under {
+    stream: RefCell<Stream>,
+    /// Bytes came, or went, since somebody looked.
+    pub(super) has_read: Cell<bool>,
+    pub(super) has_written: Cell<bool>,
+}
+
+impl Under {
+    pub(super) fn new(stream: Stream) -> Self {
+        let (has_read, has_written) = Default::default();
+        Self { stream: stream.into(), has_read, has_written }
+    }
+
+    /// Reads and drops what a client still sends after our last word, until it has closed: to close with
+    /// unread bytes, or to get some afterwards, is a reset, which takes from it what it has not read yet.
+    pub(super) async fn linger(&self, limits: &Limits) {
+        let mut scratch = vec![0; LINGER_READ];
+        let mut left = limits.linger_bytes;
+        let mut moved = Deadline::after(limits.linger_time);
+        let mut all = Deadline::after(limits.client_stall);
+        poll_fn(|cx| {
+            loop {
+                let mut read = ReadBuf::new(&mut scratch);
+                match Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut read) {
+                    Poll::Ready(Ok(())) if (1..=left).contains(&read.filled().len()) => {
+                        left -= read.filled().len();
+                        moved.set(Instant::now(), limits.linger_time);
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if moved.poll_passed(cx).is_ready() => return Poll::Ready(()),
+                    Poll::Pending => return all.poll_passed(cx),
+                }
+            }
+        })
+        .await;
+    }
+}
+
 impl Watched {
-    pub(super) fn new(read: Vec<u8>, stream: Stream, calm: Rc<Calm>) -> Self {
-        Self { read, stream, frames: Frames::default(), calm }
+    pub(super) fn new(read: Vec<u8>, under: Rc<Under>, calm: Rc<Calm>) -> Self {
+        Self { read, under, frames: Frames::default(), calm }
     }
 
     fn poll_any(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            return Pin::new(&mut *self.under.stream.borrow_mut()).poll_read(cx, buf);
         }
         let length = self.read.len().min(buf.remaining());
         buf.put_slice(self.read.get(..length).unwrap_or_default());
@@ -45,6 +90,7 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         let polled = this.poll_any(cx, buf);
         let fresh = buf.filled().get(before..).unwrap_or_default();
+        this.under.has_read.set(this.under.has_read.get() || !fresh.is_empty());
         let calm = &this.calm;
         this.frames.read(fresh, |kind| {
             if matches!(kind, PRIORITY | SETTINGS | PING | WINDOW_UPDATE) || kind > CONTINUATION {
@@ -61,15 +107,18 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let under = &self.get_mut().under;
+        let polled = Pin::new(&mut *under.stream.borrow_mut()).poll_write(cx, buf);
+        under.has_written.set(under.has_written.get() || polled.is_ready());
+        polled
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        Pin::new(&mut *self.get_mut().under.stream.borrow_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        Pin::new(&mut *self.get_mut().under.stream.borrow_mut()).poll_shutdown(cx)
     }
 }
 
@@ -114,6 +163,8 @@ impl Frames {
     }
 }
 
+/// What is dropped at once.
+const LINGER_READ: usize = 4 * 1024;
 const PREFACE_BYTES: usize = 24;
 const HEADER_BYTES: usize = 9;
 /// Types of frames (RFC 9113 section 6).

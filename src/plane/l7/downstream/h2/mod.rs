@@ -57,8 +57,6 @@ impl Shared {
 /// How many streams there are, and when something happened last.
 pub(super) struct Activity {
     pub(super) streams: Cell<usize>,
-    /// How many of them carry another protocol, which may be silent for as long as it likes.
-    tunnels: Cell<usize>,
     /// Whether there was a stream.
     has_begun: Cell<bool>,
     last: Cell<Instant>,
@@ -66,27 +64,28 @@ pub(super) struct Activity {
 
 impl Activity {
     fn new() -> Self {
-        Self {
-            streams: Cell::new(0),
-            tunnels: Cell::new(0),
-            has_begun: Cell::new(false),
-            last: Cell::new(Instant::now()),
-        }
+        Self { streams: Cell::new(0), has_begun: Cell::new(false), last: Cell::new(Instant::now()) }
     }
 
-    /// How long the connection may go on like this: without streams it is idle; with streams none
-    /// of which moves, something is wrong that their own time-outs do not see.
-    pub(super) fn time_left(&self, limits: &Limits) -> Duration {
-        let allowed = match (self.streams.get(), self.tunnels.get()) {
-            (0, _) => limits.client_idle,
-            (_, 0) => limits.upstream_stall.saturating_add(limits.client_stall),
-            (_, _) => return limits.client_idle,
-        };
-        allowed.saturating_sub(self.last.get().elapsed())
+    /// How long nothing has happened.
+    pub(super) fn silence(&self) -> Duration {
+        self.last.get().elapsed()
     }
 
-    fn note(&self, now: Instant) {
+    /// How long a connection without streams may go on like this. Streams have time-outs of their own.
+    pub(super) fn idle_left(&self, limits: &Limits) -> Duration {
+        limits.client_idle.saturating_sub(self.silence())
+    }
+
+    /// Something happens.
+    pub(super) fn note(&self, now: Instant) {
         self.last.set(now);
+    }
+
+    /// A request has come.
+    fn begin(&self, now: Instant) {
+        self.note(now);
+        self.has_begun.set(true);
     }
 }
 
@@ -95,8 +94,7 @@ pub(super) struct Active(Rc<Shared>);
 
 impl Active {
     fn begin(shared: Rc<Shared>, now: Instant) -> Self {
-        shared.activity.note(now);
-        shared.activity.has_begun.set(true);
+        shared.activity.begin(now);
         let streams = &shared.activity.streams;
         streams.set(streams.get().saturating_add(1));
         Self(shared)

@@ -42,6 +42,7 @@ impl<B: Upload> Ongoing<B> {
         drop(snapshot);
         let name = listener.as_ref().map(|listener| listener.name.clone()).unwrap_or_default();
         let mut record = server.record(&shared.identity, name, protocol);
+        shared.activity.begin(record.started);
         let kind = Kind::of(&request);
         let Some(listener) = listener else {
             return Err(answer_itself(Reason::Draining, record, kind).into());

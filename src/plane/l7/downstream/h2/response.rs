@@ -281,8 +281,7 @@ impl<B> Relayed<B> {
     /// Gives the connection back as soon as the response is complete.
     fn release_if_done(&mut self) {
         if self.is_over() {
-            let Ongoing { exchange, client, record, .. } = &mut *self.ongoing;
-            record.request_bytes = client.bytes;
+            let Ongoing { exchange, .. } = &mut *self.ongoing;
             exchange.release(self.persistent, &self.body);
         }
     }
@@ -310,6 +309,7 @@ impl<B> Relayed<B> {
 impl<B> Drop for Relayed<B> {
     fn drop(&mut self) {
         let is_over = self.is_over();
+        self.ongoing.record.request_bytes = self.ongoing.client.bytes;
         let reason = &mut self.ongoing.record.reason;
         if std::thread::panicking() {
             *reason = Some(Reason::Internal);

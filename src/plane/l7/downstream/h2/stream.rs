@@ -58,7 +58,7 @@ async fn carry(
         Ok(mut ongoing) => match answered(&mut ongoing, respond).await {
             Some(Answered::Own(answer)) => ongoing.fail(answer),
             Some(Answered::Response(head)) if ongoing.is_switched(&head) => {
-                return Box::pin(tunnel::run(&server, *ongoing, &head, respond)).await;
+                return Box::pin(tunnel::run(&server, calm, *ongoing, &head, respond)).await;
             }
             Some(Answered::Response(head)) => ongoing.finish(&head),
             None => {
@@ -239,7 +239,6 @@ impl<'a> Sending<'a> {
 
     /// Whether that was all.
     fn take(&mut self, frame: Frame<Bytes>) -> Result<bool, ::h2::Error> {
-        self.calm.note_work();
         match frame.into_data() {
             Ok(data) => {
                 self.rest = data;
@@ -254,7 +253,10 @@ impl<'a> Sending<'a> {
 
     /// Whether that was all.
     fn send(&mut self, room: usize) -> Result<bool, ::h2::Error> {
-        self.is_waiting = false;
+        if std::mem::take(&mut self.is_waiting) {
+            self.holding = Holding::default();
+        }
+        self.calm.note_work();
         let data = self.rest.split_to(room.min(self.rest.len()));
         let is_over = self.rest.is_empty() && self.body.is_end_stream();
         self.stream.send_data(data, is_over).map(|()| is_over)
@@ -273,7 +275,9 @@ impl<'a> Sending<'a> {
             // an error shows again with the next piece
             let _ = relayed.poll_piece_upload(cx);
         }
-        if self.holding.poll_note(cx, &self.server.accounts, self.rest.len()).is_ready() {
+        // the connection has as much again for it, at most
+        let held = self.rest.len() + self.server.local.limits.h2_send_buffer;
+        if self.holding.poll_note(cx, &self.server.accounts, held).is_ready() {
             self.body.note(Reason::Overloaded);
             return Poll::Ready(Sent::Shed);
         }

@@ -9,9 +9,10 @@ use ::h2::{RecvStream, SendStream};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Ongoing;
+use super::calm::Calm;
 use super::ongoing::Switched;
 use super::stream::Incoming;
-use super::{Active, Activity, Ongoing};
 use crate::plane::l7::h1::ResponseHead;
 use crate::plane::l7::window::poll_room;
 use crate::plane::l7::{Server, upgrade};
@@ -20,44 +21,29 @@ use crate::plane::l7::{Server, upgrade};
 /// ended. What the client sent before waits in its window until now.
 pub(super) async fn run(
     server: &Server,
+    calm: &Calm,
     ongoing: Ongoing<Incoming>,
     response: &ResponseHead,
     respond: &mut SendResponse<Bytes>,
 ) {
     let Some((answer, switched)) = ongoing.switch(response) else { return };
-    let Switched { body, active, carrier, mut record } = switched;
+    let Switched { body, active: _active, carrier, mut record } = switched;
     let Ok(sender) = respond.send_response(answer, false) else { return };
-    let _open = Open::new(&active);
-    let mut client = Tunnel { receiver: body.into_stream(), sender, data: Bytes::new() };
+    let receiver = body.into_stream();
+    let mut client = Tunnel { calm, receiver, sender, data: Bytes::new() };
     upgrade::run(server, &mut client, &[], carrier, &mut record).await;
 }
 
-/// Counts a tunnel as long as it lives.
-struct Open<'a>(&'a Activity);
-
-impl<'a> Open<'a> {
-    fn new(active: &'a Active) -> Self {
-        let activity = &active.0.activity;
-        activity.tunnels.set(activity.tunnels.get().saturating_add(1));
-        Self(activity)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.tunnels.set(self.0.tunnels.get().saturating_sub(1));
-    }
-}
-
 /// A stream as a connection. Dropped before its end, it is reset.
-struct Tunnel {
+struct Tunnel<'a> {
+    calm: &'a Calm,
     receiver: RecvStream,
     sender: SendStream<Bytes>,
     /// What came and was not read yet.
     data: Bytes,
 }
 
-impl AsyncRead for Tunnel {
+impl AsyncRead for Tunnel<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,7 +64,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl AsyncWrite for Tunnel<'_> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -87,13 +73,18 @@ impl AsyncWrite for Tunnel {
         let this = self.get_mut();
         let room = ready!(poll_room(&mut this.sender, buf.len(), cx))?.min(buf.len());
         let data = Bytes::copy_from_slice(buf.get(..room).unwrap_or_default());
+        this.calm.note_work();
         this.sender.send_data(data, false).map_err(io::Error::other)?;
         Poll::Ready(Ok(room))
     }
 
-    /// The connection flushes by itself.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// The connection flushes by itself. That the client is gone shows here where it has nothing more to
+    /// say, and nothing is said to it.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut().sender.poll_reset(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

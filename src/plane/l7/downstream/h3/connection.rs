@@ -82,12 +82,12 @@ async fn run(mut connection: Connection, quic: &quinn::Connection, shared: Rc<Sh
                 Ok(None) | Err(_) => return,
             },
             () = poll_fn(|cx| watch.poll_passed(cx)) => {
-                let left = shared.activity.time_left(limits);
                 let is_unused = shared.activity.streams.get() == 0;
-                if closing && is_unused || left.is_zero() && !is_unused {
+                if closing && is_unused && shared.activity.silence() >= LAST_WORDS {
                     return;
                 }
                 let now = Instant::now();
+                let left = if is_unused { shared.activity.idle_left(limits) } else { limits.client_idle };
                 let left = left.min(server.age_left(&shared.identity, now).unwrap_or(left));
                 close |= left.is_zero();
                 watch.set(now, if closing { GRACE } else { left.max(GRACE) });
@@ -173,5 +173,8 @@ fn note(shared: &Shared, reason: Reason) {
 
 /// How long a client has to answer GOAWAY, at least.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long QUIC has to bring the end of a response to a client that does not close by itself: closed, it
+/// sends no more of it.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Turns of the other tasks of this thread.
 const LAST_TURNS: usize = 4;

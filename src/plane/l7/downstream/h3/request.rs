@@ -79,6 +79,8 @@ enum State {
     Data,
     Trailers,
     Done,
+    /// Whoever asks again is told again: what is cut short must never seem whole.
+    Failed,
 }
 
 /// What is read of a body that nobody wants.
@@ -133,6 +135,28 @@ impl Body for Upload {
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(first));
         }
+        let polled = this.poll_next(cx);
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            this.state = State::Failed;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state == State::Done && self.first.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Upload {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self;
+        if this.state == State::Failed {
+            return Poll::Ready(Some(Err(Cut)));
+        }
         if this.state == State::Data {
             match ready!(this.poll_data(cx)) {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -152,14 +176,6 @@ impl Body for Upload {
             }
         }
         Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.state == State::Done && self.first.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

@@ -124,7 +124,8 @@ async fn shake(
         .enable_push(false)
         .initial_max_send_streams(STREAMS)
         .initial_window_size(limits.h2_stream_window)
-        .initial_connection_window_size(limits.h2_connection_window)
+        // its streams are of many clients: those that read slowly must not use up what others need
+        .initial_connection_window_size(all_windows(limits))
         .max_frame_size(16 * 1024)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
@@ -139,6 +140,13 @@ async fn shake(
         closed.set(true);
     });
     Ok(sender)
+}
+
+/// Room for what every stream may have.
+fn all_windows(limits: &Limits) -> u32 {
+    let streams = u32::try_from(STREAMS).unwrap_or(u32::MAX);
+    let all = limits.h2_stream_window.saturating_mul(streams).min(u32::MAX >> 1);
+    all.max(limits.h2_connection_window)
 }
 
 impl Drop for Lease {
