@@ -8,7 +8,7 @@
 //! as it is (RFC 9110 section 7.7).
 //! Invariant: nothing waits in a compressor while the endpoint is silent: it is flushed then.
 //! Invariant: a compressor takes less than 2 MiB, and a worker has so many of them
-//! ([`Limits::compressors`](super::Limits)); beyond them responses go on as they are.
+//! ([`Limits::compressors`](crate::plane::Limits::compressors)); beyond them responses go on as they are.
 //! Deliberately absent: events (`text/event-stream`), which would hold a compressor for ever;
 //! requests; decompression.
 

@@ -3,7 +3,7 @@
 //! A copy is an exchange of its own, in a task of its own, that is fed with the bytes of the
 //! request as they are written for the endpoint. It may lag by [`MAX_LAG`]; a mirror that is
 //! slower than that loses this copy, and the request goes on as if there were none. So it does while
-//! [`Limits::mirrors`](crate::plane::l7::Limits::mirrors) copies are on their way: a mirror that
+//! [`Limits::mirrors`](crate::plane::Limits::mirrors) copies are on their way: a mirror that
 //! says nothing must not fill the memory.
 
 use std::cell::{Cell, RefCell};
