@@ -3,7 +3,8 @@
 //! In: connections and datagrams, and the snapshot. Out: traffic at endpoints, answers, records.
 //! `worker` owns the threads and calls `l4`, `l7` and `dns`; `listeners` keeps the sockets as the
 //! snapshot wants them; `announce` tells the network where addresses are; `challenges` answers ACME
-//! servers; `checks` asks endpoints whether they are well; `proxy_protocol` and `tls` are what they share.
+//! servers; `checks` asks endpoints whether they are well; `limits`, `proxy_protocol` and `tls` are what they
+//! share.
 //!
 //! Invariant: planes import `snapshot`, `balance`, `net`, `observe` and `life`, never `manifest`
 //! beyond names, `store`, `compile` or `source`; `l4`, `l7`, `dns` and `announce` never import each

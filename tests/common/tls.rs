@@ -66,6 +66,11 @@ impl Authority {
         self.certificate.pem()
     }
 
+    /// Whoever trusts it, and nobody else.
+    pub fn roots(&self) -> Arc<RootCertStore> {
+        self.roots.clone()
+    }
+
     /// Certificate and key of a server, PEM.
     pub fn server(&self, hosts: &[&str]) -> (String, String) {
         self.server_of(hosts, Algorithm::Ecdsa)

@@ -50,7 +50,7 @@ impl Client {
         let mut tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("versions")
-            .with_root_certificates(front.authority.roots.clone())
+            .with_root_certificates(front.authority.roots())
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h3".to_vec()];
         tls.enable_early_data = true;

@@ -49,7 +49,7 @@ fn clients_of_https_are_told_of_http3_and_those_of_http_are_not() {
     let front = Front::start();
     let curl = |url: &str, options: &[&str]| {
         let ca = front.site.dir.path().with_extension("pem");
-        std::fs::write(&ca, &front.authority.pem).expect("a file");
+        std::fs::write(&ca, front.authority.pem()).expect("a file");
         let ip = front.site.http().ip();
         let output = std::process::Command::new("curl")
             .args(["-sSI", "--noproxy", "*", "--cacert", &ca.display().to_string()])

@@ -1,11 +1,9 @@
 //! A rutter that serves `app.test` by HTTPS and HTTP/3 on `NET.2:443`.
 
-use std::sync::Arc;
-
-use rustls::RootCertStore;
 use rutter::config::Args;
 
 use crate::common::backend::Backend;
+use crate::common::tls::Authority;
 use crate::common::{Block, Site};
 
 pub struct Front {
@@ -64,41 +62,4 @@ fn service(name: &str, last: u8) -> String {
          {name}, labels: {{kubernetes.io/service-name: {name}}}}}\naddressType: IPv4\nendpoints: \
          [{{addresses: [NET.{last}]}}]\nports: [{{port: 8080}}]\n"
     )
-}
-
-/// An authority of the test.
-pub struct Authority {
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pub roots: Arc<RootCertStore>,
-    pub pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(rcgen::DnType::CommonName, "authority of the test");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.der().clone()).expect("a root");
-        let pem = certificate.pem();
-        Self { issuer: rcgen::Issuer::new(params, key), roots: Arc::new(roots), pem }
-    }
-
-    /// A `kubernetes.io/tls` Secret for these names.
-    pub fn secret(&self, name: &str, hosts: &[&str]) -> String {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let params = rcgen::CertificateParams::new(hosts).expect("parameters");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let indent = |pem: String| pem.replace('\n', "\n    ");
-        format!(
-            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: \
-             kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
-            indent(certificate.pem()),
-            indent(key.serialize_pem()),
-        )
-    }
 }

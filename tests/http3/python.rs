@@ -10,7 +10,7 @@ fn aioquic_gets_answers_over_http3() {
     let root = env!("CARGO_MANIFEST_DIR");
     let packages = format!("{root}/target/tools/python");
     let ca = front.site.dir.path().with_extension("pem");
-    std::fs::write(&ca, &front.authority.pem).expect("a file");
+    std::fs::write(&ca, front.authority.pem()).expect("a file");
     let output = Command::new("/usr/bin/python3")
         .arg(format!("{root}/tests/clients/http3_client.py"))
         .args([front.site.https().ip().to_string(), ca.display().to_string()])

@@ -7,6 +7,7 @@ use std::process::Command;
 use rutter::config::Args;
 
 use crate::common::backend::Backend;
+use crate::common::tls::Authority;
 use crate::common::{Block, Site};
 use crate::origin::Origin;
 
@@ -85,7 +86,7 @@ impl Front {
         let site = Site::start_in(block, &manifests.concat(), change);
         let outside = tempfile::tempdir().expect("a directory");
         let ca = outside.path().join("ca.pem");
-        std::fs::write(&ca, &authority.pem).expect("a file");
+        std::fs::write(&ca, authority.pem()).expect("a file");
         Self { site, origin, ca, _outside: outside, _echo: echo }
     }
 
@@ -139,40 +140,6 @@ fn service(name: &str, ports: &[(&str, &str, SocketAddr)]) -> String {
 pub fn closed() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address")
-}
-
-/// An authority of the test.
-struct Authority {
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-        // OpenSSL takes a certificate for self-signed that has the name of its issuer
-        params.distinguished_name.push(rcgen::DnType::CommonName, "authority of the test");
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Self { issuer: rcgen::Issuer::new(params, key), pem }
-    }
-
-    /// A `kubernetes.io/tls` Secret for these names.
-    fn secret(&self, name: &str, hosts: &[&str]) -> String {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let params = rcgen::CertificateParams::new(hosts).expect("parameters");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let indent = |pem: String| pem.replace('\n', "\n    ");
-        format!(
-            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: \
-             kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
-            indent(certificate.pem()),
-            indent(key.serialize_pem()),
-        )
-    }
 }
 
 /// What a program prints; it must succeed.
