@@ -16,11 +16,11 @@ impl Drop for Demo {
     }
 }
 
-/// Different free ports, as free as they can be before somebody binds them.
+/// Four ports that are free, and below those that the kernel gives to whoever names none, so that
+/// nothing that runs beside has got one before the demo does.
 fn free_ports() -> [u16; 4] {
-    let sockets: [_; 4] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("it must be there"));
-    sockets.map(|socket| socket.local_addr().expect("it must be there").port())
+    let mut free = (20_000..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    std::array::from_fn(|_| free.next().expect("a free port"))
 }
 
 /// Starts the demo and waits for the end of its page.

@@ -1,7 +1,7 @@
 //! Compressed responses, as curl and Python's decoders read them (python3-brotli,
 //! python3-zstandard).
 
-use crate::front::{Front, closed, run};
+use crate::front::{Front, run};
 
 const PYTHON: &str = r"
 import brotli, gzip, sys, zstandard
@@ -17,7 +17,7 @@ sys.stdout.buffer.write(plain)
 
 #[test]
 fn others_decode_what_was_compressed() {
-    let front = Front::start_with(closed(), closed(), |args| args.compress = Some("on".into()));
+    let front = Front::start_with(|args| args.compress = Some("on".into()));
     let text = crate::origin::text();
     let file = front.ca.with_file_name("coded");
     let file = file.to_str().expect("text");

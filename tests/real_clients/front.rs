@@ -1,6 +1,6 @@
 //! A rutter with HTTP, HTTPS and a few Services, and programs that are run against it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,6 +16,8 @@ use crate::origin::Origin;
 pub struct Front {
     pub site: Site,
     pub origin: Origin,
+    /// Where `/pysocket` goes, for a server that the caller starts.
+    pub pysocket: SocketAddr,
     /// The certificate of the authority that signed that of `app.test` and `grpc.test`.
     pub ca: PathBuf,
     _outside: tempfile::TempDir,
@@ -48,23 +50,25 @@ spec:
 
 impl Front {
     pub fn start() -> Self {
-        Self::start_with(closed(), closed(), |_| {})
+        Self::start_with(|_| {})
     }
 
-    /// The same with an endpoint of gRPC.
-    pub fn with_grpc(grpc: SocketAddr) -> Self {
-        Self::start_with(grpc, closed(), |_| {})
-    }
-
-    /// The same with other options, and with endpoints that the caller starts.
-    pub fn start_with(
-        grpc: SocketAddr,
-        pysocket: SocketAddr,
-        change: impl FnOnce(&mut Args),
-    ) -> Self {
+    /// The same with other options.
+    pub fn start_with(change: impl FnOnce(&mut Args)) -> Self {
         let block = Block::claim();
+        let nobody = block.addr(132, 8080);
+        Self::start_in(block, nobody, change)
+    }
+
+    /// The same with an endpoint of gRPC, which the caller starts.
+    pub fn with_grpc(grpc: SocketAddr) -> Self {
+        Self::start_in(Block::claim(), grpc, |_| {})
+    }
+
+    fn start_in(block: Block, grpc: SocketAddr, change: impl FnOnce(&mut Args)) -> Self {
         let origin = Origin::start(block.addr(130, 8080));
         let echo = Backend::http(block.addr(131, 8080), "echo-0");
+        let pysocket = block.addr(133, 8080);
         let authority = Authority::new();
         let manifests = [
             MANIFESTS.to_owned(),
@@ -87,7 +91,7 @@ impl Front {
         let outside = tempfile::tempdir().expect("a directory");
         let ca = outside.path().join("ca.pem");
         std::fs::write(&ca, authority.pem()).expect("a file");
-        Self { site, origin, ca, _outside: outside, _echo: echo }
+        Self { site, origin, pysocket, ca, _outside: outside, _echo: echo }
     }
 
     pub fn ca(&self) -> String {
@@ -134,12 +138,6 @@ fn service(name: &str, ports: &[(&str, &str, SocketAddr)]) -> String {
         );
     }
     text
-}
-
-/// An address where nobody listens.
-pub fn closed() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
 }
 
 /// What a program prints; it must succeed.

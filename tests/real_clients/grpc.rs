@@ -1,11 +1,11 @@
 //! gRPC: the interoperability tests of Go's own implementation, and a client in Python.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use tokio::time::Instant;
 
 use crate::common::PATIENCE;
-use crate::front::{Front, closed, run, tool};
+use crate::front::{Front, run, tool};
 
 /// The server of Go's interoperability tests.
 struct Server {
@@ -15,20 +15,43 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let addr = closed();
-        let process = Command::new(tool("grpc-interop-server"))
-            .args(["-port", &addr.port().to_string()])
+        let mut process = Command::new(tool("grpc-interop-server"))
+            .args(["-port", "0"])
             .stderr(Stdio::null())
             .spawn()
             .expect("it must start");
         let begun = Instant::now();
-        // it says nothing about when it listens
-        while TcpStream::connect(addr).is_err() {
+        // it says neither that it listens nor where
+        let port = loop {
+            if let Some(port) = listening(process.id()) {
+                break port;
+            }
+            let ended = process.try_wait().expect("its state");
+            assert!(ended.is_none(), "the server ended: {ended:?}");
             assert!(begun.elapsed() < PATIENCE, "the server does not listen");
             std::thread::yield_now();
-        }
-        Self { process, addr }
+        };
+        Self { process, addr: (Ipv4Addr::LOCALHOST, port).into() }
     }
+}
+
+/// The port where a process listens on every address, as `/proc` tells it (proc_pid_net(5)).
+fn listening(process: u32) -> Option<u16> {
+    const LISTEN: &str = "0A";
+    let links = std::fs::read_dir(format!("/proc/{process}/fd")).ok()?;
+    let links = links.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let sockets: Vec<_> = links.map(|link| link.display().to_string()).collect();
+    // one of the two may be missing, where a kernel has only one family
+    let tables =
+        ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("/proc/{process}/net/{name}")));
+    let tables: String = tables.into_iter().flatten().collect();
+    tables.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, local, _, state, _, _, _, _, _, inode, ..] = fields[..] else { return None };
+        let (_, port) = local.rsplit_once(':')?;
+        let owned = state == LISTEN && sockets.contains(&format!("socket:[{inode}]"));
+        owned.then(|| u16::from_str_radix(port, 16).ok())?
+    })
 }
 
 impl Drop for Server {

@@ -4,7 +4,7 @@
 use crate::common::Block;
 use crate::common::backend::Backend;
 use crate::common::http::seen;
-use crate::front::{Front, closed, run};
+use crate::front::{Front, run};
 
 /// What `traceparent` says: the first is valid.
 const PARENTS: [&str; 5] = [
@@ -58,7 +58,7 @@ fn the_context_of_a_trace_arrives_as_it_was_sent() {
 #[test]
 fn the_context_of_a_trace_arrives_with_a_call_of_grpc() {
     let block = Block::claim();
-    let addr = block.addr(130, closed().port());
+    let addr = block.addr(130, 8080);
     let _echo = Backend::http(addr, "grpc-0");
     let front = Front::with_grpc(addr);
     // one empty message, not compressed

@@ -4,12 +4,12 @@ pub(in crate::plane) mod tls;
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::LocalSet;
 
 use super::{Limits, Local};
@@ -195,10 +195,15 @@ pub(in crate::plane) async fn named_echo(name: &'static str) -> SocketAddr {
     addr
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and nobody will by chance: a socket keeps it until the process ends.
 pub(in crate::plane) async fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
-    listener.local_addr().expect("a bound socket must have an address")
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // a test may come to listen there itself
+    socket.set_reuseaddr(true).expect("an option");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("port 0 must be free");
+    let addr = socket.local_addr().expect("a bound socket must have an address");
+    std::mem::forget(socket);
+    addr
 }
 
 /// A client that sends what it is told.
