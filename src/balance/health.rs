@@ -2,14 +2,18 @@
 //! worker.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::snapshot::{Backend, Endpoint, EndpointId};
+use crate::snapshot::{Backend, Endpoint, EndpointCheck, EndpointId};
 
-type Failing = Arc<BTreeSet<EndpointId>>;
+/// Who fails which check: one that is ill for one Service may be well for another, which asks it
+/// something else.
+pub type Failures = HashMap<EndpointCheck, BTreeSet<EndpointId>>;
+
+type Failing = Arc<Failures>;
 
 /// Makes the writer and the first reader.
 pub fn health() -> (HealthWriter, Health) {
@@ -23,7 +27,7 @@ pub struct HealthWriter(watch::Sender<Failing>);
 
 impl HealthWriter {
     /// These fail, all others do not.
-    pub fn set(&self, failing: BTreeSet<EndpointId>) {
+    pub fn set(&self, failing: Failures) {
         self.0.send_if_modified(|now| {
             let is_new = **now != failing;
             if is_new {
@@ -45,17 +49,13 @@ impl Health {
     /// The endpoints of `usable` that fail, if the Service has checks. None, if all do: then it is
     /// more likely the check that is wrong.
     pub fn failing(&self, backend: &Backend, usable: &[Arc<Endpoint>]) -> Vec<EndpointId> {
-        if backend.balancing.check.is_none() {
-            return Vec::new();
-        }
+        let Some(check) = &backend.balancing.check else { return Vec::new() };
         let mut receiver = self.receiver.borrow_mut();
         if receiver.has_changed().unwrap_or(false) {
             *self.known.borrow_mut() = receiver.borrow_and_update().clone();
         }
         let known = self.known.borrow();
-        if known.is_empty() {
-            return Vec::new();
-        }
+        let Some(known) = known.get(check) else { return Vec::new() };
         let ids = usable.iter().map(|endpoint| endpoint.id);
         let failing: Vec<_> = ids.filter(|id| known.contains(id)).collect();
         if failing.len() < usable.len() { failing } else { Vec::new() }

@@ -36,7 +36,7 @@ pub use budget::Budgets;
 pub use ejection::Fault;
 pub use gate::{Gate, Gates, Seat, Turn, Waiting};
 pub use hash::hash_of;
-pub use health::{Health, HealthWriter, health};
+pub use health::{Failures, Health, HealthWriter, health};
 pub use loads::{InFlight, Loads};
 pub use rng::Rng;
 

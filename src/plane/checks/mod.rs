@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use tokio::task::JoinHandle;
 
-use crate::balance::{HealthWriter, Rng};
+use crate::balance::{Failures, HealthWriter, Rng};
 use crate::life::{Drain, spawn_local};
 use crate::observe::{Observer, WorkerShard};
 use crate::snapshot::cell::Reader;
@@ -156,8 +156,12 @@ impl State {
 
     fn publish(&self) {
         let failures = self.failures.borrow();
-        let failing = failures.iter().filter(|(_, count)| **count >= MOST_FAILURES);
-        self.writer.set(failing.map(|((endpoint, _), _)| *endpoint).collect());
+        let mut failing = Failures::new();
+        for ((endpoint, check), _) in failures.iter().filter(|(_, count)| **count >= MOST_FAILURES)
+        {
+            failing.entry(check.clone()).or_default().insert(*endpoint);
+        }
+        self.writer.set(failing);
     }
 }
 

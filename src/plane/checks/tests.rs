@@ -167,8 +167,10 @@ fn an_endpoint_that_does_not_speak_tls_is_not_well_within_it() {
 }
 
 /// A backend whose endpoints are checked all the time.
-fn checked(addrs: &[SocketAddr]) -> Arc<Backend> {
-    let check = EndpointCheck { question: CheckQuestion::Tcp, interval: Duration::from_millis(5) };
+const CHECK: EndpointCheck =
+    EndpointCheck { question: CheckQuestion::Tcp, interval: Duration::from_millis(5) };
+
+fn checked(addrs: &[SocketAddr], check: EndpointCheck) -> Arc<Backend> {
     let balancing = Balancing { check: Some(check), ..Balancing::default() };
     let plain = backend("web", Transport::Tcp, addrs);
     Arc::new(Backend { balancing: balancing.into(), ..Backend::clone(&plain) })
@@ -184,7 +186,7 @@ fn snapshot(backend: &Arc<Backend>) -> Snapshot {
 fn workers_know_of_an_endpoint_that_fails_until_it_is_well_again_or_gone() {
     run(async {
         let (well, ill) = (Manual::new().await, closed_port().await);
-        let backend = checked(&[well.addr, ill]);
+        let backend = checked(&[well.addr, ill], CHECK);
         let (mut publisher, reader) = cell::new();
         publisher.publish(snapshot(&backend));
         let (writer, health) = health();
@@ -208,14 +210,17 @@ fn workers_know_of_an_endpoint_that_fails_until_it_is_well_again_or_gone() {
 }
 
 #[test]
-fn where_all_endpoints_fail_none_does() {
+fn an_endpoint_fails_for_those_who_ask_the_same_unless_all_do() {
     let (writer, health) = health();
     let addrs = [([127, 0, 0, 1], 80).into(), ([127, 0, 0, 2], 80).into()];
-    let backend = checked(&addrs);
+    let backend = checked(&addrs, CHECK);
+    let otherwise = EndpointCheck { interval: Duration::from_millis(6), ..CHECK };
+    let otherwise = checked(&addrs, otherwise);
     let unchecked = crate::plane::tests::backend("web", Transport::Tcp, &addrs);
-    writer.set([EndpointId(addrs[0])].into());
+    writer.set([(CHECK, [EndpointId(addrs[0])].into())].into());
     assert_eq!(health.failing(&backend, &backend.usable), [EndpointId(addrs[0])]);
     assert_eq!(health.failing(&unchecked, &unchecked.usable), [], "it does not ask for it");
-    writer.set(addrs.map(EndpointId).into());
+    assert_eq!(health.failing(&otherwise, &otherwise.usable), [], "it asks for something else");
+    writer.set([(CHECK, addrs.map(EndpointId).into())].into());
     assert_eq!(health.failing(&backend, &backend.usable), []);
 }
