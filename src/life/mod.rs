@@ -1,10 +1,11 @@
 //! How the process and its parts begin and end, and what they give up before memory does: drain,
-//! phases, signals, supervised tasks, overload.
+//! phases, signals, supervised tasks and their clock, overload.
 //!
 //! Every part is `async fn run(self, drain: Drain)`. Draining starts once; accept loops stop
 //! first, units of work hold a [`DrainGuard`] until they are done, and [`DrainSignal::finished`]
 //! waits for the last of them or the deadline.
 
+mod clock;
 mod drain;
 mod memory;
 mod overload;
@@ -12,6 +13,7 @@ mod phase;
 mod signal;
 mod task;
 
+pub use clock::now;
 pub use drain::{Drain, DrainGuard, DrainSignal, drain};
 pub use memory::Memory;
 pub use overload::{Level, Load, Overload, Shed, Thresholds};

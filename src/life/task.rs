@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 use tracing::instrument::Instrumented;
 
+use super::clock::turn;
+
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// How many tasks have panicked since the start; the metric `rutter_panics_total`.
@@ -64,7 +66,7 @@ impl<F: Future<Output = ()>> Future for Supervised<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.future.as_mut().poll(cx)
+        turn(|| self.future.as_mut().poll(cx))
     }
 }
 

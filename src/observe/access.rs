@@ -101,13 +101,13 @@ fn json_line(out: &mut String, clock: &mut Clock, record: &RequestRecord, time: 
     text_field(out, "method", &record.method);
     text_field(out, "host", &record.host);
     text_field(out, "path", &record.target);
-    text_field(out, "protocol", record.protocol);
+    plain_field(out, "protocol", record.protocol);
     number_field(out, "status", u64::from(record.status));
     number_field(out, "request_bytes", record.request_bytes);
     number_field(out, "response_bytes", record.response_bytes);
     number_field(out, "duration_us", micros(time));
     if let Some(rule) = &record.rule {
-        text_field(out, "route", &rule.label);
+        plain_field(out, "route", &rule.label);
     }
     if let Some(backend) = &record.backend {
         out.push_str(",\"service\":\"");
@@ -125,9 +125,9 @@ fn json_line(out: &mut String, clock: &mut Clock, record: &RequestRecord, time: 
         number_field(out, "retries", u64::from(record.retries));
     }
     if let Some(reason) = record.reason {
-        text_field(out, "reason", reason.as_str());
+        plain_field(out, "reason", reason.as_str());
     }
-    text_field(out, "request_id", &record.request_id);
+    plain_field(out, "request_id", &record.request_id);
     out.push_str("}\n");
 }
 
@@ -171,6 +171,14 @@ fn text_field(out: &mut String, name: &str, value: &str) {
     out.push_str(name);
     out.push_str("\":");
     json_string(out, value);
+}
+
+/// Of text that cannot have anything to escape: names of objects, words of ours, ids that were
+/// checked.
+fn plain_field(out: &mut String, name: &str, value: &str) {
+    for part in [",\"", name, "\":\"", value, "\""] {
+        out.push_str(part);
+    }
 }
 
 fn number_field(out: &mut String, name: &str, value: u64) {

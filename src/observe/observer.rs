@@ -11,6 +11,7 @@ use super::dns::DnsCounts;
 use super::forward::ForwardCounts;
 use super::record::{ConnectionRecord, DnsRecord, RequestRecord};
 use super::shard::Shard;
+use crate::life;
 use crate::snapshot::BackendId;
 
 /// The part of the metrics and of the access log that one worker will own.
@@ -55,7 +56,7 @@ impl Observer {
     }
 
     pub(super) fn record_request(&self, record: &RequestRecord) {
-        let time = Instant::now().saturating_duration_since(record.started);
+        let time = life::now().saturating_duration_since(record.started);
         self.counted().count_request(record, time);
         let lost = self.access.borrow_mut().request(record, time);
         if lost > 0 {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::Equivalent;
 
 use super::coredns::CorednsCounts;
 use super::dns::{DnsCounts, DnsTransport};
@@ -15,7 +16,7 @@ use crate::snapshot::{BackendId, Exposure, Reason, Transport};
 /// The counters of one worker, and, merged, those of all.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    pub(super) requests: HashMap<RequestLabels, RequestCounts, RandomState>,
+    pub(super) requests: hashbrown::HashMap<RequestLabels, RequestCounts, RandomState>,
     /// Endpoints that this worker began to pass over, by backend and cause.
     pub(super) ejections: HashMap<(BackendId, &'static str), u64, RandomState>,
     /// Checks of endpoints, by backend and whether they passed.
@@ -44,12 +45,53 @@ pub(super) struct RequestLabels {
     pub(super) reason: Option<Reason>,
 }
 
+/// The same as they are looked up: no reference is counted. They hash alike, field by field.
+#[derive(Debug, Hash)]
+struct RequestLabelled<'a> {
+    listener: &'a str,
+    route: &'a str,
+    service: Option<&'a BackendId>,
+    code: u16,
+    reason: Option<Reason>,
+}
+
+impl Equivalent<RequestLabels> for RequestLabelled<'_> {
+    fn equivalent(&self, labels: &RequestLabels) -> bool {
+        self.code == labels.code
+            && self.reason == labels.reason
+            && self.listener == &*labels.listener
+            && self.route == &*labels.route
+            && self.service == labels.service.as_ref()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestCounts {
     pub(super) time: Histogram,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
     pub(super) retries: u64,
+}
+
+impl RequestLabels {
+    fn of(record: &RequestRecord) -> Self {
+        Self {
+            listener: record.listener.clone(),
+            route: record.rule.as_ref().map(|rule| rule.label.clone()).unwrap_or_default(),
+            service: record.backend.as_ref().map(|backend| backend.id.clone()),
+            code: record.status,
+            reason: record.reason,
+        }
+    }
+}
+
+impl RequestCounts {
+    fn count(&mut self, record: &RequestRecord, time: std::time::Duration) {
+        self.time.observe(time);
+        self.request_bytes += record.request_bytes;
+        self.response_bytes += record.response_bytes;
+        self.retries += u64::from(record.retries);
+    }
 }
 
 /// What sessions and flows are told apart by.
@@ -85,18 +127,17 @@ pub(super) struct SearchCounts {
 
 impl Shard {
     pub(super) fn count_request(&mut self, record: &RequestRecord, time: std::time::Duration) {
-        let labels = RequestLabels {
-            listener: record.listener.clone(),
-            route: record.rule.as_ref().map(|rule| rule.label.clone()).unwrap_or_default(),
-            service: record.backend.as_ref().map(|backend| backend.id.clone()),
+        let labelled = RequestLabelled {
+            listener: &record.listener,
+            route: record.rule.as_ref().map_or("", |rule| &rule.label),
+            service: record.backend.as_ref().map(|backend| &backend.id),
             code: record.status,
             reason: record.reason,
         };
-        let counts = self.requests.entry(labels).or_default();
-        counts.time.observe(time);
-        counts.request_bytes += record.request_bytes;
-        counts.response_bytes += record.response_bytes;
-        counts.retries += u64::from(record.retries);
+        match self.requests.get_mut(&labelled) {
+            Some(counts) => counts.count(record, time),
+            None => self.requests.entry(RequestLabels::of(record)).or_default().count(record, time),
+        }
     }
 
     pub(super) fn count_connection(&mut self, record: &ConnectionRecord) {

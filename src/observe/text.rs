@@ -4,20 +4,19 @@
 /// Appends a JSON string, with its quotes.
 pub(super) fn json_string(out: &mut String, text: &str) {
     out.push('"');
-    escape(out, text, |char| matches!(char, '"' | '\\'));
+    plain(out, text);
     out.push('"');
 }
 
 /// Appends text for a line that people read: control characters and quotes escaped.
 pub(super) fn plain(out: &mut String, text: &str) {
-    escape(out, text, |char| matches!(char, '"' | '\\'));
-}
-
-fn escape(out: &mut String, text: &str, is_special: impl Fn(char) -> bool) {
-    let is_plain = |char: char| !is_special(char) && !char.is_control();
-    if text.chars().all(is_plain) {
+    // nearly always; all bytes are looked at, so that it is done many at a time
+    let is_usual = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & is_usual(byte)) {
         return out.push_str(text);
     }
+    let is_special = |char| matches!(char, '"' | '\\');
+    let is_plain = |char: char| !is_special(char) && !char.is_control();
     for char in text.chars() {
         if is_plain(char) {
             out.push(char);
@@ -33,18 +32,8 @@ fn escape(out: &mut String, text: &str, is_special: impl Fn(char) -> bool) {
 }
 
 /// Appends a number without going through the formatter.
-pub(super) fn number(out: &mut String, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        start -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(digits.iter().skip(start).map(|digit| char::from(*digit)));
+pub(super) fn number(out: &mut String, number: u64) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! trusted but the [proxies that options name](super::proxied), so that a client cannot give itself
 //! another address.
 
-use std::io::Write;
 use std::net::IpAddr;
+
+use data_encoding::HEXLOWER;
 
 use super::Identity;
 use super::filter::{Changes, change_section};
@@ -250,10 +251,8 @@ fn write_length<F>(out: &mut Outgoing, request: &Request<'_, F>) {
 
 /// A new request id: 32 hexadecimal digits, as ingress-nginx makes them.
 pub(super) fn new_request_id(rng: &mut Rng) -> String {
-    let mut id = Vec::with_capacity(32);
-    // writing to a Vec cannot fail
-    let _ = write!(id, "{:016x}{:016x}", rng.next_u64(), rng.next_u64());
-    String::from_utf8(id).unwrap_or_default()
+    let id = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+    HEXLOWER.encode(&id.to_be_bytes())
 }
 
 /// An id from a client is kept if it can do no harm in logs.

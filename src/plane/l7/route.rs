@@ -38,7 +38,8 @@ impl<'a> Target<'a> {
 
     /// The target of a path and query, which begins with `/`, `?` or nothing.
     pub(super) fn at(authority: Option<&'a str>, path_and_query: &'a str) -> Option<Self> {
-        let end = path_and_query.find('?').unwrap_or(path_and_query.len());
+        let end = memchr::memchr(b'?', path_and_query.as_bytes());
+        let end = end.unwrap_or(path_and_query.len());
         let (path, query) = path_and_query.split_at_checked(end)?;
         let path = canonical_path(if path.is_empty() { "/" } else { path }).ok()?;
         let visible = query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
@@ -75,13 +76,12 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
             None => rest.is_empty().then_some((address, None)),
         };
     }
-    match authority.split_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some((host, Some(port)))
-        }
-        Some(_) => None,
-        None => Some((authority, None)),
-    }
+    let Some(end) = memchr::memchr(b':', authority.as_bytes()) else {
+        return Some((authority, None));
+    };
+    let (host, port) = authority.split_at_checked(end)?;
+    let port = port.strip_prefix(':').filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some((host, Some(port)))
 }
 
 fn is_host(host: &str) -> bool {
@@ -89,9 +89,16 @@ fn is_host(host: &str) -> bool {
         let address = address.strip_suffix(']').unwrap_or_default();
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let labels = !host.is_empty() && !host.starts_with('.') && !host.contains("..");
-    labels && host.len() <= 253 && host.bytes().all(name)
+    // as if a label had just ended
+    let mut last = b'.';
+    let names = host.bytes().all(|byte| {
+        let before = std::mem::replace(&mut last, byte);
+        match byte {
+            b'.' => before != b'.',
+            _ => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'),
+        }
+    });
+    names && (1..=253).contains(&host.len())
 }
 
 #[cfg(test)]
