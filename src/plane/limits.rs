@@ -80,7 +80,8 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Window of an HTTP/2 stream, in bytes; like those below on both sides.
     pub h2_stream_window: u32,
-    /// Window of an HTTP/2 connection, in bytes; towards endpoints at least that of all its streams.
+    /// Window of an HTTP/2 connection, in bytes, where that is more than those of all its streams:
+    /// see [`Limits::h2_window`].
     pub h2_connection_window: u32,
     /// Bytes that wait to be sent on an HTTP/2 stream.
     pub h2_send_buffer: usize,
@@ -157,6 +158,13 @@ impl Limits {
         };
         self.connections_per_client = self.connections_per_client.said(share);
         self
+    }
+
+    /// The window of a connection with so many streams, on either side: each has room for its own, so
+    /// that one whose reader stops keeps nothing from the others.
+    pub fn h2_window(&self, streams: u32) -> u32 {
+        let all = self.h2_stream_window.saturating_mul(streams).min(u32::MAX >> 1);
+        all.max(self.h2_connection_window)
     }
 
     /// When load is shed.

@@ -163,7 +163,7 @@ pub const LIMITS: [Limit; 46] = [
     ),
     limit(
         "h2-connection-window",
-        "The window of such a connection",
+        "The window of such a connection; at least those of all its streams",
         Field::Window(|it| &mut it.h2_connection_window),
     ),
     limit(

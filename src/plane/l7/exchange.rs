@@ -24,7 +24,7 @@ use super::respond::{OwnAnswer, alt_svc};
 use super::upstream::{Connection, UpstreamError};
 use super::{Identity, Server};
 use crate::balance::InFlight;
-use crate::life::Level;
+use crate::life::{self, Level};
 use crate::observe::RequestRecord;
 use crate::snapshot::{EndpointId, HttpListener, Reason};
 
@@ -58,6 +58,12 @@ pub(super) trait Client {
 
     /// Ready once the client has gone away.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Bytes of the request's body that may have come beyond what was taken, and wait in memory; none
+    /// where they wait within the system.
+    fn window(&self) -> usize {
+        0
+    }
 
     /// The timer of the connection.
     fn deadline(&mut self) -> &mut Deadline;
@@ -139,14 +145,14 @@ enum Ended {
 }
 
 impl Exchange {
-    /// Decides where a request goes, and writes its head.
+    /// Decides where a request goes, and writes its head. Boxed: it is large, and moved some times.
     pub(super) fn begin<'a, F>(
         server: &Rc<Server>,
         identity: &Identity,
         listener: &HttpListener,
         request: &Request<'a, F>,
         record: &mut RequestRecord,
-    ) -> Result<Self, OwnAnswer>
+    ) -> Result<Box<Self>, OwnAnswer>
     where
         F: Iterator<Item = (Name, &'a [u8], &'a [u8])> + Clone,
     {
@@ -189,12 +195,12 @@ impl Exchange {
         Ok(exchange)
     }
 
-    fn new(server: &Rc<Server>, route: Route, verb: Verb, request: Outgoing) -> Self {
+    fn new(server: &Rc<Server>, route: Route, verb: Verb, request: Outgoing) -> Box<Self> {
         if let Some(budget) = route.retry_budget() {
-            let now = Instant::now();
+            let now = life::now();
             server.budgets.note_request(&route.target.backend.id, budget, now);
         }
-        Self {
+        Box::new(Self {
             upstream: None,
             upload: Upload::Going,
             timers: Timers::new(route.timeouts()),
@@ -217,7 +223,7 @@ impl Exchange {
             attempts: 0,
             awaits_continue: false,
             interim: 0,
-        }
+        })
     }
 
     /// What the HTTP planes of the worker share.
@@ -260,21 +266,22 @@ impl Exchange {
         client: &mut impl Client,
         record: &mut RequestRecord,
     ) -> Result<ResponseHead, Reason> {
-        let now = if self.interim > 0 { Instant::now() } else { record.started };
+        let now = if self.interim > 0 { life::now() } else { record.started };
         self.expect_progress(client, now);
         self.feed_mirrors();
         loop {
             if self.upstream.is_none() {
                 self.upstream = self.obtain(client, record).await?;
                 if self.attempts > 1 {
-                    self.expect_progress(client, Instant::now());
+                    self.expect_progress(client, life::now());
                 }
                 continue;
             }
             let answered = poll_fn(|cx| self.poll_answer(cx, client)).await;
             self.learn(&answered);
             match answered {
-                Ok(head) if self.is_retried(&head) => self.back_off(client).await?,
+                // boxed, as what is rare: a request takes no more memory than it needs as a rule
+                Ok(head) if self.is_retried(&head) => Box::pin(self.back_off(client)).await?,
                 Ok(head) => {
                     if !head.is_interim() {
                         self.complete(&head, record);
@@ -286,7 +293,9 @@ impl Exchange {
                 }
                 Err(Ended::Client(reason)) => return Err(reason),
                 Err(Ended::Overdue) => return Err(Reason::ResponseTimeout),
-                Err(Ended::Upstream(error)) => self.fail_attempt(client, &error).await?,
+                Err(Ended::Upstream(error)) => {
+                    Box::pin(self.fail_attempt(client, &error)).await?;
+                }
             }
         }
     }
@@ -311,7 +320,7 @@ impl Exchange {
                     self.mirrored = 0;
                 }
                 if owed {
-                    self.expect_progress(client, Instant::now());
+                    self.expect_progress(client, life::now());
                 }
                 let polled = client.poll_body(cx, &mut self.request);
                 self.keep_pace(polled.is_pending())?;
@@ -319,7 +328,7 @@ impl Exchange {
                     self.upload = Upload::Gathered;
                 }
                 self.feed_mirrors();
-                self.expect_progress(client, Instant::now());
+                self.expect_progress(client, life::now());
             }
         }
         Poll::Ready(Ok(()))
@@ -332,7 +341,7 @@ impl Exchange {
         let is_kept = self.server.local.level.get() == Level::None && !self.awaits_continue;
         if persistent && body.ended_exactly() && clean && is_kept {
             let backend = &self.route.target.backend.id;
-            self.server.pool.put(backend, carrier.connection, Instant::now());
+            self.server.pool.put(backend, carrier.connection, life::now());
         }
     }
 
@@ -374,7 +383,7 @@ impl Exchange {
         if self.timers.poll_attempt(cx).is_ready() {
             return Poll::Ready(Err(Ended::Upstream(UpstreamError::Silent)));
         }
-        if self.poll_shed(cx, 0).is_ready() {
+        if self.poll_shed(cx, client, 0).is_ready() {
             return Poll::Ready(Err(Ended::Client(Reason::Overloaded)));
         }
         ready!(client.deadline().poll_passed(cx));

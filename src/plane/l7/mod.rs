@@ -94,7 +94,7 @@ impl Server {
             balancer: Balancer::default(),
             budgets: Budgets::default(),
             local,
-            started: Instant::now(),
+            started: life::now(),
             accounts: Accounts::default(),
             buffers,
             clock: Clock::default(),
@@ -144,7 +144,7 @@ impl Server {
             let Some(server) = server.upgrade() else { return };
             let was = server.local.level.replace(load.level);
             if load.level > Level::None {
-                overload.count(Shed::UpstreamConnection, server.pool.clear(Instant::now()));
+                overload.count(Shed::UpstreamConnection, server.pool.clear(life::now()));
             }
             if load.level > Level::None && was == Level::None {
                 server.drained.notify_waiters();
@@ -167,7 +167,7 @@ impl Server {
             tokio::time::sleep(TIDY_INTERVAL).await;
             let Some(server) = server.upgrade() else { return };
             let snapshot = server.local.snapshot.load();
-            let now = Instant::now();
+            let now = life::now();
             server.budgets.purge(now);
             server.local.loads.purge(now);
             server.balancer.tidy(now);
@@ -200,7 +200,7 @@ impl Server {
     ) -> RequestRecord {
         RequestRecord {
             observer: self.local.observer.clone(),
-            started: Instant::now(),
+            started: life::now(),
             listener,
             client: identity.client,
             protocol,

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,8 +15,8 @@ use tokio_rustls::server::StartHandshake;
 use super::Stream;
 use super::admission::Admission;
 use super::configs::Content;
-use crate::plane::Local;
 use crate::plane::challenges::TLS_PROTOCOL;
+use crate::plane::{Limits, Local};
 use crate::snapshot::{SocketKey, TlsTable};
 
 /// Shakes hands with the certificate that `table` has for the server name. `Err`: it failed, or
@@ -46,7 +45,7 @@ pub async fn accept(
     let mut stream = match start.into_stream(config).into_fallible().await {
         Ok(stream) => stream,
         Err((error, stream)) => {
-            linger(stream).await;
+            linger(stream, &local.limits).await;
             return Err(error);
         }
     };
@@ -79,13 +78,13 @@ async fn answer(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> 
 /// Waits until a client that was refused has seen why: closing a socket with something unread
 /// resets the connection, and the alert would be lost. A client of TLS 1.3 has often sent its first
 /// request by then.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: TcpStream, limits: &Limits) {
     let until_it_ends = async {
         let _ = stream.shutdown().await;
         let mut dropped = tokio::io::sink();
-        let _ = tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut dropped).await;
+        let _ = tokio::io::copy(&mut stream.take(limits.linger_bytes as u64), &mut dropped).await;
     };
-    let _ = tokio::time::timeout(LINGER_TIME, until_it_ends).await;
+    let _ = tokio::time::timeout(limits.linger_time, until_it_ends).await;
 }
 
 /// A connection after its handshake.
@@ -101,8 +100,5 @@ pub struct Session {
     pub admission: Option<Admission>,
 }
 
-/// What a refused client may still send.
-const LINGER_BYTES: u64 = 64 * 1024;
-const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Plain text that may wait for encryption: large bodies go in large writes.
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{Client, Exchange};
 use crate::balance::{Choice, Gate, Seat, Turn};
+use crate::life;
 use crate::plane::Local;
 use crate::snapshot::{EndpointId, Reason, RequestLimits};
 
@@ -69,7 +70,7 @@ impl Exchange {
         if let Some(kept) = self.route.kept().filter(is_open) {
             return Some(kept);
         }
-        let (hash, now) = (self.route.hash(), Instant::now());
+        let (hash, now) = (self.route.hash(), life::now());
         let choice = Choice { backend, tried: passed, failing, hash, now };
         let chosen = server.balancer.choose(choice, loads, &mut rng.borrow_mut());
         chosen.map(|endpoint| endpoint.id)

@@ -1,9 +1,8 @@
 //! What an attempt tells about its endpoint.
 
-use tokio::time::Instant;
-
 use super::{Carrier, Ended, Exchange};
 use crate::balance::{Fault, InFlight};
+use crate::life;
 use crate::plane::Local;
 use crate::plane::l7::h1::ResponseHead;
 use crate::plane::l7::upstream::UpstreamError;
@@ -18,7 +17,7 @@ impl Exchange {
             Ok(_) => {
                 in_flight.answered();
                 if let Some(asked) = self.asked.take() {
-                    let now = Instant::now();
+                    let now = life::now();
                     in_flight.observe(now.saturating_duration_since(asked), now);
                 }
                 return;
@@ -33,7 +32,7 @@ impl Exchange {
 
     /// An attempt has failed; an endpoint that fails too often is passed over for a while.
     pub(super) fn note_fault(&self, attempt: &InFlight, fault: Fault) {
-        let now = Instant::now();
+        let now = life::now();
         if !attempt.failed(fault, now) {
             return;
         }

@@ -1,10 +1,9 @@
 //! A connection for an attempt: which endpoint, and from where.
 
-use tokio::time::Instant;
-
 use super::timers::Overdue;
 use super::{Carrier, Client, Exchange, Upload};
 use crate::balance::Fault;
+use crate::life;
 use crate::observe::RequestRecord;
 use crate::plane::l7::upstream::{self, Peer};
 use crate::snapshot::Reason;
@@ -25,7 +24,7 @@ impl Exchange {
         self.attempts = self.attempts.saturating_add(1);
         self.timers.begin_attempt();
         // a client that is slow to send its body says nothing about the endpoint
-        self.asked = (self.upload != Upload::Going).then(Instant::now);
+        self.asked = (self.upload != Upload::Going).then(life::now);
         let in_flight = local.loads.begin_seated(endpoint, seat);
         let header = self.route.proxy_header(record.client);
         let peer = Peer::new(endpoint, &self.route.target, &server.local.clients, header);
@@ -41,6 +40,6 @@ impl Exchange {
         };
         self.note_fault(&in_flight, Fault::Connect);
         drop(in_flight);
-        self.retry_elsewhere(client, endpoint, reason).await.map(|()| None)
+        Box::pin(self.retry_elsewhere(client, endpoint, reason)).await.map(|()| None)
     }
 }

@@ -165,7 +165,7 @@ impl Exchange {
             if self.upload != Upload::Going && client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Reason::ClientClosed));
             }
-            Poll::Pending
+            self.poll_shed(cx, client, 0).map(|()| Err(Reason::Overloaded))
         })
         .await
     }

@@ -49,7 +49,7 @@ enum State {
 
 impl Feed {
     /// Starts the task of a copy.
-    pub(in crate::plane::l7) fn start(exchange: Exchange, record: RequestRecord) -> Self {
+    pub(in crate::plane::l7) fn start(exchange: Box<Exchange>, record: RequestRecord) -> Self {
         let pending = Rc::<Pending>::default();
         let counted = exchange.server().mirrors.clone();
         let copy = run(exchange, pending.clone(), record);
@@ -137,7 +137,7 @@ impl Client for Copied {
     }
 }
 
-async fn run(mut exchange: Exchange, pending: Rc<Pending>, mut record: RequestRecord) {
+async fn run(mut exchange: Box<Exchange>, pending: Rc<Pending>, mut record: RequestRecord) {
     let deadline = Deadline::after(exchange.server().local.limits.upstream_stall);
     let mut client = Copied { pending, deadline };
     loop {

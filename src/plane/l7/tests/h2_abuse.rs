@@ -10,29 +10,30 @@ use super::world::*;
 use crate::plane::Limits;
 
 /// A client that writes frames itself.
-struct Raw<S = TcpStream>(S);
+pub(super) struct Raw<S = TcpStream>(pub(super) S);
 
 /// What a frame is: its type, flags, stream and payload.
-type Frame = (u8, u8, u32, Vec<u8>);
+pub(super) type Frame = (u8, u8, u32, Vec<u8>);
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const END_STREAM_AND_HEADERS: u8 = 5;
 const ACK: u8 = 1;
 
 impl Raw {
-    async fn connect(world: &World, settings: &[u8]) -> Self {
+    pub(super) async fn connect(world: &World, settings: &[u8]) -> Self {
         let mut raw = Self(TcpStream::connect(world.addr).await.expect("it must accept"));
+        raw.0.set_nodelay(true).expect("an option");
         raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("it must be read");
         raw.send(SETTINGS, 0, 0, settings).await;
         raw
     }
 
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    pub(super) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         // a connection that rutter has closed shows when it is read
         let _ = self.0.write_all(&frame(kind, flags, stream, payload)).await;
     }
@@ -45,7 +46,7 @@ impl Raw {
 
 impl<S: AsyncRead + Unpin> Raw<S> {
     /// The next frame; `None` at the end.
-    async fn frame(&mut self) -> Option<Frame> {
+    pub(super) async fn frame(&mut self) -> Option<Frame> {
         let mut header = [0; 9];
         self.0.read_exact(&mut header).await.ok()?;
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
@@ -56,7 +57,7 @@ impl<S: AsyncRead + Unpin> Raw<S> {
     }
 
     /// The next frame of this type.
-    async fn until(&mut self, wanted: u8) -> Option<Frame> {
+    pub(super) async fn until(&mut self, wanted: u8) -> Option<Frame> {
         loop {
             let frame = self.frame().await?;
             if frame.0 == wanted {
@@ -66,7 +67,7 @@ impl<S: AsyncRead + Unpin> Raw<S> {
     }
 
     /// Why the connection is closed.
-    async fn goaway(&mut self) -> Option<u32> {
+    pub(super) async fn goaway(&mut self) -> Option<u32> {
         let (_, _, _, payload) = self.until(GOAWAY).await?;
         let code = payload[4..8].try_into().expect("four bytes");
         Some(u32::from_be_bytes(code))
@@ -118,7 +119,7 @@ async fn spoiled(spoil: fn(u32) -> Vec<u8>) -> (u32, Option<u32>) {
     (u32::try_from(upstreams.len()).expect("it must be few"), code)
 }
 
-const ENHANCE_YOUR_CALM: u32 = 11;
+pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 
 #[test]
 fn a_client_that_resets_what_it_asks_for_is_sent_away_before_it_has_cost_much() {

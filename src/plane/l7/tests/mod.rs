@@ -15,6 +15,7 @@ mod h2;
 mod h2_abuse;
 mod h2_interim;
 mod h2_origin;
+mod h2_uploads;
 #[cfg(feature = "http3")]
 mod h3;
 mod http1;

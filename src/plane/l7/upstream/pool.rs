@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::h2::{Lease, Session, Translated};
 use super::{Connection, Peer};
+use crate::life;
 use crate::plane::Limits;
 use crate::plane::l7::buffer::Buffers;
 use crate::snapshot::{BackendId, EndpointId, Protocol, Snapshot};
@@ -76,7 +77,7 @@ impl Pool {
     pub(super) fn lease(&self, peer: &Peer, backend: &BackendId) -> Lease {
         let mut peers = self.peers.borrow_mut();
         let waiting = peers.entry(peer.clone()).or_insert_with(|| Waiting::new(backend));
-        let now = Instant::now();
+        let now = life::now();
         waiting.sessions.retain(|session| session.is_kept(now, self.idle_time));
         if let Some(lease) = waiting.sessions.iter().find_map(Session::lease) {
             return lease;

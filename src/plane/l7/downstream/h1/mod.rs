@@ -12,11 +12,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::Instant;
-
 use self::relay::Relay;
 use super::h2;
-use crate::life::Shed;
+use crate::life::{self, Shed};
 use crate::observe::RequestRecord;
 use crate::plane::l7::buffer::Buffer;
 use crate::plane::l7::deadline::Deadline;
@@ -33,12 +31,14 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, identity: Identit
     let mut drained = pin!(server.drained.notified());
     loop {
         let next = poll_fn(|cx| {
-            // there is more than one reason to look
-            if drained.as_mut().poll(cx).is_ready() {
+            let next = session.poll_next(cx);
+            // there is more than one reason to look, and none to wait for one with a request at hand
+            if next.is_pending() && drained.as_mut().poll(cx).is_ready() {
                 drained.set(server.drained.notified());
                 let _ = drained.as_mut().poll(cx);
+                return session.poll_next(cx);
             }
-            session.poll_next(cx)
+            next
         });
         let next = next.await;
         let after = match next {
@@ -154,14 +154,14 @@ impl Session {
     /// closing at once would lose.
     fn time_drain(&mut self) {
         if self.server.is_closing() && !std::mem::replace(&mut self.drain_timed, true) {
-            self.deadline.set(Instant::now(), self.server.local.limits.drain_idle);
+            self.deadline.set(life::now(), self.server.local.limits.drain_idle);
         }
     }
 
     /// The first bytes of a request are there: the rest of its head has to come in time.
     fn time_head(&mut self) {
         if !std::mem::replace(&mut self.head_timed, true) {
-            self.deadline.set(Instant::now(), self.server.local.limits.head_time);
+            self.deadline.set(life::now(), self.server.local.limits.head_time);
         }
     }
 
@@ -269,7 +269,7 @@ impl Session {
 
     fn wait_for_next(&mut self) {
         self.drain_timed = false;
-        self.deadline.set(Instant::now(), self.server.local.limits.client_idle);
+        self.deadline.set(life::now(), self.server.local.limits.client_idle);
     }
 
     async fn go_on_with_h2(self) {

@@ -9,6 +9,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::{After, Session};
+use crate::life;
 use crate::net::reset_on_drop;
 use crate::observe::RequestRecord;
 use crate::plane::l7::compress::{Compressor, settle};
@@ -136,7 +137,7 @@ impl Relay {
             }
         }
         if before != (self.bytes, session.body_bytes, self.out.unsent()) {
-            let now = Instant::now();
+            let now = life::now();
             self.expect_progress(session, now);
             let (queued, waiting) = (self.bytes.saturating_sub(before.0), self.out.unsent());
             let taken = queued.saturating_add(before.2 as u64).saturating_sub(waiting as u64);
@@ -148,7 +149,7 @@ impl Relay {
             }
         }
         let held = self.out.bytes.capacity().saturating_add(session.buffer.held());
-        if exchange.poll_shed(cx, held).is_ready() {
+        if exchange.poll_shed(cx, session, held).is_ready() {
             reset_on_drop(session.stream.tcp());
             return Poll::Ready(Err(Reason::Overloaded));
         }

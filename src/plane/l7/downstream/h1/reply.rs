@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::{After, Session};
+use crate::life;
 use crate::net::reset_on_drop;
 use crate::observe::RequestRecord;
 use crate::plane::l7::exchange::Exchange;
@@ -130,7 +131,7 @@ impl Session {
 
     /// Sends all of it; `false` if the client is gone or takes too long.
     async fn send(&mut self, mut out: Outgoing) -> bool {
-        self.deadline.set(Instant::now(), self.server.local.limits.client_stall);
+        self.deadline.set(life::now(), self.server.local.limits.client_stall);
         let sent = poll_fn(|cx| {
             if let Poll::Ready(sent) = out.poll_flush(cx, &mut self.stream) {
                 return Poll::Ready(sent.is_ok());

@@ -27,15 +27,16 @@ impl Session {
         listener: &HttpListener,
         delivery: &mut Delivery,
         record: &mut RequestRecord,
-    ) -> Result<Exchange, OwnAnswer> {
+    ) -> Result<Box<Exchange>, OwnAnswer> {
         let bytes = self.buffer.filled().get(..head.len).unwrap_or_default();
-        record.method = head.method(bytes).to_owned();
-        record.target = head.target(bytes).to_owned();
+        let (method, target) = (head.method(bytes), head.target(bytes));
+        record.method = method.to_owned();
+        record.target = target.to_owned();
         let fields = head.fields.iter().map(|it| (it.known, it.name(bytes), it.value(bytes)));
         let mut options = Options::of(fields.clone());
         options.upgrade = options.upgrade.filter(|_| head.minor > 0);
         let length = request_length(head, bytes).map_err(ProtocolError::request_reason)?;
-        let target = Target::parse(head.target(bytes), head.method(bytes));
+        let target = Target::parse(target, method);
         let target = target.ok_or_else(|| refused_target(head.verb))?;
         let (authority, host) = read_host(head, bytes, &target)?;
         delivery.keep = if head.minor == 0 { options.keep_alive } else { !options.close };
@@ -45,7 +46,7 @@ impl Session {
         }
         let request = Request {
             verb: head.verb,
-            method: head.method(bytes),
+            method,
             authority,
             host: &host,
             target: &target,

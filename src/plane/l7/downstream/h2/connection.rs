@@ -136,7 +136,7 @@ fn builder(limits: &Limits) -> Builder {
     builder
         .max_concurrent_streams(limits.h2_streams)
         .initial_window_size(limits.h2_stream_window)
-        .initial_connection_window_size(limits.h2_connection_window)
+        .initial_connection_window_size(limits.h2_window(limits.h2_streams))
         .max_frame_size(16 * 1024)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)

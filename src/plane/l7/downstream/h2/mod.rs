@@ -6,7 +6,7 @@
 //! `h3`.
 //!
 //! `connection` keeps the connection, `stream` carries a request and its response, `tunnel` a WebSocket
-//! (RFC 8441), `calm` counts what a client makes rutter do for nothing. hyper on top of the crate was
+//! (RFC 8441), `calm` counts what a client makes rutter do for nothing, `turns` who is served meanwhile. hyper on top of the crate was
 //! rejected: it has no way to send interim responses, nor to say why a connection is closed, and no
 //! time-out for a client that does not take its response.
 
@@ -19,6 +19,7 @@ mod request;
 mod response;
 mod stream;
 mod tunnel;
+mod turns;
 
 #[cfg(test)]
 mod fuzz_tests;
@@ -33,6 +34,8 @@ use tokio::time::Instant;
 pub(crate) use self::connection::serve;
 pub(super) use self::ongoing::Ongoing;
 pub(super) use self::response::Answer;
+use self::turns::Turns;
+use crate::life;
 use crate::plane::Limits;
 use crate::plane::l7::{Identity, Server};
 
@@ -46,11 +49,13 @@ pub(super) struct Shared {
     pub(super) server: Rc<Server>,
     pub(super) identity: Identity,
     pub(super) activity: Activity,
+    turns: Rc<Turns>,
 }
 
 impl Shared {
     pub(super) fn new(server: &Rc<Server>, identity: Identity) -> Self {
-        Self { server: server.clone(), identity, activity: Activity::new() }
+        let (server, turns) = (server.clone(), Rc::default());
+        Self { server, identity, activity: Activity::new(), turns }
     }
 }
 
@@ -64,7 +69,7 @@ pub(super) struct Activity {
 
 impl Activity {
     fn new() -> Self {
-        Self { streams: Cell::new(0), has_begun: Cell::new(false), last: Cell::new(Instant::now()) }
+        Self { streams: Cell::new(0), has_begun: Cell::new(false), last: Cell::new(life::now()) }
     }
 
     /// How long nothing has happened.
@@ -105,6 +110,6 @@ impl Drop for Active {
     fn drop(&mut self) {
         let Activity { streams, .. } = &self.0.activity;
         streams.set(streams.get().saturating_sub(1));
-        self.0.activity.note(Instant::now());
+        self.0.activity.note(life::now());
     }
 }

@@ -18,7 +18,7 @@ use crate::snapshot::Reason;
 /// A request that was understood, and what its front still needs for the response. It is large, so it
 /// stays in the box that it is made in until the response is over.
 pub(in crate::plane::l7::downstream) struct Ongoing<B> {
-    pub(super) exchange: Exchange,
+    pub(super) exchange: Box<Exchange>,
     pub(super) client: Http2Client<B>,
     pub(super) record: RequestRecord,
     pub(super) kind: Kind,

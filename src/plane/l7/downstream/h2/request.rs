@@ -3,15 +3,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
-use tokio::time::Instant;
-
 use super::response::Kind;
 use super::{Active, Shared, Upload};
 use crate::balance::Rng;
+use crate::life;
 use crate::observe::RequestRecord;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::{Client, Exchange};
@@ -20,6 +15,10 @@ use crate::plane::l7::h1::{BodyLength, Name, Outgoing, ProtocolError, Verb, pars
 use crate::plane::l7::respond::OwnAnswer;
 use crate::plane::l7::route::{Target, canonical_host};
 use crate::snapshot::{HttpListener, Reason};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 
 /// Understands a request and decides about it; also whether trailers may go on.
 pub(super) fn begin<'a, B: http_body::Body>(
@@ -29,7 +28,7 @@ pub(super) fn begin<'a, B: http_body::Body>(
     body: &B,
     kind: Kind,
     record: &mut RequestRecord,
-) -> Result<(Exchange, bool), OwnAnswer> {
+) -> Result<(Box<Exchange>, bool), OwnAnswer> {
     let method = if kind.is_websocket { "GET" } else { parts.method.as_str() };
     let path = path_of(parts);
     // `h2` counts bytes only, and a byte of HPACK can be a field
@@ -149,7 +148,7 @@ impl<B: Upload> Client for Http2Client<B> {
             let frame = frame.map_err(|_| Reason::ClientClosed)?;
             match frame.into_data() {
                 Ok(data) => {
-                    self.active.0.activity.note(Instant::now());
+                    self.active.0.activity.note(life::now());
                     self.bytes = self.bytes.saturating_add(data.len() as u64);
                     request.data(&data);
                 }
@@ -166,6 +165,11 @@ impl<B: Upload> Client for Http2Client<B> {
     /// The exchange is dropped when the stream ends.
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
+    }
+
+    fn window(&self) -> usize {
+        let Shared { server, .. } = &*self.active.0;
+        if self.body.is_end_stream() { 0 } else { server.local.limits.h2_stream_window as usize }
     }
 
     fn deadline(&mut self) -> &mut Deadline {

@@ -2,15 +2,10 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Response, StatusCode};
-use http_body::Frame;
-use tokio::time::Instant;
-
 use super::grpc::{is_grpc, translate};
 use super::ongoing::Final;
 use super::{Ongoing, Upload};
+use crate::life;
 use crate::observe::RequestRecord;
 use crate::plane::l7::compress::{Compressor, settle};
 use crate::plane::l7::filter::change_map;
@@ -20,6 +15,10 @@ use crate::plane::l7::h1::{
 };
 use crate::plane::l7::respond::{OwnAnswer, SERVER};
 use crate::snapshot::Reason;
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body::Frame;
 
 /// What a request says about the answers that it takes.
 #[derive(Clone, Copy, Debug)]
@@ -241,6 +240,9 @@ impl<B: Upload> Relayed<B> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            Poll::Pending if data.is_empty() && exchange.poll_shed(cx, client, 0).is_ready() => {
+                return self.fail(Reason::Overloaded);
+            }
             Poll::Pending if data.is_empty() => {
                 if exchange.poll_overdue(cx).is_pending() {
                     ready!(client.deadline.poll_passed(cx));
@@ -249,7 +251,7 @@ impl<B: Upload> Relayed<B> {
             }
             Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
-        let now = Instant::now();
+        let now = life::now();
         client.active.0.activity.note(now);
         client.deadline.set(now, server.local.limits.upstream_stall);
         record.response_bytes = record.response_bytes.saturating_add(data.len() as u64);
@@ -323,3 +325,10 @@ impl<B> Drop for Relayed<B> {
 #[derive(Debug, thiserror::Error)]
 #[error("response ended early: {0}")]
 pub(in crate::plane::l7::downstream) struct Broken(Reason);
+
+impl Broken {
+    /// Whether the client has ended it, which shows in its request.
+    pub(super) fn is_by_client(&self) -> bool {
+        self.0 == Reason::ClientClosed
+    }
+}

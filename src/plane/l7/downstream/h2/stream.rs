@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::calm::Calm;
 use super::ongoing::Final;
+use super::turns::{Turn, Turns};
 use super::{Answer, Ongoing, Shared, tunnel};
 use crate::life;
 use crate::plane::l7::Server;
@@ -49,7 +50,7 @@ async fn carry(
     request: Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
 ) {
-    let server = shared.server.clone();
+    let (server, turns) = (shared.server.clone(), shared.turns.clone());
     let length =
         request.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
     let request = request.map(|stream| Incoming { stream, length, is_read: false });
@@ -67,7 +68,7 @@ async fn carry(
             }
         },
     };
-    if send(&server, calm, response, respond).await == Sent::Reset {
+    if send(&server, calm, &turns, response, respond).await == Sent::Reset {
         calm.note_reset();
     }
 }
@@ -141,6 +142,7 @@ enum Sent {
 async fn send(
     server: &Server,
     calm: &Calm,
+    turns: &Rc<Turns>,
     response: Final<Incoming>,
     respond: &mut SendResponse<Bytes>,
 ) -> Sent {
@@ -152,7 +154,7 @@ async fn send(
     if is_over {
         return Sent::Whole;
     }
-    let mut sending = Sending::new(server, calm, body, stream);
+    let mut sending = Sending::new(server, calm, turns, body, stream);
     let sent = poll_fn(|cx| sending.poll(cx)).await;
     match sent {
         Sent::Whole | Sent::Reset => {}
@@ -176,12 +178,13 @@ fn complete(fields: &mut HeaderMap, server: &Server, body: &Answer<Incoming>) {
 struct Sending<'a> {
     server: &'a Server,
     calm: &'a Calm,
+    turns: &'a Rc<Turns>,
     body: Answer<Incoming>,
     stream: SendStream<Bytes>,
     /// What the client's window has no room for yet.
     rest: Bytes,
     /// Whether the client is waited for, until when, and how fast it is.
-    is_waiting: bool,
+    turn: Option<Turn>,
     deadline: Option<Deadline>,
     pace: Pace,
     holding: Holding,
@@ -191,16 +194,18 @@ impl<'a> Sending<'a> {
     fn new(
         server: &'a Server,
         calm: &'a Calm,
+        turns: &'a Rc<Turns>,
         body: Answer<Incoming>,
         stream: SendStream<Bytes>,
     ) -> Self {
         Self {
             server,
             calm,
+            turns,
             body,
             stream,
             rest: Bytes::new(),
-            is_waiting: false,
+            turn: None,
             deadline: None,
             pace: Pace::default(),
             holding: Holding::default(),
@@ -218,6 +223,7 @@ impl<'a> Sending<'a> {
                 };
                 match frame {
                     Some(Ok(frame)) => self.take(frame),
+                    Some(Err(broken)) if broken.is_by_client() => return Poll::Ready(Sent::Reset),
                     Some(Err(_)) => return Poll::Ready(Sent::Cut),
                     None => self.stream.send_data(Bytes::new(), true).map(|()| true),
                 }
@@ -253,11 +259,12 @@ impl<'a> Sending<'a> {
 
     /// Whether that was all.
     fn send(&mut self, room: usize) -> Result<bool, ::h2::Error> {
-        if std::mem::take(&mut self.is_waiting) {
+        if self.turn.take().is_some() {
             self.holding = Holding::default();
         }
         self.calm.note_work();
         let data = self.rest.split_to(room.min(self.rest.len()));
+        self.turns.note(data.len());
         let is_over = self.rest.is_empty() && self.body.is_end_stream();
         self.stream.send_data(data, is_over).map(|()| is_over)
     }
@@ -265,7 +272,7 @@ impl<'a> Sending<'a> {
     /// Counts what the client takes, if it was waited for.
     fn is_fast_enough(&mut self, room: usize) -> bool {
         let taken = room.min(self.rest.len()) as u64;
-        !self.is_waiting || self.pace.moved(Instant::now(), taken, &self.server.local.limits)
+        self.turn.is_none() || self.pace.moved(Instant::now(), taken, &self.server.local.limits)
     }
 
     /// Waits for a client that takes nothing, for some time. Its own request goes on meanwhile: it may
@@ -283,13 +290,19 @@ impl<'a> Sending<'a> {
         }
         let stall = self.server.local.limits.client_stall;
         let deadline = self.deadline.get_or_insert_with(|| Deadline::after(stall));
-        if !std::mem::replace(&mut self.is_waiting, true) {
+        let turn = self.turn.get_or_insert_with(|| {
             let now = Instant::now();
             deadline.set(now, stall);
             self.pace.wait(now);
+            Turn::begin(self.turns)
+        });
+        loop {
+            ready!(deadline.poll_passed(cx));
+            if !turn.is_of_others(stall, &self.server.local.limits) {
+                return Poll::Ready(self.give_up());
+            }
+            deadline.set(Instant::now(), stall);
         }
-        ready!(deadline.poll_passed(cx));
-        Poll::Ready(self.give_up())
     }
 
     fn give_up(&mut self) -> Sent {

@@ -136,7 +136,7 @@ fn transport(limits: &Limits) -> TransportConfig {
         .max_concurrent_bidi_streams(limits.h2_streams.into())
         .max_concurrent_uni_streams(UNIDIRECTIONAL.into())
         .stream_receive_window(limits.h2_stream_window.into())
-        .receive_window(limits.h2_connection_window.into())
+        .receive_window(limits.h2_window(limits.h2_streams).into())
         .send_window(limits.h2_connection_window.into())
         .keep_alive_interval(Some(limits.h2_ping_interval))
         .max_idle_timeout(idle(limits.h2_ping_interval.saturating_add(limits.h2_ping_time)))

@@ -52,7 +52,7 @@ impl Session {
     /// Never zero, or every request would open a connection where none is served.
     fn max_streams(&self) -> usize {
         let sender = self.sender.get().and_then(|sender| sender.as_ref().ok());
-        sender.map_or(STREAMS, |sender| sender.current_max_send_streams().max(1))
+        sender.map_or(STREAMS as usize, |sender| sender.current_max_send_streams().max(1))
     }
 
     /// Whether it takes streams at once. An endpoint that said goodbye is noticed here.
@@ -122,10 +122,9 @@ async fn shake(
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(STREAMS)
+        .initial_max_send_streams(STREAMS as usize)
         .initial_window_size(limits.h2_stream_window)
-        // its streams are of many clients: those that read slowly must not use up what others need
-        .initial_connection_window_size(all_windows(limits))
+        .initial_connection_window_size(limits.h2_window(STREAMS))
         .max_frame_size(16 * 1024)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
@@ -142,13 +141,6 @@ async fn shake(
     Ok(sender)
 }
 
-/// Room for what every stream may have.
-fn all_windows(limits: &Limits) -> u32 {
-    let streams = u32::try_from(STREAMS).unwrap_or(u32::MAX);
-    let all = limits.h2_stream_window.saturating_mul(streams).min(u32::MAX >> 1);
-    all.max(limits.h2_connection_window)
-}
-
 impl Drop for Lease {
     fn drop(&mut self) {
         let Self(session) = self;
@@ -159,4 +151,4 @@ impl Drop for Lease {
 
 /// Streams of a connection whose endpoint has not yet said how many it takes (RFC 9113 section
 /// 6.5.2 advises endpoints to take no fewer).
-const STREAMS: usize = 100;
+const STREAMS: u32 = 100;
