@@ -40,9 +40,8 @@ impl Turn {
     pub(super) fn is_of_others(&mut self, time: Duration, limits: &Limits) -> bool {
         let all = self.of.taken.get();
         let taken = all.saturating_sub(std::mem::replace(&mut self.taken, all));
-        let rate = limits.client_rate as u64;
-        let owed = rate.saturating_mul(time.as_secs()).saturating_mul(self.of.waiting.get());
-        taken > owed
+        let owed = limits.client_rate as f64 * time.as_secs_f64() * self.of.waiting.get() as f64;
+        taken as f64 > owed
     }
 }
 
