@@ -58,9 +58,14 @@ impl<S: AsyncRead + Unpin> Raw<S> {
 
     /// The next frame of this type.
     pub(super) async fn until(&mut self, wanted: u8) -> Option<Frame> {
+        self.until_any(&[wanted]).await
+    }
+
+    /// The next frame of any of these types.
+    pub(super) async fn until_any(&mut self, wanted: &[u8]) -> Option<Frame> {
         loop {
             let frame = self.frame().await?;
-            if frame.0 == wanted {
+            if wanted.contains(&frame.0) {
                 return Some(frame);
             }
         }

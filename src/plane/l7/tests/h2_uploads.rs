@@ -29,8 +29,10 @@ async fn fill(raw: &mut Raw, stream: u32) {
     }
 }
 
-/// `/busy` goes to an endpoint that takes one request at a time, the rest to another.
-async fn world_with(busy: &Manual, other: &Canned) -> World {
+/// `/busy` goes to an endpoint that takes one request at a time, the rest to one that answers; and a
+/// client.
+async fn begin() -> (Manual, World, Raw) {
+    let (origin, other) = (Manual::new().await, Canned::ok().await);
     let limits = RequestLimits {
         per_service: NonZeroU32::new(1),
         per_endpoint: None,
@@ -38,20 +40,19 @@ async fn world_with(busy: &Manual, other: &Canned) -> World {
         queue_time: Duration::from_secs(20),
     };
     let balancing = Balancing { limits: Some(limits), ..Balancing::default() };
-    let busy = forward_to(balanced(target("busy", &[busy.addr]), balancing));
+    let busy = forward_to(balanced(target("busy", &[origin.addr]), balancing));
     let mut world = World::new().await;
     let rules = [("/busy", busy), ("", forward("other", &[other.addr]))];
     let rules = rules.map(|(path, to)| rule(HostMatch::Any, path, to));
     world.publish(rules.to_vec(), None);
-    world
+    let raw = Raw::connect(&world, &[]).await;
+    (origin, world, raw)
 }
 
 #[test]
 fn uploads_that_wait_keep_nothing_from_their_siblings() {
     run(async {
-        let (busy, other) = (Manual::new().await, Canned::ok().await);
-        let world = world_with(&busy, &other).await;
-        let mut raw = Raw::connect(&world, &[]).await;
+        let (_busy, _world, mut raw) = begin().await;
         raw.until(WINDOW_UPDATE).await.expect("the window of the connection");
         for stream in (1..=99).step_by(2) {
             post(&mut raw, stream, "/busy").await;
@@ -59,12 +60,7 @@ fn uploads_that_wait_keep_nothing_from_their_siblings() {
         }
         post(&mut raw, 101, "/").await;
         raw.send(DATA, END_STREAM, 101, &PIECE).await;
-        let answer = loop {
-            let frame = raw.frame().await.expect("a frame");
-            if [HEADERS, GOAWAY].contains(&frame.0) {
-                break frame;
-            }
-        };
+        let answer = raw.until_any(&[HEADERS, GOAWAY]).await.expect("a frame");
         assert_eq!((answer.0, answer.2), (HEADERS, 101), "{answer:?}");
     });
 }
@@ -72,9 +68,7 @@ fn uploads_that_wait_keep_nothing_from_their_siblings() {
 #[test]
 fn an_upload_that_waits_is_held_and_is_reset_where_memory_is_short() {
     run(async {
-        let (busy, other) = (Manual::new().await, Canned::ok().await);
-        let world = world_with(&busy, &other).await;
-        let mut raw = Raw::connect(&world, &[]).await;
+        let (busy, world, mut raw) = begin().await;
         for stream in [1, 3] {
             post(&mut raw, stream, "/busy").await;
         }
@@ -108,12 +102,7 @@ fn a_client_that_resets_what_is_being_answered_is_sent_away() {
             assert!(asked < 300, "nothing stops it");
             post(&mut raw, stream, "/").await;
             raw.send(DATA, 0, stream, b"x").await;
-            let told = loop {
-                let frame = raw.frame().await.expect("a frame");
-                if [DATA, GOAWAY].contains(&frame.0) {
-                    break frame;
-                }
-            };
+            let told = raw.until_any(&[DATA, GOAWAY]).await.expect("a frame");
             if told.0 == GOAWAY {
                 break told.3;
             }

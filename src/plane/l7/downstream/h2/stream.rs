@@ -298,7 +298,7 @@ impl<'a> Sending<'a> {
         });
         loop {
             ready!(deadline.poll_passed(cx));
-            if !turn.is_of_others(stall, &self.server.local.limits) {
+            if !turn.renew(stall, &self.server.local.limits) {
                 return Poll::Ready(self.give_up());
             }
             deadline.set(Instant::now(), stall);

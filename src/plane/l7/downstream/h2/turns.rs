@@ -35,9 +35,9 @@ impl Turn {
         Self { taken: of.taken.get(), of: of.clone() }
     }
 
-    /// Whether the client, which has taken nothing of this stream for so long, was busy with the others
-    /// meanwhile: it has taken as much as it owes to all that wait.
-    pub(super) fn is_of_others(&mut self, time: Duration, limits: &Limits) -> bool {
+    /// Begins anew after so long a wait. `false`: the client was not busy with the others meanwhile, of
+    /// which it would have taken more than it owes to all that wait.
+    pub(super) fn renew(&mut self, time: Duration, limits: &Limits) -> bool {
         let all = self.of.taken.get();
         let taken = all.saturating_sub(std::mem::replace(&mut self.taken, all));
         let owed = limits.client_rate as f64 * time.as_secs_f64() * self.of.waiting.get() as f64;
@@ -59,7 +59,7 @@ mod tests {
     fn a_stream_waits_on_while_its_client_takes_what_it_owes_to_all_that_wait() {
         let limits = Limits { client_rate: 100, ..Limits::default() };
         let (turns, time) = (Rc::<Turns>::default(), Duration::from_secs(30));
-        for (waiting, taken, is_of_others) in [
+        for (waiting, taken, is_renewed) in [
             (1, 0, false),
             (1, 3_000, false),
             (1, 3_001, true),
@@ -68,10 +68,10 @@ mod tests {
         ] {
             let mut all: Vec<_> = (0..waiting).map(|_| Turn::begin(&turns)).collect();
             turns.note(taken);
-            let told = all.iter_mut().map(|turn| turn.is_of_others(time, &limits));
-            assert!(told.eq((0..waiting).map(|_| is_of_others)), "{waiting} {taken}");
+            let told = all.iter_mut().map(|turn| turn.renew(time, &limits));
+            assert!(told.eq((0..waiting).map(|_| is_renewed)), "{waiting} {taken}");
             // what was taken counts once
-            assert!(!all[0].is_of_others(time, &limits), "{waiting} {taken}");
+            assert!(!all[0].renew(time, &limits), "{waiting} {taken}");
         }
         assert_eq!(turns.waiting.get(), 0);
     }
