@@ -227,7 +227,7 @@ fn zone(out: &mut String, zone: &Zone) {
                 writeln!(out, "{name}.{namespace} → {addresses:?}{}", ports(named))
                     .expect("a string takes it");
             }
-            ZoneService::Empty => {
+            ZoneService::Empty { .. } => {
                 writeln!(out, "{name}.{namespace} does not exist while it is empty")
                     .expect("a string takes it");
             }

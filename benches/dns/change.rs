@@ -15,7 +15,9 @@ use crate::{Outcome, client, responder, rutter};
 
 /// Saves a Service with another address each time, and asks for it every millisecond.
 pub fn measure(options: &Options) -> Outcome<Option<String>> {
-    let dir = tempfile::tempdir()?;
+    // in memory: a disk that writes its journal holds up whoever lists a directory for 100 ms and more
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }?;
     let (services, changes) = if options.is_quick { (1_000, 10) } else { (10_000, 100) };
     let server = rutter::start(options, dir.path(), &Cluster::new(services), responder::start()?)?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;

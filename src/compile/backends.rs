@@ -73,9 +73,8 @@ impl<'a> Backends<'a> {
             let before = findings.len();
             let members = sources.members(place, service, findings);
             let built = Arc::new(ServiceBackends::build(service, &members, &setting));
-            if let Some(slices) = slices.filter(|_| findings.len() == before) {
-                remembered.push(Remembered::new(service, slices, built.clone()));
-            }
+            let slices = slices.filter(|_| findings.len() == before);
+            remembered.push(Remembered::new(service, slices, built.clone()));
             all.push(built);
         }
         remembered.shrink_to_fit();

@@ -80,9 +80,11 @@ impl<'a> Sources<'a> {
         findings: &mut Findings,
     ) -> Self {
         let mut slices = BTreeMap::<usize, Vec<_>>::new();
+        let mut near = 0;
         for (key, stored) in &objects.endpoint_slices {
-            if let Some(place) = owner_of_slice(key, stored, services, findings) {
+            if let Some(place) = owner_of_slice(key, stored, services, near, findings) {
                 slices.entry(place).or_default().push((key, stored));
+                near = place;
             }
         }
         let mut endpoints = BTreeMap::new();
@@ -159,6 +161,7 @@ fn owner_of_slice(
     key: &ObjectKey,
     stored: &Stored<EndpointSlice>,
     services: &Services<'_>,
+    near: usize,
     findings: &mut Findings,
 ) -> Option<usize> {
     let subject = Subject::new(Kind::EndpointSlice, key, stored);
@@ -167,7 +170,7 @@ fn owner_of_slice(
         findings.push(subject.warning(Code::OrphanEndpoints, "metadata.labels", message));
         return None;
     };
-    let place = services.place(&owner);
+    let place = services.place_near(near, &owner);
     if place.is_none() {
         let message = format!("there is no Service {owner} for this slice");
         let field = format!("metadata.labels.{SERVICE_NAME}");

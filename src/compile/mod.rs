@@ -17,6 +17,7 @@ mod announce;
 mod backends;
 mod clients;
 mod corefile;
+mod differing;
 mod dns_tls;
 mod endpoints;
 mod gateway;
@@ -99,8 +100,9 @@ pub fn compile(
     let names = Arc::new(names);
     let (backends, memory) =
         Backends::build(&services, &sources, &node, &names, &held.backends, &mut findings);
-    let (allocations, load_balancers) =
+    let (mut allocations, load_balancers) =
         allocate::allocate(objects, &services, settings, held, &mut findings);
+    allocations.backends = memory;
     let network = this_node::network(objects, settings, &allocations);
 
     let references = References::new(objects, &settings.issued, &services, &backends);
@@ -108,7 +110,6 @@ pub fn compile(
     let (served, dns_tls) =
         l7(objects, settings, &references, held, &mut certificates, &mut findings);
     let gateway::Served { sockets, addresses: gateways } = served;
-
     findings.wanted_certificates(certificates.wanted());
 
     // What the planes read.
@@ -121,13 +122,15 @@ pub fn compile(
         sockets,
         &mut findings,
     );
+    let zone = zone::build(objects, &services, &backends, &names, settings, &allocations, held);
+    allocations.backends.keep_zone(zone.clone());
     Compiled {
         snapshot: Snapshot {
             announcements: announce::decide(objects, settings, &listeners, &load_balancers).into(),
             backends: listeners::reached(&listeners),
             listeners,
             network,
-            zone: zone::build(objects, &services, &backends, &allocations, settings, &names).into(),
+            zone,
             dns_tls: Arc::new(dns_tls),
             load_balancers: Arc::new(load_balancers),
             ..Snapshot::default()
@@ -137,7 +140,6 @@ pub fn compile(
             certificates: certificates.into_readings(),
             gateways,
             corefile,
-            backends: memory,
             ..allocations
         },
     }

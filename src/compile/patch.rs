@@ -61,7 +61,7 @@ pub fn patch(
             }
         }
         listeners::lead_to(&mut snapshot.listeners, service, was, &patch.now, held, settings);
-        zone::rename(&mut zone, service, was, &patch.now, held, &names);
+        zone::follow(&mut zone, service, &patch.now, held, &names);
         for (key, slice) in patch.before.slices() {
             clients::of_slice(&key, slice).for_each(|it| zone.clients.remove(&it));
         }
@@ -77,8 +77,9 @@ pub fn patch(
         snapshot.announcements = Arc::new(decided);
     }
     for Patch { service, slices, now, .. } in patches {
-        held.backends.replace(Remembered::new(&service, &slices, now));
+        held.backends.replace(Remembered::new(&service, Some(&slices), now));
     }
+    held.backends.keep_zone(snapshot.zone.clone());
     Some(snapshot)
 }
 

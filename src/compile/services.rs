@@ -111,6 +111,23 @@ impl<'a> Services<'a> {
         self.by_key.binary_search_by(|it| it.key.cmp(key)).ok()
     }
 
+    /// The same for keys that are asked for nearly in order: soon after `near`, the place of one
+    /// before.
+    pub(super) fn place_near(&self, near: usize, key: &ObjectKey) -> Option<usize> {
+        let is_before = |place: usize| self.by_key.get(place).is_some_and(|it| it.key < key);
+        if !is_before(near) {
+            return self.place(key);
+        }
+        let (mut before, mut step) = (near, 1);
+        while is_before(before + step) {
+            before += step;
+            step *= 2;
+        }
+        let there = self.by_key.get(before..self.by_key.len().min(before + step + 1))?;
+        let place = there.binary_search_by(|it| it.key.cmp(key)).ok()?;
+        Some(before + place)
+    }
+
     pub(super) fn find(&self, key: &ObjectKey) -> Option<(usize, &CheckedService<'a>)> {
         let place = self.place(key)?;
         Some((place, self.by_key.get(place)?))

@@ -13,6 +13,7 @@ mod gateways;
 mod grants;
 mod load_balancers;
 mod names;
+mod names_held;
 mod patch;
 mod policies;
 mod pools;

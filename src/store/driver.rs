@@ -215,8 +215,9 @@ impl<C: Fn(&Objects, HostsFiles, &Allocations) -> Compiled> Driver<C> {
     }
 }
 
-/// Batches that come closer together than this are compiled together …
-const QUIET: Duration = Duration::from_millis(10);
+/// Batches that come closer together than this are compiled together: what one command changes comes
+/// from several watches. A directory has waited for quiet itself …
+const QUIET: Duration = Duration::from_millis(3);
 
 /// … but a change waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,9 +1,12 @@
 //! Backends that need not be built again, because what they were built of is the same.
 //!
 //! The objects of the store are behind `Arc`s, and one that has not changed is the same `Arc`: so
-//! whether a Service and its slices are what they were is a comparison of pointers. Remembered is
-//! only what was built without a finding and of EndpointSlices alone: what is wrong must be said
+//! whether a Service and its slices are what they were is a comparison of pointers. Built again is
+//! what was not built of EndpointSlices alone, or not without a finding: what is wrong must be said
 //! each time, and a Pod belongs to a Service by its labels and not by its name.
+//!
+//! The zone of that compilation is remembered too, so that only the names of Services that changed
+//! are put in their places: names are as many as endpoints, and need sorting.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,10 +14,12 @@ use std::sync::atomic::Ordering;
 use crate::manifest::endpoints::EndpointSlice;
 use crate::manifest::service::Service;
 use crate::manifest::{ObjectKey, Origin};
+use crate::snapshot::Zone;
 use crate::store::Stored;
 
 use super::ServiceBackends;
 use crate::compile::corefile::Names;
+use crate::compile::differing::differing;
 use crate::compile::services::CheckedService;
 use crate::compile::this_node::ThisNode;
 
@@ -24,6 +29,7 @@ pub(in crate::compile) struct Memory {
     setting: Option<Setting>,
     names: Option<Arc<Names>>,
     services: Vec<Remembered>,
+    zone: Arc<Zone>,
 }
 
 /// It saves time and changes no outcome, so that two of them make no difference.
@@ -48,7 +54,8 @@ pub(in crate::compile) struct Setting {
 #[derive(Clone, Debug)]
 pub(in crate::compile) struct Remembered {
     service: Written<Service>,
-    slices: Box<[Written<EndpointSlice>]>,
+    /// `None`: others are behind it as well, or something is wrong.
+    slices: Option<Box<[Written<EndpointSlice>]>>,
     built: Arc<ServiceBackends>,
 }
 
@@ -65,17 +72,22 @@ impl<T> Written<T> {
     }
 
     fn is(&self, stored: &Stored<T>) -> bool {
-        Arc::ptr_eq(&self.object, &stored.object) && self.origin == stored.origin
+        self.is_at(&stored.object, &stored.origin)
+    }
+
+    fn is_at(&self, object: &Arc<T>, origin: &Origin) -> bool {
+        Arc::ptr_eq(&self.object, object) && self.origin == *origin
     }
 }
 
 impl Remembered {
     pub(in crate::compile) fn new(
         service: &CheckedService<'_>,
-        slices: &[(&ObjectKey, &Stored<EndpointSlice>)],
+        slices: Option<&[(&ObjectKey, &Stored<EndpointSlice>)]>,
         built: Arc<ServiceBackends>,
     ) -> Self {
-        let slices = slices.iter().map(|(_, stored)| Written::new(stored)).collect();
+        let written = |(_, stored): &(&ObjectKey, &Stored<EndpointSlice>)| Written::new(stored);
+        let slices = slices.map(|slices| slices.iter().map(written).collect());
         Self { service: Written::new(service.stored), slices, built }
     }
 
@@ -86,12 +98,15 @@ impl Remembered {
 
     /// What it was built of besides the Service.
     pub(in crate::compile) fn slices(&self) -> impl Iterator<Item = (ObjectKey, &EndpointSlice)> {
-        self.slices.iter().map(|it| (it.object.metadata.key(), &*it.object))
+        let slices = self.slices.iter().flatten();
+        slices.map(|it| (it.object.metadata.key(), &*it.object))
     }
 
-    /// Whether it is of this Service as it is, and no rule leads there.
+    /// Whether it is of this Service as it is and of slices alone, and no rule leads there.
     pub(in crate::compile) fn is_alone(&self, service: &CheckedService<'_>) -> bool {
-        self.service.is(service.stored) && !self.built.has_rule.load(Ordering::Relaxed)
+        self.service.is(service.stored)
+            && self.slices.is_some()
+            && !self.built.has_rule.load(Ordering::Relaxed)
     }
 
     fn key(&self) -> (&str, &str) {
@@ -104,16 +119,42 @@ impl Remembered {
         service: &CheckedService<'_>,
         slices: &[(&ObjectKey, &Stored<EndpointSlice>)],
     ) -> bool {
-        self.service.is(service.stored)
-            && self.slices.len() == slices.len()
-            && self.slices.iter().zip(slices).all(|(it, (_, stored))| it.is(stored))
+        let are_same = |known: &[Written<EndpointSlice>]| {
+            known.len() == slices.len()
+                && known.iter().zip(slices).all(|(it, (_, stored))| it.is(stored))
+        };
+        self.service.is(service.stored) && self.slices.as_deref().is_some_and(are_same)
+    }
+
+    /// Whether it is of the same Service with the same outcome.
+    fn is_same(&self, other: &Self) -> bool {
+        let Written { object, origin } = &other.service;
+        self.service.is_at(object, origin) && Arc::ptr_eq(&self.built, &other.built)
     }
 }
 
 impl Memory {
     /// What is remembered is in the order of the Services.
     pub(super) fn new(setting: Setting, names: Arc<Names>, services: Vec<Remembered>) -> Self {
-        Self { setting: Some(setting), names: Some(names), services }
+        Self { setting: Some(setting), names: Some(names), services, zone: Arc::default() }
+    }
+
+    /// The names of the same compilation.
+    pub(in crate::compile) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// Keeps the names of the same compilation.
+    pub(in crate::compile) fn keep_zone(&mut self, zone: Arc<Zone>) {
+        self.zone = zone;
+    }
+
+    /// The Services that came, changed or went since `before`, and those whose endpoints did.
+    pub(in crate::compile) fn changed_since(&self, before: &Self) -> Vec<ObjectKey> {
+        let [before, now] =
+            [before, self].map(|memory| memory.services.iter().map(|it| (it.key(), it)));
+        let changed = differing(before, now, |before, now| before.is_same(now));
+        changed.into_iter().map(|(namespace, name)| ObjectKey::new(namespace, name)).collect()
     }
 
     /// What all of it depends on; `None` before the first compilation.

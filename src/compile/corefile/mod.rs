@@ -109,6 +109,12 @@ impl Names {
         is_listed && self.namespace_labels.iter().all(|it| holds(it, label(&it.key)))
     }
 
+    /// Whether a Service has the same names with `other`.
+    pub(super) fn names_services_as(&self, other: &Self) -> bool {
+        let of = |it: &'_ Self| (it.endpoints, it.empty_services, it.pod_hostnames);
+        of(self) == of(other) && self.labels == other.labels && self.reverse == other.reverse
+    }
+
     /// Whether names of a Service with these labels are answered.
     pub(super) fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.labels.iter().all(|it| holds(it, label(&it.key)))

@@ -1,10 +1,8 @@
 //! What the names of one Service lead to, and the names of its addresses.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-use foldhash::fast::RandomState;
 
 use crate::compile::address::parse_ip;
 use crate::compile::allocate::Allocations;
@@ -21,7 +19,6 @@ use super::lower;
 pub(super) struct Naming<'a> {
     names: &'a Names,
     allocations: &'a Allocations,
-    virtual_ips: HashSet<IpAddr, RandomState>,
 }
 
 /// The names of a Service.
@@ -35,8 +32,7 @@ pub(super) struct ServiceNames {
 
 impl<'a> Naming<'a> {
     pub(super) fn new(names: &'a Names, allocations: &'a Allocations) -> Self {
-        let virtual_ips = allocations.cluster_ips.values().flatten().copied().collect();
-        Self { names, allocations, virtual_ips }
+        Self { names, allocations }
     }
 
     /// `None`: it has no names.
@@ -54,11 +50,6 @@ impl<'a> Naming<'a> {
         let key = Arc::new(ObjectKey { namespace, name: lower(&service.key.name) });
         let answer = self.answer(service, backends)?;
         let reverse = self.reverse(&key, &answer);
-        // only its addresses have names then
-        let is_hidden =
-            !self.names.empty_services && !backends.is_some_and(|backends| backends.is_ready);
-        let is_virtual = matches!(answer, ZoneService::ClusterIp { .. });
-        let answer = if is_hidden && is_virtual { ZoneService::Empty } else { answer };
         Some(ServiceNames { key, answer, reverse })
     }
 
@@ -77,24 +68,27 @@ impl<'a> Naming<'a> {
             Exposed::ClusterIp | Exposed::NodePort | Exposed::LoadBalancer => {
                 let addresses = self.allocations.cluster_ips.get(service.key);
                 let addresses = addresses.cloned().unwrap_or_default();
+                let is_ready = backends.is_some_and(|backends| backends.is_ready);
+                if !is_ready && !self.names.empty_services {
+                    return Some(ZoneService::Empty { addresses });
+                }
                 Some(ZoneService::ClusterIp { addresses, ports: named_ports(service) })
             }
         }
     }
 
-    /// A virtual address is that of its Service, also where it is the endpoint of another.
-    fn reverse(&self, key: &Arc<ObjectKey>, answer: &ZoneService) -> Vec<ReverseEntry> {
+    /// The addresses of a Service that have names.
+    pub(super) fn reverse(&self, key: &Arc<ObjectKey>, answer: &ZoneService) -> Vec<ReverseEntry> {
         let entry = |address: IpAddr| ReverseEntry { address, service: key.clone() };
         let is_answered = |ip: &IpAddr| self.names.reverse.iter().any(|net| net.contains(ip));
         match answer {
-            ZoneService::ClusterIp { addresses, .. } => {
+            ZoneService::ClusterIp { addresses, .. } | ZoneService::Empty { addresses } => {
                 addresses.iter().copied().filter(is_answered).map(entry).collect()
             }
             ZoneService::Headless { endpoints } => {
-                let is_real = |ip: &IpAddr| !self.virtual_ips.contains(ip) && is_answered(ip);
-                endpoints.iter().map(|it| it.address).filter(is_real).map(entry).collect()
+                endpoints.iter().map(|it| it.address).filter(is_answered).map(entry).collect()
             }
-            ZoneService::External { .. } | ZoneService::Empty => Vec::new(),
+            ZoneService::External { .. } => Vec::new(),
         }
     }
 }

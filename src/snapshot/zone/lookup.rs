@@ -148,7 +148,7 @@ impl Zone {
                 Found::here(Decision::ExternalName, only(query != Query::Any, alias))
             }
             Some(ZoneService::External { .. }) => Found::Missing(Decision::BelowExternalName),
-            Some(ZoneService::Empty) => Found::Missing(Decision::EmptyService),
+            Some(ZoneService::Empty { .. }) => Found::Missing(Decision::EmptyService),
             Some(ZoneService::Headless { endpoints }) if endpoints.is_empty() => {
                 Found::Missing(Decision::NoReadyEndpoint)
             }
@@ -285,7 +285,9 @@ impl Zone {
         match self.service("kube-system", "kube-dns") {
             Some(ZoneService::ClusterIp { addresses, .. }) => addresses,
             Some(
-                ZoneService::Headless { .. } | ZoneService::External { .. } | ZoneService::Empty,
+                ZoneService::Headless { .. }
+                | ZoneService::External { .. }
+                | ZoneService::Empty { .. },
             )
             | None => &[],
         }

@@ -55,7 +55,7 @@ pub struct Zone {
     pub services: SortedMap<ObjectKey, ZoneService>,
     /// Where they are written: for `explain`.
     pub origins: SortedMap<ObjectKey, Origin>,
-    /// The addresses that have names; of one address in order of Service.
+    /// Which Services have an address that has names; of one address in order.
     pub reverse: SortedMap<ReverseEntry, ()>,
     /// Addresses of which nobody else can know names.
     pub reverse_zones: Vec<IpNet>,
@@ -93,11 +93,21 @@ impl Zone {
         self.services.find(is_named(namespace, name))
     }
 
-    /// The names of an address, fully qualified without the trailing dot; `None` if it has none.
+    /// The names of an address, fully qualified without the trailing dot; `None` if it has none. A
+    /// virtual address is that of its Service, also where it is the endpoint of another.
     pub fn names_of(&self, ip: IpAddr) -> Option<impl Iterator<Item = Arc<str>>> {
-        let mut entries = self.reverse.range(move |entry| entry.address.cmp(&ip)).peekable();
-        entries.peek()?;
-        Some(entries.flat_map(move |(entry, ())| self.names_in(&entry.service, ip)))
+        let entries = move || self.reverse.range(move |entry| entry.address.cmp(&ip));
+        let services = move || entries().map(|(entry, ())| &*entry.service);
+        let has_virtual = services().any(|it| !self.is_headless(it));
+        let mut services =
+            services().filter(move |it| !has_virtual || !self.is_headless(it)).peekable();
+        services.peek()?;
+        Some(services.flat_map(move |service| self.names_in(service, ip)))
+    }
+
+    fn is_headless(&self, service: &ObjectKey) -> bool {
+        let service = self.service(&service.namespace, &service.name);
+        matches!(service, Some(ZoneService::Headless { .. }))
     }
 
     /// The names that a Service gives one of its addresses: that of each endpoint there, or its own.
@@ -156,7 +166,10 @@ pub enum ZoneService {
         endpoints: Arc<[ZoneEndpoint]>,
     },
     /// Nothing: no endpoint is ready, and the name is not to exist then.
-    Empty,
+    Empty {
+        /// Virtual ones, which have names all the same.
+        addresses: Vec<IpAddr>,
+    },
     /// Another name.
     External {
         /// Without the trailing dot.

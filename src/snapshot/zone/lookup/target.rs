@@ -27,7 +27,7 @@ pub(super) fn targets(service: &ZoneService) -> Vec<Target<'_>> {
             });
             each.collect()
         }
-        ZoneService::External { .. } | ZoneService::Empty => Vec::new(),
+        ZoneService::External { .. } | ZoneService::Empty { .. } => Vec::new(),
     }
 }
 
