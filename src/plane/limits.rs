@@ -20,6 +20,10 @@ pub struct Limits {
     pub head_fields: usize,
     /// Bytes of trailers, and of the extensions of all chunks of a body.
     pub trailer_bytes: usize,
+    /// Bytes of one field of a request head, name and value; more is 431.
+    pub field_bytes: usize,
+    /// Bytes of a method; more is 501 (RFC 9112 section 3).
+    pub method_bytes: usize,
     /// Bytes of a request target; more is 414.
     pub target_bytes: usize,
     /// From the first byte of a request to the end of its head; longer is 408.
@@ -55,6 +59,8 @@ pub struct Limits {
     pub upstream_idle_connections: usize,
     /// Endpoints tried for one request.
     pub attempts: usize,
+    /// Bytes of a request that are kept when they are sent, so that they can be sent again.
+    pub retry_bytes: usize,
     /// Endpoints tried for one TCP connection.
     pub tcp_attempts: usize,
     /// Interim responses to one request; an endpoint that sends more never comes to the point.
@@ -63,6 +69,8 @@ pub struct Limits {
     pub auth_answer_bytes: usize,
     /// Copies of requests on their way to mirrors, of one worker; beyond them none are made.
     pub mirrors: usize,
+    /// Bytes that a mirror may be behind with one of them; it loses this one then.
+    pub mirror_bytes: usize,
     /// Responses that one worker compresses at once, of less than 2 MiB each; beyond them responses
     /// go on as they are.
     pub compressors: usize,
@@ -76,6 +84,15 @@ pub struct Limits {
     /// Connections of HTTP/3 on a socket; beyond half of them clients have to show first that they are
     /// where they say (Retry), beyond all of them they are refused.
     pub h3_connections: usize,
+    /// Connections of HTTP/3 on a socket that have been announced but not been looked at, each with
+    /// 16 KiB.
+    pub h3_handshakes: usize,
+    /// Bytes that wait to be sent on a TLS connection, not encrypted yet: large bodies go in large
+    /// writes.
+    pub tls_send_buffer: usize,
+    /// Streams of an HTTP/2 connection to an endpoint, if it takes as many; with more requests there
+    /// are more connections.
+    pub upstream_streams: u32,
     /// Streams of an HTTP/2 connection; of HTTP/3 the same, as of what follows.
     pub h2_streams: u32,
     /// Window of an HTTP/2 stream, in bytes; like those below on both sides.
@@ -191,6 +208,8 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             head_fields: 100,
             trailer_bytes: 16 * 1024,
+            field_bytes: 16 * 1024,
+            method_bytes: 64,
             target_bytes: 8 * 1024,
             head_time: Duration::from_secs(10),
             handshake_time: Duration::from_secs(5),
@@ -207,15 +226,20 @@ impl Default for Limits {
             upstream_idle: Duration::from_secs(30),
             upstream_idle_connections: 256,
             attempts: 3,
+            retry_bytes: 8 * 1024,
             tcp_attempts: 5,
             interim_responses: 16,
             auth_answer_bytes: 1024 * 1024,
             mirrors: 1_024,
+            mirror_bytes: 256 * 1024,
             compressors: 128,
             linger_bytes: 64 * 1024,
             linger_time: Duration::from_secs(1),
             udp_flows: 131_072,
             h3_connections: 4_096,
+            h3_handshakes: 1_024,
+            tls_send_buffer: 256 * 1024,
+            upstream_streams: 100,
             h2_streams: 100,
             h2_stream_window: 64 * 1024,
             h2_connection_window: 1024 * 1024,

@@ -60,6 +60,8 @@ pub enum Reason {
     HeadersTooLarge,
     /// A method that is not served, such as CONNECT.
     MethodNotAllowed,
+    /// The method is longer than any that is served.
+    MethodTooLong,
     /// The client took too long to send the request.
     RequestTimeout,
     /// The client sent its body, or took the response, too slowly for too long.
@@ -84,7 +86,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -109,6 +111,7 @@ impl Reason {
         Self::UriTooLong,
         Self::HeadersTooLarge,
         Self::MethodNotAllowed,
+        Self::MethodTooLong,
         Self::RequestTimeout,
         Self::ClientTooSlow,
         Self::ClientClosed,
@@ -148,6 +151,7 @@ impl Reason {
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::MethodTooLong => "method_too_long",
             Self::RequestTimeout => "request_timeout",
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosed => "client_closed",
@@ -175,7 +179,7 @@ impl Reason {
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
             Self::Internal | Self::UnsupportedBackend | Self::InvalidBackend => 500,
-            Self::UpgradeUnsupported => 501,
+            Self::UpgradeUnsupported | Self::MethodTooLong => 501,
             Self::ConnectRefused
             | Self::UpstreamTls
             | Self::UpstreamReset

@@ -8,7 +8,7 @@ const fn limit(name: &'static str, help: &'static str, field: Field) -> Limit {
 }
 
 /// All of them, in the order of the fields.
-pub const LIMITS: [Limit; 46] = [
+pub const LIMITS: [Limit; 53] = [
     limit(
         "connections",
         "Client connections, of all workers [auto: half of the descriptors, memory / 256 KiB at most]",
@@ -34,6 +34,12 @@ pub const LIMITS: [Limit; 46] = [
         "Trailers, and the extensions of all chunks of a body",
         Field::Bytes(|it| &mut it.trailer_bytes),
     ),
+    limit(
+        "field-bytes",
+        "One field of a request head; more is 431",
+        Field::Bytes(|it| &mut it.field_bytes),
+    ),
+    limit("method-bytes", "A method; more is 501", Field::Bytes(|it| &mut it.method_bytes)),
     limit("target-bytes", "A request target; more is 414", Field::Bytes(|it| &mut it.target_bytes)),
     limit(
         "head-time",
@@ -111,6 +117,11 @@ pub const LIMITS: [Limit; 46] = [
         Field::CountWithin(|it| &mut it.attempts, 100),
     ),
     limit(
+        "retry-bytes",
+        "Of a request, kept when sent, so that it can be sent again",
+        Field::Bytes(|it| &mut it.retry_bytes),
+    ),
+    limit(
         "tcp-attempts",
         "Endpoints tried for one TCP connection",
         Field::CountWithin(|it| &mut it.tcp_attempts, 100),
@@ -129,6 +140,11 @@ pub const LIMITS: [Limit; 46] = [
         "mirrors",
         "Copies of requests on their way to mirrors, of a worker",
         Field::Count(|it| &mut it.mirrors),
+    ),
+    limit(
+        "mirror-bytes",
+        "Bytes that a mirror may be behind; more, and it loses the copy",
+        Field::Bytes(|it| &mut it.mirror_bytes),
     ),
     limit(
         "compressors",
@@ -150,6 +166,21 @@ pub const LIMITS: [Limit; 46] = [
         "h3-connections",
         "Connections of HTTP/3, of a socket",
         Field::Count(|it| &mut it.h3_connections),
+    ),
+    limit(
+        "h3-handshakes",
+        "Of these, announced and not looked at yet, with 16 KiB each",
+        Field::Count(|it| &mut it.h3_handshakes),
+    ),
+    limit(
+        "tls-send-buffer",
+        "Bytes that wait to be sent on a TLS connection",
+        Field::Bytes(|it| &mut it.tls_send_buffer),
+    ),
+    limit(
+        "upstream-streams",
+        "Streams of an HTTP/2 connection to an endpoint, if it takes as many",
+        Field::Streams(|it| &mut it.upstream_streams),
     ),
     limit(
         "h2-streams",

@@ -135,8 +135,8 @@ async fn reach(
     header: &[u8],
     tls: Option<&Arc<UpstreamTls>>,
 ) -> Result<Stream, Reason> {
-    let (connect_time, handshake_time) = (local.limits.connect_time, local.limits.handshake_time);
-    let mut stream = match connect(endpoint.addr(), connect_time, source, &local.tcp).await {
+    let limits = &local.limits;
+    let mut stream = match connect(endpoint.addr(), limits.connect_time, source, &local.tcp).await {
         Ok(stream) => stream,
         Err(ConnectError::Timeout) => return Err(Reason::ConnectTimeout),
         Err(ConnectError::Io(_)) => return Err(Reason::ConnectRefused),
@@ -145,7 +145,8 @@ async fn reach(
     stream.write_all(header).await.map_err(|_| Reason::UpstreamReset)?;
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let client = local.clients.of(tls, None);
-    let shaken = tokio::time::timeout(handshake_time, client.connect(stream)).await;
+    let shaking = client.connect(stream, limits.tls_send_buffer);
+    let shaken = tokio::time::timeout(limits.handshake_time, shaking).await;
     let stream = shaken.map_err(|_| Reason::ConnectTimeout)?.map_err(|_| Reason::UpstreamTls)?;
     Ok(Stream::Tls(Box::new(TlsStream::Client(*stream))))
 }

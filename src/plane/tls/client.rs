@@ -111,11 +111,16 @@ impl Client {
         Self { number, is_retired: Cell::new(false), built }
     }
 
-    /// Shakes hands on a fresh connection. Any error of verification is one of rustls within.
-    pub async fn connect(&self, stream: TcpStream) -> io::Result<Box<TlsStream<TcpStream>>> {
+    /// Shakes hands on a fresh connection, on which so many bytes may wait to be sent. Any error of
+    /// verification is one of rustls within.
+    pub async fn connect(
+        &self,
+        stream: TcpStream,
+        send_buffer: usize,
+    ) -> io::Result<Box<TlsStream<TcpStream>>> {
         let (config, name) = self.built.clone().map_err(io::Error::other)?;
         let mut stream = Box::pin(TlsConnector::from(config).connect(name, stream)).await?;
-        stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
+        stream.get_mut().1.set_buffer_limit(Some(send_buffer));
         Ok(Box::new(stream))
     }
 
@@ -241,6 +246,3 @@ fn system_roots() -> Arc<RootCertStore> {
     };
     ROOTS.get_or_init(read).clone()
 }
-
-/// Plain text that may wait for encryption: large bodies go in large writes.
-const BUFFER_BYTES: usize = 256 * 1024;

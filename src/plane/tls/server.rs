@@ -50,7 +50,7 @@ pub async fn accept(
         }
     };
     let (_, connection) = stream.get_mut();
-    connection.set_buffer_limit(Some(BUFFER_BYTES));
+    connection.set_buffer_limit(Some(local.limits.tls_send_buffer));
     let server_name: Option<Arc<str>> =
         connection.server_name().map(|name| name.to_ascii_lowercase().into());
     let is_http2 = connection.alpn_protocol() == Some(b"h2");
@@ -99,6 +99,3 @@ pub struct Session {
     /// By a certificate that it has shown; the connection is to be served within it.
     pub admission: Option<Admission>,
 }
-
-/// Plain text that may wait for encryption: large bodies go in large writes.
-const BUFFER_BYTES: usize = 256 * 1024;

@@ -194,7 +194,7 @@ async fn connect(addr: SocketAddr, tls: Option<Rc<Client>>) -> io::Result<Stream
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     Ok(match tls {
-        Some(tls) => Stream::Tls(Box::new(TlsStream::Client(*tls.connect(stream).await?))),
+        Some(tls) => Stream::Tls(Box::new(TlsStream::Client(*tls.connect(stream, QUERIES).await?))),
         None => Stream::Plain(stream),
     })
 }
@@ -264,3 +264,6 @@ const WRITE: Duration = Duration::from_secs(5);
 
 /// Bytes read at a time.
 const BUFFER: usize = 4096;
+
+/// Bytes of queries that wait to be encrypted.
+const QUERIES: usize = 64 * 1024;

@@ -47,7 +47,7 @@ impl Exchange {
             } else if self.upload == Upload::Gathered {
                 self.upload = Upload::Done;
             } else {
-                if self.request.bytes.len() > KEPT_BYTES {
+                if self.request.bytes.len() > self.server().local.limits.retry_bytes {
                     self.request.clear();
                     self.mirrored = 0;
                 }
@@ -74,6 +74,3 @@ impl Exchange {
         is_owed && self.request.unsent() == 0 && is_sent
     }
 }
-
-/// Bytes of a request that are kept when they are sent, so that it can be sent again.
-const KEPT_BYTES: usize = 8 * 1024;

@@ -1,8 +1,9 @@
 //! Copies of requests, whose responses nobody sees (GEP-3171).
 //!
 //! A copy is an exchange of its own, in a task of its own, that is fed with the bytes of the
-//! request as they are written for the endpoint. It may lag by [`MAX_LAG`]; a mirror that is
-//! slower than that loses this copy, and the request goes on as if there were none. So it does while
+//! request as they are written for the endpoint. It may lag by
+//! [`Limits::mirror_bytes`](crate::plane::Limits::mirror_bytes); a mirror that is slower than that
+//! loses this copy, and the request goes on as if there were none. So it does while
 //! [`Limits::mirrors`](crate::plane::Limits::mirrors) copies are on their way: a mirror that
 //! says nothing must not fill the memory.
 
@@ -30,7 +31,11 @@ pub(in crate::plane::l7) fn is_chosen(mirror: &Mirror, server: &Server) -> bool 
 
 /// Bytes on their way to a mirror. Dropped: the request ended, whole or not.
 #[derive(Debug)]
-pub(in crate::plane::l7) struct Feed(Rc<Pending>);
+pub(in crate::plane::l7) struct Feed {
+    pending: Rc<Pending>,
+    /// Bytes that it may be behind.
+    most: usize,
+}
 
 #[derive(Debug, Default)]
 struct Pending {
@@ -51,23 +56,24 @@ impl Feed {
     /// Starts the task of a copy.
     pub(in crate::plane::l7) fn start(exchange: Box<Exchange>, record: RequestRecord) -> Self {
         let pending = Rc::<Pending>::default();
+        let most = exchange.server().local.limits.mirror_bytes;
         let counted = exchange.server().mirrors.clone();
         let copy = run(exchange, pending.clone(), record);
         life::spawn_local("mirror", async move {
             copy.await;
             drop(counted);
         });
-        Self(pending)
+        Self { pending, most }
     }
 
     /// Adds bytes; `whole`: these are the last.
     pub(in crate::plane::l7) fn push(&self, bytes: &[u8], whole: bool) {
-        let Self(pending) = self;
+        let Self { pending, most } = self;
         if pending.state.get() != State::Open {
             return;
         }
         pending.bytes.borrow_mut().extend_from_slice(bytes);
-        if pending.bytes.borrow().len() > MAX_LAG {
+        if pending.bytes.borrow().len() > *most {
             pending.end(State::Lost);
         } else if whole {
             pending.end(State::Whole);
@@ -78,9 +84,9 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        if self.0.state.get() == State::Open {
-            self.0.end(State::Lost);
-            self.0.wake();
+        if self.pending.state.get() == State::Open {
+            self.pending.end(State::Lost);
+            self.pending.wake();
         }
     }
 }
@@ -157,6 +163,3 @@ async fn run(mut exchange: Box<Exchange>, pending: Rc<Pending>, mut record: Requ
         }
     }
 }
-
-/// Bytes that a mirror may be behind.
-const MAX_LAG: usize = 256 * 1024;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::Status;
 
 use super::{Name, ProtocolError};
-use crate::plane::MOST_FIELDS;
+use crate::plane::{Limits, MOST_FIELDS};
 
 /// Finds the end of a head in bytes that arrive piece by piece, and checks its line ends.
 ///
@@ -57,6 +57,11 @@ impl Span {
             start: u32::try_from(start).unwrap_or(u32::MAX),
             end: u32::try_from(end).unwrap_or(u32::MAX),
         }
+    }
+
+    /// How many bytes there are.
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
     }
 
     /// What stands there; empty in other bytes than it was made from.
@@ -145,24 +150,30 @@ pub(crate) struct RequestHead {
 
 impl RequestHead {
     /// Parses a whole head, as [`HeadEnd`] delimits it.
-    pub(crate) fn parse(
-        head: &[u8],
-        max_fields: usize,
-        max_target: usize,
-    ) -> Result<Self, ProtocolError> {
-        Self::parse_with::<MOST_FIELDS>(head, max_fields, max_target)
+    pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Self, ProtocolError> {
+        let parsed = Self::parse_with::<MOST_FIELDS>(head, limits.head_fields)?;
+        if parsed.method.len() > limits.method_bytes {
+            return Err(ProtocolError::MethodTooLong);
+        }
+        if parsed.target.len() > limits.target_bytes {
+            return Err(ProtocolError::TargetTooLong);
+        }
+        let is_too_large = |it: &Field| it.name.len() + it.value.len() > limits.field_bytes;
+        if head.len() > limits.field_bytes && parsed.fields.iter().any(is_too_large) {
+            return Err(ProtocolError::HeadTooLarge);
+        }
+        Ok(parsed)
     }
 
     /// Parses a head that was written here: of the fields of a client, which were counted, and
     /// those that proxy and rule add to them.
     pub(crate) fn parse_own(head: &[u8]) -> Result<Self, ProtocolError> {
-        Self::parse_with::<MAX_OWN_FIELDS>(head, MAX_OWN_FIELDS, usize::MAX)
+        Self::parse_with::<MAX_OWN_FIELDS>(head, MAX_OWN_FIELDS)
     }
 
     fn parse_with<const FIELDS: usize>(
         head: &[u8],
         max_fields: usize,
-        max_target: usize,
     ) -> Result<Self, ProtocolError> {
         let mut storage = [const { MaybeUninit::uninit() }; FIELDS];
         let mut request = httparse::Request::new(&mut []);
@@ -177,9 +188,6 @@ impl RequestHead {
         else {
             return Err(ProtocolError::Head);
         };
-        if target.len() > max_target {
-            return Err(ProtocolError::TargetTooLong);
-        }
         Ok(Self {
             len: head.len(),
             verb: Verb::of(method.as_bytes()),

@@ -38,6 +38,9 @@ pub(super) enum ProtocolError {
     /// Larger, or with more fields, than the limits allow.
     #[error("head too large")]
     HeadTooLarge,
+    /// The method is longer than its limit.
+    #[error("method too long")]
+    MethodTooLong,
     /// The request target is longer than its limit.
     #[error("request target too long")]
     TargetTooLong,
@@ -58,6 +61,7 @@ impl ProtocolError {
         match self {
             Self::Head | Self::Framing | Self::Chunk => Reason::BadRequest,
             Self::HeadTooLarge => Reason::HeadersTooLarge,
+            Self::MethodTooLong => Reason::MethodTooLong,
             Self::TargetTooLong => Reason::UriTooLong,
             Self::Truncated => Reason::ClientClosed,
         }
@@ -66,9 +70,12 @@ impl ProtocolError {
     /// The reason when an endpoint sent it.
     pub(super) fn response_reason(self) -> Reason {
         match self {
-            Self::Head | Self::HeadTooLarge | Self::TargetTooLong | Self::Framing | Self::Chunk => {
-                Reason::UpstreamProtocol
-            }
+            Self::Head
+            | Self::HeadTooLarge
+            | Self::MethodTooLong
+            | Self::TargetTooLong
+            | Self::Framing
+            | Self::Chunk => Reason::UpstreamProtocol,
             Self::Truncated => Reason::UpstreamReset,
         }
     }

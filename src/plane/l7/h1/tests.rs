@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::plane::Limits;
 
 /// Feeds a head in pieces; where it ends.
 fn find_in_pieces(bytes: &[u8], cuts: &[usize]) -> Result<Option<usize>, ProtocolError> {
@@ -135,7 +136,7 @@ proptest! {
         let lines: String =
             fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!("POST / HTTP/1.{minor}\r\n{lines}\r\n");
-        let head = RequestHead::parse(request.as_bytes(), 100, 100).expect("it must be well-formed");
+        let head = RequestHead::parse(request.as_bytes(), &Limits::default()).expect("it must be well-formed");
         let expected = only_length(&fields, minor);
         prop_assert_eq!(request_length(&head, request.as_bytes()).ok(), expected);
         let response = format!("HTTP/1.{minor} 200 OK\r\n{lines}\r\n");
@@ -155,7 +156,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_head_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = find_in_pieces(&bytes, &[]);
-        let _ = RequestHead::parse(&bytes, 100, 100);
+        let _ = RequestHead::parse(&bytes, &Limits::default());
         let _ = ResponseHead::parse(&bytes, 100);
     }
 
@@ -163,7 +164,7 @@ proptest! {
     fn a_head_that_is_taken_has_strict_line_ends(bytes in head_like()) {
         if let Ok(Some(end)) = find_in_pieces(&bytes, &[]) {
             let head = &bytes[..end];
-            if RequestHead::parse(head, 100, 100).is_ok() {
+            if RequestHead::parse(head, &Limits::default()).is_ok() {
                 let without = String::from_utf8_lossy(head).replace("\r\n", "");
                 prop_assert!(!without.contains(['\r', '\n', '\0']));
             }
@@ -179,13 +180,13 @@ proptest! {
             text += &format!("{name}:  {value} \r\n");
         }
         text += "\r\n";
-        let head = RequestHead::parse(text.as_bytes(), 100, 100).expect("it must be well-formed");
+        let head = RequestHead::parse(text.as_bytes(), &Limits::default()).expect("it must be well-formed");
         let mut out = Outgoing::new(b"GET /x HTTP/1.1\r\n".to_vec());
         for field in &head.fields {
             out.field(field.name(text.as_bytes()), field.value(text.as_bytes()));
         }
         out.bytes.extend_from_slice(b"\r\n");
-        let again = RequestHead::parse(&out.bytes, 100, 100).expect("it must be well-formed");
+        let again = RequestHead::parse(&out.bytes, &Limits::default()).expect("it must be well-formed");
         let read: Vec<_> = again
             .fields
             .iter()
@@ -245,7 +246,8 @@ fn chunk_extensions_and_trailers_have_limits() {
 fn the_largest_length_is_that_of_a_signed_number() {
     let length = |value: &str| {
         let text = format!("POST / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n");
-        let head = RequestHead::parse(text.as_bytes(), 100, 100).expect("it must be well-formed");
+        let head = RequestHead::parse(text.as_bytes(), &Limits::default())
+            .expect("it must be well-formed");
         request_length(&head, text.as_bytes())
     };
     assert_eq!(length("9223372036854775807"), Ok(BodyLength::Exact(i64::MAX as u64)));

@@ -1,5 +1,6 @@
 //! Filters of a rule and of its shares, as the conformance suite asks for them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::world::*;
@@ -269,4 +270,27 @@ fn a_mirror_that_says_nothing_keeps_so_many_copies_and_no_more() {
         }
         assert_eq!(world.in_flight(mirror.addr), 2);
     });
+}
+
+#[test]
+fn a_mirror_that_falls_behind_loses_the_copy_and_nobody_else_anything() {
+    for (mirror_bytes, has_copy) in [(256 * 1024, true), (1024, false)] {
+        run(async {
+            let origin = Canned::ok().await;
+            let mirror = Canned::ok().await;
+            let mut world = World::with(Limits { mirror_bytes, ..Limits::default() }).await;
+            let target = target("mirror", &[mirror.addr]);
+            let filter = Filter::Mirror(Mirror { target, numerator: 1, denominator: 1 });
+            let rule = rule(HostMatch::Any, "", forward("web", &[origin.addr]));
+            world.publish(vec![filtered(rule, false, vec![filter])], None);
+            let fields = format!("X-Long: {}\r\n", "x".repeat(2 * 1024));
+            let answer = world.ask(&get("/", &fields)).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            // until the copy has ended, one way or the other
+            while Rc::strong_count(&world.server.mirrors) > 1 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(mirror.heads().len(), usize::from(has_copy));
+        });
+    }
 }

@@ -135,8 +135,13 @@ fn http2_failures_and_refusals_have_their_status() {
         let mut quoted = request("GET", "http://h/", empty());
         let name = HeaderName::from_lowercase(b"x-\"a").expect("it must be a name");
         quoted.headers_mut().insert(name, HeaderValue::from_static("b"));
+        let mut large = request("GET", "http://h/", empty());
+        let value = "x".repeat(16 * 1024).parse().expect("it must be a value");
+        large.headers_mut().insert("a", value);
         for (request, status, reason) in [
             (quoted, 400, "bad_request"),
+            (large, 431, "headers_too_large"),
+            (request(&"M".repeat(65), "http://h/", empty()), 501, "method_too_long"),
             (request("GET", "http://x/", empty()), 404, "no_route"),
             (request("GET", "http://h/a%2fb", empty()), 400, "bad_request"),
             (other_host, 400, "bad_request"),

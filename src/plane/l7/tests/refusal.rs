@@ -176,6 +176,8 @@ fn targets_that_can_be_read_in_two_ways_are_refused() {
         ("not ASCII", path("/é"), 400),
         ("long target", path(&format!("/{long}")), 414),
         ("long first line", format!("GET /{long}{long}"), 414),
+        ("long method", format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "M".repeat(65)), 501),
+        ("endless method", "M".repeat(65), 501),
         ("CONNECT", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n".into(), 405),
     ]);
 }
@@ -184,9 +186,11 @@ fn targets_that_can_be_read_in_two_ways_are_refused() {
 fn limits_and_misplaced_protocols_are_refused() {
     let cookie = format!("X-Big: {}\r\n", "y".repeat(33 * 1024));
     let many = "A: b\r\n".repeat(101);
+    let one = format!("X-Big: {}\r\n", "y".repeat(16 * 1024 - 4));
     refused(&[
         ("large head", post(&cookie, ""), 431),
         ("many fields", post(&many, ""), 431),
+        ("large field", post(&one, ""), 431),
         (
             "upgrade with a body",
             post("Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n", "abc"),

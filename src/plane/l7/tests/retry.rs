@@ -1,4 +1,6 @@
 use super::world::*;
+use crate::plane::Limits;
+use crate::snapshot::HostMatch;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx";
@@ -109,4 +111,37 @@ fn a_client_that_goes_away_takes_its_request_along() {
         drop(client);
         assert_eq!(upstream.rest().await, "");
     });
+}
+
+#[test]
+fn only_what_was_kept_of_a_body_can_be_sent_again() {
+    for (retry_bytes, is_sent_again) in [(8 * 1024, true), (64, false)] {
+        run(async {
+            let [first, second] = &[Manual::new().await, Manual::new().await];
+            let mut world = World::with(Limits { retry_bytes, ..Limits::default() }).await;
+            let to = forward("web", &[first.addr, second.addr]);
+            world.publish(vec![rule(HostMatch::Any, "", to)], None);
+            let mut client = world.client().await;
+            let head =
+                "PUT / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 6\r\n\r\n";
+            client.send(format!("{head}abc")).await;
+            let (mut upstream, other) = tokio::select! {
+                it = first.accept() => (it, second),
+                it = second.accept() => (it, first),
+            };
+            upstream.until("abc").await;
+            client.send("def").await;
+            upstream.until("def").await;
+            drop(upstream);
+            if is_sent_again {
+                let mut upstream = other.accept().await;
+                upstream.until("abcdef").await;
+                upstream.send(OK).await;
+                assert!(client.rest().await.contains("200 OK"));
+            } else {
+                assert!(client.rest().await.ends_with("upstream_reset\n"));
+                assert!(other.is_untouched());
+            }
+        });
+    }
 }

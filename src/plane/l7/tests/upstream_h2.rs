@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn requests_are_translated_and_share_a_connection() {
 #[test]
 fn clients_that_do_not_read_leave_room_for_others_on_the_same_connection() {
     run(async {
-        let sent = Rc::<std::cell::Cell<usize>>::default();
+        let sent = Rc::<Cell<usize>>::default();
         let counted = sent.clone();
         let origin = H2Origin::new(move |(request, mut to)| {
             let sent = counted.clone();
@@ -330,4 +330,33 @@ fn trailers_of_many_fields_are_limited() {
         let world = world_to(target("web", &[origin.addr])).await;
         assert!(!world.ask(GET).await.ends_with("0\r\n\r\n"));
     });
+}
+
+#[test]
+fn a_connection_takes_so_many_streams_and_another_the_rest() {
+    for (upstream_streams, connections) in [(100, 1), (2, 2)] {
+        run(async {
+            let asked = Rc::<Cell<usize>>::default();
+            let counted = asked.clone();
+            let origin = H2Origin::new(move |(_, mut to)| {
+                let asked = counted.clone();
+                async move {
+                    asked.set(asked.get() + 1);
+                    while asked.get() < 3 {
+                        tokio::task::yield_now().await;
+                    }
+                    answer(&mut to, "here");
+                }
+            })
+            .await;
+            let limits = Limits { upstream_streams, ..Limits::default() };
+            let mut world = World::with(limits).await;
+            world.publish(all(forward_to(h2(target("web", &[origin.addr])))), None);
+            let answers = tokio::join!(world.ask(GET), world.ask(GET), world.ask(GET));
+            for answer in [answers.0, answers.1, answers.2] {
+                assert!(answer.contains("here"), "{answer}");
+            }
+            assert_eq!(origin.connections(), connections);
+        });
+    }
 }

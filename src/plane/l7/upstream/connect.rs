@@ -49,7 +49,8 @@ async fn open(peer: &Peer, limits: &Limits) -> Result<Stream, UpstreamError> {
         stream.write_all(header).await.map_err(UpstreamError::Connect)?;
     }
     let Some(client) = &peer.tls else { return Ok(Stream::Plain(stream)) };
-    let shaken = tokio::time::timeout(limits.handshake_time, client.connect(stream)).await;
+    let shaking = client.connect(stream, limits.tls_send_buffer);
+    let shaken = tokio::time::timeout(limits.handshake_time, shaking).await;
     match shaken.map_err(|_| UpstreamError::ConnectTimeout)? {
         Ok(stream) => Ok(Stream::Tls(stream)),
         Err(error) => {

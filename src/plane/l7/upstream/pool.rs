@@ -22,6 +22,7 @@ pub(crate) struct Pool {
     buffers: Rc<Buffers>,
     idle_time: Duration,
     max_idle: usize,
+    max_streams: u32,
 }
 
 /// The connections to a peer.
@@ -48,6 +49,7 @@ impl Pool {
             buffers,
             idle_time: limits.upstream_idle,
             max_idle: limits.upstream_idle_connections,
+            max_streams: limits.upstream_streams,
         }
     }
 
@@ -82,7 +84,7 @@ impl Pool {
         if let Some(lease) = waiting.sessions.iter().find_map(Session::lease) {
             return lease;
         }
-        let (session, lease) = Session::begin(now);
+        let (session, lease) = Session::begin(now, self.max_streams);
         waiting.sessions.push(session);
         lease
     }

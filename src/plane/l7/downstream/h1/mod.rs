@@ -16,6 +16,7 @@ use self::relay::Relay;
 use super::h2;
 use crate::life::{self, Shed};
 use crate::observe::RequestRecord;
+use crate::plane::Limits;
 use crate::plane::l7::buffer::Buffer;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::Exchange;
@@ -181,8 +182,8 @@ impl Session {
         let limits = &self.server.local.limits;
         let filled = self.buffer.filled();
         let Some(end) = self.head_end.find(filled)? else {
-            if self.head_end.in_first_line() && filled.len() > limits.target_bytes + METHOD_BYTES {
-                return Err(ProtocolError::TargetTooLong);
+            if self.head_end.in_first_line() {
+                check_line(filled, limits)?;
             }
             let full = filled.len() >= limits.head_bytes;
             return if full { Err(ProtocolError::HeadTooLarge) } else { Ok(None) };
@@ -201,8 +202,7 @@ impl Session {
         self.head_end = HeadEnd::default();
         self.head_timed = false;
         self.skipped_line = false;
-        RequestHead::parse(head, limits.head_fields, limits.target_bytes)
-            .map(|head| Some(Next::Request(head)))
+        RequestHead::parse(head, limits).map(|head| Some(Next::Request(head)))
     }
 
     /// One request and its response.
@@ -280,6 +280,19 @@ impl Session {
     }
 }
 
+/// Whether a request line that has not ended yet may still be one.
+fn check_line(line: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+    let method = line.get(..=limits.method_bytes);
+    if method.is_some_and(|method| memchr::memchr(b' ', method).is_none()) {
+        return Err(ProtocolError::MethodTooLong);
+    }
+    let most = limits.method_bytes.saturating_add(limits.target_bytes);
+    if line.len() > most.saturating_add(VERSION_BYTES) {
+        return Err(ProtocolError::TargetTooLong);
+    }
+    Ok(())
+}
+
 /// Whether the first line is of some HTTP, or nothing that could be of anything else; 0.9 has no version,
 /// and knows GET alone.
 fn is_http(head: &[u8]) -> bool {
@@ -289,5 +302,5 @@ fn is_http(head: &[u8]) -> bool {
 
 /// The head that HTTP/2 with prior knowledge begins with.
 const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
-/// What a request line has beside its target.
-const METHOD_BYTES: usize = 64;
+/// What a request line has beside method and target: ` HTTP/1.1` and a space.
+const VERSION_BYTES: usize = 10;

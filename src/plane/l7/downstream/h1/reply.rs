@@ -181,6 +181,7 @@ fn closes(reason: Reason) -> bool {
             | Reason::UriTooLong
             | Reason::HeadersTooLarge
             | Reason::MethodNotAllowed
+            | Reason::MethodTooLong
             | Reason::RequestTimeout
             | Reason::ClientTooSlow
             | Reason::Draining

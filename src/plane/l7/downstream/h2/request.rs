@@ -8,6 +8,7 @@ use super::{Active, Shared, Upload};
 use crate::balance::Rng;
 use crate::life;
 use crate::observe::RequestRecord;
+use crate::plane::Limits;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::{Client, Exchange};
 use crate::plane::l7::forwarded::{Options, Request};
@@ -31,10 +32,7 @@ pub(super) fn begin<'a, B: http_body::Body>(
 ) -> Result<(Box<Exchange>, bool), OwnAnswer> {
     let method = if kind.is_websocket { "GET" } else { parts.method.as_str() };
     let path = path_of(parts);
-    // `h2` counts bytes only, and a byte of HPACK can be a field
-    if parts.headers.len() > shared.server.local.limits.head_fields {
-        return Err(Reason::HeadersTooLarge.into());
-    }
+    check_size(method, path, &parts.headers, &shared.server.local.limits)?;
     let classify = |(name, value): (&'a HeaderName, &'a HeaderValue)| {
         let name = name.as_str().as_bytes();
         (Name::of(name), name, value.as_bytes().trim_ascii())
@@ -56,9 +54,6 @@ pub(super) fn begin<'a, B: http_body::Body>(
     check_length(fields.clone())?;
     let authority = read_authority(parts)?;
     let host = canonical_host(authority).ok_or(Reason::BadRequest)?;
-    if path.len() > shared.server.local.limits.target_bytes {
-        return Err(Reason::UriTooLong.into());
-    }
     let target = match path {
         "*" => Target::parse(path, method),
         _ if path.starts_with('/') => Target::at(None, path),
@@ -77,6 +72,24 @@ pub(super) fn begin<'a, B: http_body::Body>(
     let Shared { server, identity, .. } = shared;
     let exchange = Exchange::begin(server, identity, listener, &request, record)?;
     Ok((exchange, options.trailers))
+}
+
+/// What a request has may be so large. `h2` counts bytes of all fields only, and a byte of HPACK can
+/// be a field.
+fn check_size(method: &str, path: &str, fields: &HeaderMap, limits: &Limits) -> Result<(), Reason> {
+    let is_too_large = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() > limits.field_bytes
+    };
+    if method.len() > limits.method_bytes {
+        return Err(Reason::MethodTooLong);
+    }
+    if fields.len() > limits.head_fields || fields.iter().any(is_too_large) {
+        return Err(Reason::HeadersTooLarge);
+    }
+    if path.len() > limits.target_bytes {
+        return Err(Reason::UriTooLong);
+    }
+    Ok(())
 }
 
 /// How long a body is, as its client says or its end shows. What follows a WebSocket's request is none.

@@ -123,9 +123,9 @@ fn server_config(crypto: QuicServerConfig, limits: &Limits) -> ServerConfig {
     config
         .transport_config(Arc::new(transport(limits)))
         .migration(false)
-        .max_incoming(MAX_INCOMING)
+        .max_incoming(limits.h3_handshakes)
         .incoming_buffer_size(INCOMING_BYTES)
-        .incoming_buffer_size_total(INCOMING_BYTES * MAX_INCOMING as u64);
+        .incoming_buffer_size_total(INCOMING_BYTES.saturating_mul(limits.h3_handshakes as u64));
     config
 }
 
@@ -150,8 +150,7 @@ fn idle(after: Duration) -> Option<quinn::IdleTimeout> {
     Some(VarInt::from_u32(millis).into())
 }
 
-/// Connections that have been announced but not been looked at, and what may wait with each.
-const MAX_INCOMING: usize = 1024;
+/// What may wait with a connection that has been announced but not been looked at.
 const INCOMING_BYTES: u64 = 16 * 1024;
 /// Streams of a connection that carry no request: control, both of QPACK, and what is unknown.
 const UNIDIRECTIONAL: u32 = 8;

@@ -3,6 +3,7 @@
 use regex::bytes::Regex;
 
 use crate::fuzz_tests::{Target, pieces};
+use crate::plane::Limits;
 use crate::plane::l7::h1::{
     BodyLength, Field, HeadEnd, Name, Outgoing, ProtocolError, RequestHead, ResponseHead, Verb,
     request_length, response_length,
@@ -121,7 +122,10 @@ fn check_fields(fields: &[Field], head: &[u8]) {
 }
 
 fn check_request(head: &[u8], grammar: &Grammar) -> Option<(u8, usize, usize, Option<u64>)> {
-    let request = match RequestHead::parse(head, 100, head.len()) {
+    let most = head.len();
+    let limits =
+        Limits { method_bytes: most, target_bytes: most, field_bytes: most, ..Limits::default() };
+    let request = match RequestHead::parse(head, &limits) {
         Ok(request) => request,
         Err(ProtocolError::HeadTooLarge) => return None,
         Err(_) => {
@@ -138,7 +142,7 @@ fn check_request(head: &[u8], grammar: &Grammar) -> Option<(u8, usize, usize, Op
     let first: [&[u8]; 6] =
         [method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.", &minor, b"\r\n"];
     let bytes = written(&first, &request.fields, head);
-    let again = RequestHead::parse(&bytes, 100, head.len()).expect("it must be read again");
+    let again = RequestHead::parse(&bytes, &limits).expect("it must be read again");
     assert_eq!((again.method(&bytes), again.target(&bytes)), (method, target));
     assert_eq!((again.minor, again.verb), (request.minor, request.verb));
     assert_eq!(pairs(&again.fields, &bytes), pairs(&request.fields, head));

@@ -25,17 +25,20 @@ pub(crate) struct Session {
     pub(super) proven: Cell<bool>,
     idle_since: Cell<Instant>,
     closed: Rc<Cell<bool>>,
+    /// Streams that it may have, whatever the endpoint says.
+    most: usize,
 }
 
 impl Session {
-    /// One that is still to be made, by whoever has the place on it.
-    pub(crate) fn begin(now: Instant) -> (Rc<Self>, Lease) {
+    /// One that is still to be made, by whoever has the place on it; of so many streams at most.
+    pub(crate) fn begin(now: Instant, most: u32) -> (Rc<Self>, Lease) {
         let session = Rc::new(Self {
             sender: OnceCell::new(),
             streams: Cell::new(1),
             proven: Cell::new(false),
             idle_since: Cell::new(now),
             closed: Rc::default(),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
         });
         (session.clone(), Lease(session))
     }
@@ -52,7 +55,8 @@ impl Session {
     /// Never zero, or every request would open a connection where none is served.
     fn max_streams(&self) -> usize {
         let sender = self.sender.get().and_then(|sender| sender.as_ref().ok());
-        sender.map_or(STREAMS as usize, |sender| sender.current_max_send_streams().max(1))
+        let taken = sender.map_or(usize::MAX, |it| it.current_max_send_streams());
+        taken.min(self.most).max(1)
     }
 
     /// Whether it takes streams at once. An endpoint that said goodbye is noticed here.
@@ -101,7 +105,7 @@ impl Lease {
         let Self(session) = self;
         let connect = async || {
             let stream = connecting.await.map_err(|error| error.reason())?;
-            let shaken = Box::pin(shake(stream, limits, session.closed.clone())).await;
+            let shaken = Box::pin(shake(stream, limits, session)).await;
             shaken.map_err(|_| Reason::UpstreamReset)
         };
         let sender = session.sender.get_or_init(connect).await.clone();
@@ -117,14 +121,14 @@ impl Lease {
 async fn shake(
     stream: Stream,
     limits: &Limits,
-    closed: Rc<Cell<bool>>,
+    session: &Session,
 ) -> Result<SendRequest<Bytes>, ::h2::Error> {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(STREAMS as usize)
+        .initial_max_send_streams(session.most)
         .initial_window_size(limits.h2_stream_window)
-        .initial_connection_window_size(limits.h2_window(STREAMS))
+        .initial_connection_window_size(limits.h2_window(limits.upstream_streams))
         .max_frame_size(16 * 1024)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
@@ -132,6 +136,7 @@ async fn shake(
         .max_pending_accept_reset_streams(limits.h2_pending_resets)
         .max_local_error_reset_streams(Some(limits.h2_error_resets));
     let (sender, connection) = builder.handshake(stream).await?;
+    let closed = session.closed.clone();
     life::spawn_local("h2-upstream", async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to an endpoint");
@@ -148,7 +153,3 @@ impl Drop for Lease {
         session.idle_since.set(Instant::now());
     }
 }
-
-/// Streams of a connection whose endpoint has not yet said how many it takes (RFC 9113 section
-/// 6.5.2 advises endpoints to take no fewer).
-const STREAMS: u32 = 100;
