@@ -23,10 +23,12 @@ use crate::manifest::ingress::{
 use crate::manifest::{Code, Kind, ObjectKey, ObjectRef};
 use crate::snapshot::matching::Predicates;
 use crate::snapshot::{
-    Action, AppProtocol, Backend, HostMatch, MatchPath, RouteTable, Rule, Timeouts, WeightedBackend,
+    Action, AppProtocol, Backend, HostMatch, MatchPath, RouteTable, Rule, Target, Timeouts,
+    WeightedBackend,
 };
 use crate::store::{Objects, Stored};
 
+use super::gateway::ServicePolicies;
 use super::order::Seniority;
 use super::references::References;
 use super::report::{Findings, Subject, named};
@@ -73,9 +75,11 @@ pub(super) fn ours<'a>(
 pub(super) fn rules(
     ingresses: &[OwnIngress<'_>],
     references: &References<'_>,
+    policies: &ServicePolicies<'_>,
     findings: &mut Findings,
 ) -> Option<Arc<RouteTable>> {
-    let mut routes = Routes { references, findings, rules: Vec::new(), claims: HashMap::default() };
+    let (rules, claims) = (Vec::new(), HashMap::default());
+    let mut routes = Routes { references, policies, findings, rules, claims };
     let defaults: Vec<_> = ingresses.iter().map(|ingress| routes.add_rules(ingress)).collect();
     for (ingress, hosts) in ingresses.iter().zip(defaults) {
         routes.add_default(ingress, hosts);
@@ -85,6 +89,7 @@ pub(super) fn rules(
 
 struct Routes<'a, 'b> {
     references: &'b References<'a>,
+    policies: &'b ServicePolicies<'a>,
     findings: &'b mut Findings,
     rules: Vec<Arc<Rule>>,
     /// Who has a host and path: place in `rules`.
@@ -188,10 +193,16 @@ impl Routes<'_, '_> {
     ) -> Action {
         match self.references.backend(&ingress.key.namespace, backend, self.findings) {
             Ok(backend) => {
-                if backend.app_protocol == AppProtocol::Https {
-                    self.warn_of_https(ingress, &backend, field);
+                let mut target = Target::plain(backend);
+                self.policies.shape(&mut target);
+                if let Err(failure) = self.policies.secure(&mut target) {
+                    return Action::Fail(failure);
                 }
-                Action::Forward(vec![WeightedBackend::all(backend)])
+                if target.backend.app_protocol == AppProtocol::Https && target.tls.is_none() {
+                    self.warn_of_https(ingress, &target.backend, field);
+                }
+                let all = WeightedBackend { target: Ok(target), weight: 1, filters: Vec::new() };
+                Action::Forward(vec![all])
             }
             Err(unresolved) => {
                 self.findings.push(unresolved.finding(ingress.subject(), field));
@@ -200,13 +211,14 @@ impl Routes<'_, '_> {
         }
     }
 
-    /// Whom to trust is said by a BackendTLSPolicy, which is for routes of Gateways.
+    /// Whom to trust is said by a BackendTLSPolicy.
     fn warn_of_https(&mut self, ingress: &OwnIngress<'_>, backend: &Backend, field: &str) {
-        let message =
-            format!("{} speaks HTTPS, and an Ingress speaks to it in the clear", backend.id);
+        let message = format!(
+            "{} speaks HTTPS, no BackendTLSPolicy is for it: it is spoken to in the clear",
+            backend.id
+        );
         let finding = ingress.subject().warning(Code::UnsupportedBackend, field, message);
-        let help =
-            "write an HTTPRoute for it, and a BackendTLSPolicy with its hostname and authorities";
+        let help = "write a BackendTLSPolicy with its hostname and authorities";
         self.findings.push(finding.help(help));
     }
 

@@ -155,12 +155,13 @@ fn l7(
     findings: &mut Findings,
 ) -> (gateway::Served, TlsTable) {
     let ingresses = ingress::ours(objects, settings, references, findings);
-    let rules = ingress::rules(&ingresses, references, findings);
+    let policies = gateway::ServicePolicies::read(settings, references, certificates, findings);
+    let rules = ingress::rules(&ingresses, references, &policies, findings);
     let tls = tls::entries(&ingresses, references, certificates, findings);
     let dns_tls = dns_tls::table(settings, references, certificates, findings);
     let ingress = gateway::IngressRules { rules, tls };
     let held = &held.gateways;
     let served =
-        gateway::compile(objects, settings, references, held, &ingress, certificates, findings);
+        gateway::compile(settings, references, policies, held, &ingress, certificates, findings);
     (served, dns_tls)
 }

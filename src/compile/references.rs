@@ -90,6 +90,11 @@ impl Unresolved {
 }
 
 impl<'a> References<'a> {
+    /// What there is to refer to.
+    pub(super) fn objects(&self) -> &'a Objects {
+        self.objects
+    }
+
     pub(super) fn new(
         objects: &'a Objects,
         issued: &'a Issued,

@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::RequestRecord;
-use super::text::{json_string, number, plain};
+use super::text::{number, plain};
 use super::time::Clock;
 use crate::config::AccessLog;
 
@@ -92,22 +93,41 @@ impl AccessWriter {
 /// A full block is written at once.
 const BLOCK: usize = 32 * 1024;
 
+/// What stands before a value is one piece of text: there are a dozen of them in every line.
 fn json_line(out: &mut String, clock: &mut Clock, record: &RequestRecord, time: Duration) {
     out.push_str("{\"time\":\"");
     clock.write(out);
     out.push_str("\",\"client\":\"");
     address(out, record.client);
-    out.push('"');
-    text_field(out, "method", &record.method);
-    text_field(out, "host", &record.host);
-    text_field(out, "path", &record.target);
-    plain_field(out, "protocol", record.protocol);
-    number_field(out, "status", u64::from(record.status));
-    number_field(out, "request_bytes", record.request_bytes);
-    number_field(out, "response_bytes", record.response_bytes);
-    number_field(out, "duration_us", micros(time));
+    out.push_str("\",\"method\":\"");
+    plain(out, &record.method);
+    out.push_str("\",\"host\":\"");
+    plain(out, &record.host);
+    out.push_str("\",\"path\":\"");
+    plain(out, &record.target);
+    out.push_str("\",\"protocol\":\"");
+    out.push_str(record.protocol);
+    out.push_str("\",\"status\":");
+    number(out, u64::from(record.status));
+    out.push_str(",\"request_bytes\":");
+    number(out, record.request_bytes);
+    out.push_str(",\"response_bytes\":");
+    number(out, record.response_bytes);
+    out.push_str(",\"duration_us\":");
+    number(out, micros(time));
+    whom(out, record);
+    out.push_str(",\"request_id\":\"");
+    out.push_str(&record.request_id);
+    out.push_str("\"}\n");
+}
+
+/// Which rule and endpoint it came to, and what went wrong, where there is anything to say. Names of
+/// objects have nothing to escape, nor have words of ours and ids that were checked.
+fn whom(out: &mut String, record: &RequestRecord) {
     if let Some(rule) = &record.rule {
-        plain_field(out, "route", &rule.label);
+        out.push_str(",\"route\":\"");
+        out.push_str(&rule.label);
+        out.push('"');
     }
     if let Some(backend) = &record.backend {
         out.push_str(",\"service\":\"");
@@ -122,13 +142,14 @@ fn json_line(out: &mut String, clock: &mut Clock, record: &RequestRecord, time: 
         out.push('"');
     }
     if record.retries > 0 {
-        number_field(out, "retries", u64::from(record.retries));
+        out.push_str(",\"retries\":");
+        number(out, u64::from(record.retries));
     }
     if let Some(reason) = record.reason {
-        plain_field(out, "reason", reason.as_str());
+        out.push_str(",\"reason\":\"");
+        out.push_str(reason.as_str());
+        out.push('"');
     }
-    plain_field(out, "request_id", &record.request_id);
-    out.push_str("}\n");
 }
 
 fn text_line(out: &mut String, clock: &mut Clock, record: &RequestRecord, time: Duration) {
@@ -166,41 +187,62 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn text_field(out: &mut String, name: &str, value: &str) {
-    out.push_str(",\"");
-    out.push_str(name);
-    out.push_str("\":");
-    json_string(out, value);
+/// IPv4 by hand: it is in every line, and the formatter costs more than the rest of it.
+fn address(out: &mut String, addr: SocketAddr) {
+    let SocketAddr::V4(addr) = addr else {
+        return out.push_str(&addr.to_string());
+    };
+    let mut text = Quad::default();
+    for (place, octet) in addr.ip().octets().into_iter().enumerate() {
+        text.octet(octet);
+        text.push(if place < 3 { b'.' } else { b':' });
+    }
+    out.push_str(text.as_str());
+    number(out, addr.port().into());
 }
 
-/// Of text that cannot have anything to escape: names of objects, words of ours, ids that were
-/// checked.
-fn plain_field(out: &mut String, name: &str, value: &str) {
-    for part in [",\"", name, "\":\"", value, "\""] {
-        out.push_str(part);
+/// An address of IPv4 that is put together before it is appended.
+#[derive(Default)]
+struct Quad {
+    /// `255.255.255.255:` and no more.
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl Quad {
+    fn octet(&mut self, octet: u8) {
+        if octet >= 100 {
+            self.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            self.push(b'0' + octet / 10 % 10);
+        }
+        self.push(b'0' + octet % 10);
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.bytes.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
-fn number_field(out: &mut String, name: &str, value: u64) {
-    out.push_str(",\"");
-    out.push_str(name);
-    out.push_str("\":");
-    number(out, value);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// IPv4 by hand: it is in every line, and the formatter costs more than the rest of it.
-fn address(out: &mut String, addr: std::net::SocketAddr) {
-    match addr {
-        std::net::SocketAddr::V4(addr) => {
-            for (place, octet) in addr.ip().octets().into_iter().enumerate() {
-                if place > 0 {
-                    out.push('.');
-                }
-                number(out, u64::from(octet));
-            }
-            out.push(':');
-            number(out, u64::from(addr.port()));
+    #[test]
+    fn addresses_are_written_as_the_formatter_writes_them() {
+        for text in ["0.0.0.0:0", "1.20.100.255:65535", "199.99.9.10:80", "[2001:db8::1]:443"] {
+            let mut out = String::new();
+            address(&mut out, text.parse().expect("an address"));
+            assert_eq!(out, text);
         }
-        std::net::SocketAddr::V6(addr) => out.push_str(&addr.to_string()),
     }
 }

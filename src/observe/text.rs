@@ -1,14 +1,8 @@
 //! Bytes of the network in lines of text: nothing that a terminal or a parser could take for more
 //! than it is (RUSTSEC-2025-0055).
 
-/// Appends a JSON string, with its quotes.
-pub(super) fn json_string(out: &mut String, text: &str) {
-    out.push('"');
-    plain(out, text);
-    out.push('"');
-}
-
-/// Appends text for a line that people read: control characters and quotes escaped.
+/// Appends text for a line that people read, or between the quotes of JSON: control characters and
+/// quotes escaped.
 pub(super) fn plain(out: &mut String, text: &str) {
     // nearly always; all bytes are looked at, so that it is done many at a time
     let is_usual = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
@@ -42,8 +36,9 @@ mod tests {
 
     #[test]
     fn control_characters_never_reach_a_line() {
-        let mut out = String::new();
-        json_string(&mut out, "a\"b\\c\n\u{1b}[31m\u{85}é");
+        let mut out = String::from('"');
+        plain(&mut out, "a\"b\\c\n\u{1b}[31m\u{85}é");
+        out.push('"');
         assert_eq!(out, r#""a\"b\\c\u000a\u001b[31m\u0085é""#);
         let parsed: String = serde_json::from_str(&out).expect("JSON");
         assert_eq!(parsed, "a\"b\\c\n\u{1b}[31m\u{85}é");

@@ -35,6 +35,7 @@ mod matches;
 mod policies;
 mod routes;
 mod schema;
+mod service_policies;
 mod session;
 mod sockets;
 mod statuses;
@@ -55,6 +56,7 @@ use super::report::Findings;
 use super::settings::Settings;
 use super::tls::Certificates;
 
+pub(super) use service_policies::ServicePolicies;
 pub(super) use sockets::{IngressRules, Sockets};
 
 pub(super) use duration::parse as parse_duration;
@@ -99,15 +101,16 @@ pub(super) struct Served {
 }
 
 /// Gateways, their listeners, and what is attached to them. `ingress`: where Ingress listens.
-pub(super) fn compile(
-    objects: &Objects,
+pub(super) fn compile<'a>(
     settings: &Settings,
-    references: &References<'_>,
+    references: &References<'a>,
+    policies: ServicePolicies<'a>,
     held: &BTreeMap<ObjectKey, Vec<IpAddr>>,
     ingress: &IngressRules,
     certificates: &mut Certificates<'_>,
     findings: &mut Findings,
 ) -> Served {
+    let objects = references.objects();
     let mut context = Context { objects, settings, references, certificates, findings };
     schema::check(&mut context);
     let classes = class::Classes::new(objects, references);
@@ -116,7 +119,7 @@ pub(super) fn compile(
     let mut listeners = listener::collect(&gateways, &sets, &mut context);
     conflicts::resolve(&mut listeners, &gateways, &ingress.sockets(settings), &mut context);
     terminate::resolve(&mut listeners, &mut gateways, &mut context);
-    let routes = routes::compile(&gateways, &sets, &mut listeners, &mut context);
+    let routes = routes::compile(&gateways, &sets, &mut listeners, policies, &mut context);
     context.findings.infrastructure(infrastructure::services(&gateways, &listeners));
     statuses::report(&classes, &gateways, &sets, &listeners, &routes, &mut context);
     let addresses = gateways.iter().map(|it| (it.key.clone(), it.addresses.clone())).collect();

@@ -11,11 +11,10 @@ use super::{Context, Verdict};
 use crate::compile::order::Seniority;
 use crate::compile::references::Referrer;
 use crate::compile::report::Subject;
-use crate::compile::services::CheckedPort;
 use crate::compile::tls::joined;
 use crate::manifest::gateway::{BackendTlsPolicy, BackendTlsValidation, PolicyTargetReference};
 use crate::manifest::{Code, Kind, ObjectKey};
-use crate::snapshot::{Authorities, SubjectName, UpstreamTls};
+use crate::snapshot::{Authorities, BackendId, SubjectName, UpstreamTls};
 use crate::store::Stored;
 
 /// A policy and what became of it.
@@ -54,12 +53,13 @@ impl<'a> Policies<'a> {
     }
 
     /// What a Service port is spoken to with; the error says why it cannot be.
-    pub(super) fn of(
-        &self,
-        service: &ObjectKey,
-        port: &CheckedPort,
-    ) -> Option<&Result<Arc<UpstreamTls>, String>> {
-        let of_port = self.targets.get(&(service.clone(), Some(port.name.clone())));
+    pub(super) fn of(&self, backend: &BackendId) -> Option<&Result<Arc<UpstreamTls>, String>> {
+        if self.targets.is_empty() {
+            return None;
+        }
+        // no port is called as another is numbered
+        let BackendId { service, port, .. } = backend;
+        let of_port = self.targets.get(&(service.clone(), Some(port.clone())));
         of_port.or_else(|| self.targets.get(&(service.clone(), None)))
     }
 

@@ -10,9 +10,8 @@ use super::gateways::OwnGateway;
 use super::http_route::Compiled;
 use super::listener::{OwnListener, host};
 use super::listener_sets::OwnListenerSet;
-use super::policies::Policies;
 use super::targets::{Targets, filters_with_client, with_client};
-use super::{Context, Verdict, grpc_route, http_route, stream_route};
+use super::{Context, ServicePolicies, Verdict, grpc_route, http_route, stream_route};
 use crate::compile::ingress::Refused;
 use crate::compile::order::Seniority;
 use crate::compile::report::Subject;
@@ -26,7 +25,7 @@ use crate::store::Stored;
 #[derive(Debug)]
 pub(super) struct Routes<'a> {
     pub(super) outcomes: Vec<Outcome>,
-    pub(super) policies: Policies<'a>,
+    pub(super) policies: ServicePolicies<'a>,
     /// Through which Gateways each Service is reached.
     pub(super) used: BTreeMap<ObjectKey, BTreeSet<usize>>,
 }
@@ -49,12 +48,13 @@ pub(super) fn compile<'a>(
     gateways: &[OwnGateway<'a>],
     sets: &[OwnListenerSet<'a>],
     listeners: &mut [OwnListener<'a>],
+    policies: ServicePolicies<'a>,
     context: &mut Context<'a, '_, '_>,
 ) -> Routes<'a> {
     let mut compiler = Compiler {
         gateways,
         parents: Parents::new(gateways, sets, listeners, context.objects),
-        targets: Targets::new(context),
+        targets: Targets::new(policies),
         used: BTreeMap::new(),
         outcomes: Vec::new(),
         context,

@@ -66,7 +66,7 @@ pub(super) fn report(
     for outcome in &routes.outcomes {
         context.findings.status(outcome.route.clone(), of_route(outcome));
     }
-    for policy in &routes.policies.all {
+    for policy in &routes.policies.tls.all {
         let object = ObjectRef::new(Kind::BackendTlsPolicy, policy.key.clone());
         context.findings.status(object, of_policy(policy, routes, gateways));
     }

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::policies::Policies;
-use super::traffic_policies::TrafficPolicies;
-use super::{Context, Verdict};
+use super::{Context, ServicePolicies, Verdict};
 use crate::compile::references::Referrer;
 use crate::compile::report::Subject;
 use crate::manifest::gateway::BackendRef;
@@ -29,8 +27,7 @@ pub(super) enum Carried {
 /// Resolves the backends of one route after the other.
 #[derive(Debug)]
 pub(super) struct Targets<'a> {
-    pub(super) policies: Policies<'a>,
-    traffic: TrafficPolicies,
+    pub(super) policies: ServicePolicies<'a>,
     /// The Services that the route leads to, and the first of its references that leads nowhere.
     used: BTreeSet<ObjectKey>,
     unresolved: Option<Verdict>,
@@ -44,10 +41,8 @@ pub(super) struct Resolved {
 }
 
 impl<'a> Targets<'a> {
-    pub(super) fn new(context: &mut Context<'a, '_, '_>) -> Self {
-        let policies = Policies::new(context);
-        let traffic = TrafficPolicies::new(context);
-        Self { policies, traffic, used: BTreeSet::new(), unresolved: None }
+    pub(super) fn new(policies: ServicePolicies<'a>) -> Self {
+        Self { policies, used: BTreeSet::new(), unresolved: None }
     }
 
     /// What came of the references since the last time.
@@ -97,32 +92,25 @@ impl<'a> Targets<'a> {
             Carried::Http | Carried::Grpc | Carried::TlsTerminated => Transport::Tcp,
         };
         let found = context.references.route_backend(from, wanted, transport, context.findings);
-        let found = found.map_err(|unresolved| {
+        let backend = found.map_err(|unresolved| {
             context.findings.push(unresolved.finding(subject, field));
             self.unresolved.get_or_insert_with(|| unresolved.verdict().into());
             unresolved.failure()
         })?;
-        self.used.insert(found.service.clone());
-        let mut target = Target::plain(found.backend);
-        target.policy = self.traffic.of(found.service).cloned();
+        let service = backend.id.service.clone();
+        self.used.insert(service.clone());
+        let mut target = Target::plain(backend);
+        self.policies.shape(&mut target);
         if carried == Carried::Grpc {
             target.protocol = Protocol::Http2;
         }
         if let Carried::Raw(_) = carried {
             return Ok(target);
         }
-        match self.policies.of(found.service, found.port) {
-            Some(Ok(tls)) => target.tls = Some(tls.clone()),
-            Some(Err(why)) => {
-                let detail = format!("BackendTLSPolicy of Service {}: {why}", found.service);
-                return Err(Failure { reason: Reason::InvalidBackend, detail: detail.into() });
-            }
-            None if target.backend.app_protocol == AppProtocol::Https
-                && carried != Carried::TlsTerminated =>
-            {
-                return Err(self.needs_policy(found.service, subject, field, context));
-            }
-            None => {}
+        self.policies.secure(&mut target)?;
+        let speaks_https = target.backend.app_protocol == AppProtocol::Https;
+        if speaks_https && target.tls.is_none() && carried != Carried::TlsTerminated {
+            return Err(self.needs_policy(&service, subject, field, context));
         }
         Ok(target)
     }

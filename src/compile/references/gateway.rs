@@ -13,14 +13,6 @@ use crate::manifest::{Code, Kind, ObjectKey};
 use crate::snapshot::{Backend, Reason, Transport};
 use crate::store::Stored;
 
-/// A port of a Service, found.
-#[derive(Clone, Debug)]
-pub(in crate::compile) struct ServicePortRef<'a> {
-    pub(in crate::compile) service: &'a ObjectKey,
-    pub(in crate::compile) port: &'a CheckedPort,
-    pub(in crate::compile) backend: Arc<Backend>,
-}
-
 /// Where authorities are written: `ca.crt` of either.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::compile) enum AuthoritySource<'a> {
@@ -37,7 +29,7 @@ impl<'a> References<'a> {
         wanted: &BackendRef,
         transport: Transport,
         findings: &mut Findings,
-    ) -> Result<ServicePortRef<'a>, Unresolved> {
+    ) -> Result<Arc<Backend>, Unresolved> {
         if !wanted.group.is_empty() && &*wanted.group != "core" || &*wanted.kind != "Service" {
             let group = if wanted.group.is_empty() { "core" } else { &wanted.group };
             let message = format!("a backend of kind {} ({group}) is not served", wanted.kind);
@@ -54,10 +46,9 @@ impl<'a> References<'a> {
         if service.exposed == Exposed::ExternalName {
             return Err(super::external(service).invalid(".name").condition("InvalidKind"));
         }
-        let (at, port) = route_port(service, wanted.port, transport, findings)?;
+        let at = route_port(service, wanted.port, transport, findings)?;
         let backend = self.backends.for_rule(place, at);
-        let backend = backend.cloned().ok_or_else(|| missing_port(service, transport, ""))?;
-        Ok(ServicePortRef { service: service.key, port, backend })
+        backend.cloned().ok_or_else(|| missing_port(service, transport, ""))
     }
 
     /// A Secret with a certificate, for a listener or towards backends.
@@ -163,21 +154,20 @@ impl<'a> References<'a> {
     }
 }
 
-/// The port of that number, with its place.
-fn route_port<'a>(
-    service: &'a CheckedService<'_>,
+/// The place of the port of that number.
+fn route_port(
+    service: &CheckedService<'_>,
     number: Option<i64>,
     transport: Transport,
     findings: &mut Findings,
-) -> Result<(usize, &'a CheckedPort), Unresolved> {
+) -> Result<usize, Unresolved> {
     let Some(number) = number else {
         let message = "the port of the Service is missing".to_owned();
         return Err(Unresolved::new(Code::BadValue, Reason::InvalidBackend, "", message));
     };
     let is_wanted =
         |port: &CheckedPort| port.transport == transport && i64::from(port.number) == number;
-    let place = service.ports.iter().position(is_wanted);
-    place.and_then(|place| Some((place, service.ports.get(place)?))).ok_or_else(|| {
+    service.ports.iter().position(is_wanted).ok_or_else(|| {
         let mut missing = missing_port(service, transport, &number.to_string());
         missing.help = other_port(service, transport, None, Some(number), findings);
         missing

@@ -305,17 +305,47 @@ fn every_failure_keeps_its_detail() {
     assert_eq!(&**detail, "Service \"web\" does not exist in namespace default");
 }
 
+/// How the backend of the only path is spoken to, and what the user is told of it.
+fn spoken_to(policies: &[Value]) -> (String, Vec<Code>) {
+    let port = json!({"ports": [{"name": "tls", "port": 443, "appProtocol": "https"}]});
+    let to = json!({"service": {"name": "web", "port": {"number": 443}}});
+    let path = json!({"path": "/", "pathType": "Prefix", "backend": to});
+    let ingress = ingress("web", json!({"rules": [rule("a.test", &[path])]}));
+    let mut values = vec![service("web", port), ingress];
+    values.extend(policies.iter().cloned());
+    let compiled = compiled(values);
+    let told = codes(&compiled).into_iter().map(|(code, _)| code).collect();
+    let routes = routes(&compiled);
+    let how = match &routes.rules().first().expect("a rule").action {
+        Action::Forward(shares) => {
+            let target = shares.first().and_then(|it| it.target.as_ref().ok()).expect("a target");
+            target.tls.as_ref().map_or("in the clear".into(), |tls| tls.server_name.to_string())
+        }
+        Action::Fail(failure) => failure.reason.to_string(),
+        Action::Redirect(_) => panic!("a redirect"),
+    };
+    (how, told)
+}
+
+fn tls_policy(name: &str, port: Option<&str>, validation: Value) -> Value {
+    let target = json!({"group": "", "kind": "Service", "name": "web", "sectionName": port});
+    json!({"kind": "BackendTLSPolicy", "metadata": {"name": name},
+           "spec": {"targetRefs": [target], "validation": validation}})
+}
+
 #[test]
-fn an_ingress_to_a_port_that_speaks_https_is_told_that_it_is_spoken_to_in_the_clear() {
-    let port = json!({"ports": [{"port": 443, "appProtocol": "https"}]});
-    let rules = json!({"rules": [rule("a.test", &[path("Prefix", "/", "web")])]});
-    let mut ingress = ingress("web", rules);
-    ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"]["number"] =
-        json!(443);
-    let compiled = compiled([service("web", port), ingress]);
-    assert_eq!(answer(&compiled, "a.test", "/"), "web");
-    let field = "spec.rules[0].http.paths[0]";
-    let told: Vec<_> =
-        codes(&compiled).into_iter().filter(|(_, at)| at.starts_with(field)).collect();
-    let [(Code::UnsupportedBackend, _)] = told[..] else { panic!("{told:?}") };
+fn an_ingress_speaks_https_as_a_policy_says_and_in_the_clear_without_one() {
+    let system = |host: &str| json!({"hostname": host, "wellKnownCACertificates": "System"});
+    let nowhere = json!({"hostname": "x.test",
+        "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "none"}]});
+    let all = tls_policy("all", None, system("all.test"));
+    let port = tls_policy("port", Some("tls"), system("port.test"));
+    for (policies, how, told) in [
+        (vec![], "in the clear", vec![Code::UnsupportedBackend]),
+        (vec![all.clone()], "all.test", vec![]),
+        (vec![all, port], "port.test", vec![]),
+        (vec![tls_policy("bad", None, nowhere)], "invalid_backend", vec![Code::MissingObject]),
+    ] {
+        assert_eq!(spoken_to(&policies), (how.to_owned(), told));
+    }
 }

@@ -84,7 +84,8 @@ fn convert(
     let mut answer = Response::new(());
     *answer.status_mut() = status.ok_or(Reason::UpstreamProtocol)?;
     let headers = answer.headers_mut();
-    headers.reserve(response.fields.len());
+    // with one of ours
+    headers.reserve(response.fields.len() + 1);
     for (known, name, value) in fields.clone() {
         let hop = matches!(
             known,
