@@ -319,7 +319,8 @@ fn spoken_to(policies: &[Value]) -> (String, Vec<Code>) {
     let how = match &routes.rules().first().expect("a rule").action {
         Action::Forward(shares) => {
             let target = shares.first().and_then(|it| it.target.as_ref().ok()).expect("a target");
-            target.tls.as_ref().map_or("in the clear".into(), |tls| tls.server_name.to_string())
+            let name = target.tls.as_ref().map(|tls| tls.server_name.to_string());
+            name.unwrap_or_else(|| "in the clear".into())
         }
         Action::Fail(failure) => failure.reason.to_string(),
         Action::Redirect(_) => panic!("a redirect"),
