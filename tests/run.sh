@@ -206,19 +206,19 @@ need_python_packages tests/clients/requirements.txt target/tools/python
 cargo test --locked --features http3 --lib --test http3 --test real_clients
 
 section "control plane, a tenth of its size"
-cargo bench --locked --bench control -- --quick
+cargo bench --locked --profile quick --bench control -- --quick
 
 section "services: compiled whole and by one endpoint, a tenth of their size"
-cargo bench --locked --bench compile -- --quick
+cargo bench --locked --profile quick --bench compile -- --quick
 
 section "UDP flows and idle connections, a tenth of their number"
-cargo bench --locked --bench l4 -- --quick
+cargo bench --locked --profile quick --bench l4 -- --quick
 
 section "names: changes on the wire, and upstreams that fail"
-cargo bench --locked --bench dns -- --quick
+cargo bench --locked --profile quick --bench dns -- --quick
 
 section "a look-up of a route allocates nothing"
-cargo bench --locked --bench routes -- --quick
+cargo bench --locked --profile quick --bench routes -- --quick
 
 section "dependencies: bans, licences, sources"
 # advisories are left out: their database is a git repository, and the tests use no network

@@ -1,6 +1,8 @@
 use std::net::UdpSocket;
 use std::sync::Arc;
 
+use bytes::{Buf, Bytes};
+use h3::client::SendRequest;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 
@@ -35,6 +37,17 @@ async fn connect(world: &World) -> Result<Connection, ConnectionError> {
     endpoint.connect(world.key.addr, "h.test").expect("a name").await
 }
 
+/// What sends requests on a connection of its own.
+async fn client(world: &World) -> SendRequest<h3_quinn::OpenStreams, Bytes> {
+    let connection = connect(world).await.expect("there must be room");
+    let connection = h3_quinn::Connection::new(connection);
+    let (mut driver, requests) = Box::pin(h3::client::new(connection)).await.expect("a client");
+    life::spawn_local("driver", async move {
+        std::future::poll_fn(|cx| driver.poll_close(cx)).await;
+    });
+    requests
+}
+
 #[test]
 fn connections_beyond_the_limit_are_refused_until_others_end() {
     run(async {
@@ -58,13 +71,7 @@ fn a_panic_in_a_stream_resets_it_and_is_not_taken_for_its_end() {
         let mut world = world(Limits::default()).await;
         let certificates = Arc::new(table(&certificate(1, "h.test")));
         world.publish(vec![super::panic::panicking("", &origin)], Some(certificates));
-        let connection = connect(&world).await.expect("there must be room");
-        let connection = h3_quinn::Connection::new(connection);
-        let (mut driver, mut requests) =
-            Box::pin(h3::client::new(connection)).await.expect("a client");
-        life::spawn_local("driver", async move {
-            std::future::poll_fn(|cx| driver.poll_close(cx)).await;
-        });
+        let mut requests = client(&world).await;
         let request = http::Request::get("https://h.test/").body(()).expect("a request");
         let mut stream = requests.send_request(request).await.expect("a stream");
         stream.finish().await.expect("its end");
@@ -88,16 +95,11 @@ fn after_a_body_that_was_cut_short_the_connection_to_the_endpoint_is_not_used_ag
         let mut world = world(Limits::default()).await;
         let certificates = Arc::new(table(&certificate(1, "h.test")));
         world.publish(all(forward("web", &[origin.addr])), Some(certificates));
-        let connection = connect(&world).await.expect("there must be room");
-        let connection = h3_quinn::Connection::new(connection);
-        let (mut driver, mut requests) = Box::pin(h3::client::new(connection)).await.expect("one");
-        life::spawn_local("driver", async move {
-            std::future::poll_fn(|cx| driver.poll_close(cx)).await;
-        });
+        let mut requests = client(&world).await;
         let request = http::Request::post("https://h.test/").header("content-length", "10");
         let request = request.body(()).expect("a request");
         let mut stream = requests.send_request(request).await.expect("a stream");
-        stream.send_data(bytes::Bytes::from_static(b"12345")).await.expect("half of it");
+        stream.send_data(Bytes::from_static(b"12345")).await.expect("half of it");
         let mut upstream = origin.accept().await;
         upstream.head().await;
         upstream.until("12345").await;
@@ -114,7 +116,6 @@ fn after_a_body_that_was_cut_short_the_connection_to_the_endpoint_is_not_used_ag
             tokio::task::yield_now().await;
         }
         while let Ok(Some(mut data)) = stream.recv_data().await {
-            use bytes::Buf;
             data.advance(data.remaining());
         }
         sending.await.expect("it is closed");
@@ -132,5 +133,46 @@ fn an_idle_connection_is_closed_with_a_word() {
             panic!("it must be told");
         };
         assert_eq!(said.error_code, quinn::VarInt::from_u32(0x100));
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_reset_when_memory_runs_out() {
+    const LENGTH: usize = 8 * 1024 * 1024;
+    run(async {
+        let origin = Manual::new().await;
+        let mut world = world(Limits::default()).await;
+        let certificates = Arc::new(table(&certificate(1, "h.test")));
+        world.publish(all(forward("web", &[origin.addr])), Some(certificates));
+        let mut requests = client(&world).await;
+        let request = http::Request::get("https://h.test/").body(()).expect("a request");
+        let mut stream = requests.send_request(request).await.expect("a stream");
+        stream.finish().await.expect("its end");
+        let mut upstream = origin.accept().await;
+        upstream.head().await;
+        upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
+        let sending = life::spawn_local("origin", async move {
+            let body = "x".repeat(LENGTH);
+            let _ = upstream.stream.write_all(body.as_bytes()).await;
+        });
+        stream.recv_response().await.expect("a head");
+        while world.server.accounts.reset_biggest(u64::MAX) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut taken = 0;
+        let failed = loop {
+            match stream.recv_data().await {
+                Ok(Some(data)) => taken += data.remaining(),
+                Ok(None) => panic!("it must not be taken for its end"),
+                Err(failed) => break failed,
+            }
+        };
+        let code = h3::error::Code::H3_REQUEST_CANCELLED;
+        let is_told = matches!(
+            failed,
+            h3::error::StreamError::RemoteTerminate { code: told, .. } if told == code
+        );
+        assert!(is_told && taken < LENGTH, "{failed:?}");
+        sending.await.expect("it is closed");
     });
 }

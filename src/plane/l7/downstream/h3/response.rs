@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::request::Upload;
 use crate::plane::Limits;
 use crate::plane::l7::Server;
+use crate::plane::l7::account::Holding;
 use crate::plane::l7::downstream::h2::Answer;
 use crate::plane::l7::pace::Pace;
 use crate::snapshot::Reason;
@@ -24,7 +26,7 @@ pub(super) type Sender = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
 /// a client that takes it too slowly gets no more.
 ///
 /// What waits for a client is a piece, and what QUIC has sent without an acknowledgement: at most the
-/// window of a connection.
+/// window of a connection. It is accounted while it waits, and goes when memory runs out.
 pub(super) async fn send(
     server: &Server,
     stream: &mut Sender,
@@ -35,7 +37,7 @@ pub(super) async fn send(
     parts.headers.entry(DATE).or_insert_with(|| server.clock.date());
     let head = http::Response::from_parts(parts, ());
     let mut sent = timeout(limits.client_stall, stream.send_response(head)).await;
-    let mut pace = Pace::default();
+    let (mut pace, mut holding, mut given) = (Pace::default(), Holding::default(), 0_usize);
     while let Ok(Ok(())) = sent {
         let frame = match poll_fn(|cx| body.poll_frame(cx, PIECE)).await {
             Some(Ok(frame)) => frame,
@@ -48,14 +50,21 @@ pub(super) async fn send(
         sent = match frame.into_data() {
             Ok(data) => {
                 let (length, begun) = (data.len(), Instant::now());
-                let sending = while_uploading(&mut body, stream.send_data(data));
+                given = given.saturating_add(length);
+                let held = given.min(limits.h2_connection_window as usize);
+                let sending = stream.send_data(data);
+                let sending = while_waiting(server, &mut body, &mut holding, held, sending);
                 let sent = timeout(time_for(length, limits), Box::pin(sending)).await;
                 pace.wait(begun);
+                if let Ok(None) = sent {
+                    body.note(Reason::Overloaded);
+                    break;
+                }
                 if sent.is_err() || !pace.moved(Instant::now(), length as u64, limits) {
                     body.note(Reason::ClientTooSlow);
                     break;
                 }
-                sent
+                sent.map(|sent| sent.unwrap_or(Ok(())))
             }
             Err(frame) => {
                 let fields = frame.into_trailers().unwrap_or_default();
@@ -74,15 +83,26 @@ fn time_for(length: usize, limits: &Limits) -> Duration {
 }
 
 /// Waits for a client that has to take what is sent, which may not do so before its request is
-/// taken: that goes on meanwhile.
-async fn while_uploading<F: Future>(body: &mut Answer<Upload>, sending: F) -> F::Output {
+/// taken: that goes on meanwhile. `None`: so many bytes are held for it, and have to go.
+async fn while_waiting<F: Future>(
+    server: &Server,
+    body: &mut Answer<Upload>,
+    holding: &mut Holding,
+    held: usize,
+    sending: F,
+) -> Option<F::Output> {
     let mut sending = pin!(sending);
     poll_fn(|cx| {
         if let Answer::Relayed(relayed) = &mut *body {
             // an error shows again with the next piece
             let _ = relayed.poll_piece_upload(cx);
         }
-        sending.as_mut().poll(cx)
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            // it takes what it is sent: whether it is to go shows when it does not
+            let _ = holding.poll_note(cx, &server.accounts, 0);
+            return Poll::Ready(Some(sent));
+        }
+        holding.poll_note(cx, &server.accounts, held).map(|()| None)
     })
     .await
 }
