@@ -145,7 +145,9 @@ fn rename(
         return;
     };
     zone.services.insert(ObjectKey::clone(&key), answer);
-    zone.origins.insert(ObjectKey::clone(&key), origin.clone());
+    if zone.origins.get(&key) != Some(origin) {
+        zone.origins.insert(ObjectKey::clone(&key), origin.clone());
+    }
     for entry in reverse {
         zone.reverse.insert(entry, ());
     }

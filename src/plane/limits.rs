@@ -89,7 +89,7 @@ pub struct Limits {
     pub h3_handshakes: usize,
     /// Bytes that wait to be sent on a TLS connection, not encrypted yet: large bodies go in large
     /// writes.
-    pub tls_send_buffer: usize,
+    pub tls_send_buffer: u32,
     /// Streams of an HTTP/2 connection to an endpoint, if it takes as many; with more requests there
     /// are more connections.
     pub upstream_streams: u32,

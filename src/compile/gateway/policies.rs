@@ -57,7 +57,7 @@ impl<'a> Policies<'a> {
         if self.targets.is_empty() {
             return None;
         }
-        // no port is called as another is numbered
+        // a port without a name, which stands there by its number, is the only one
         let BackendId { service, port, .. } = backend;
         let of_port = self.targets.get(&(service.clone(), Some(port.clone())));
         of_port.or_else(|| self.targets.get(&(service.clone(), None)))

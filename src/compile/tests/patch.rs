@@ -121,8 +121,10 @@ impl World {
         world
     }
 
+    /// Everything compiled anew: nothing but allocations is remembered.
     fn whole(&self) -> Compiled {
-        compile(&self.inbox.objects, &self.settings, &self.held, now())
+        let held = Allocations { backends: Default::default(), ..self.held.clone() };
+        compile(&self.inbox.objects, &self.settings, &held, now())
     }
 
     fn compile(&mut self) {

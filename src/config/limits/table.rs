@@ -175,7 +175,7 @@ pub const LIMITS: [Limit; 53] = [
     limit(
         "tls-send-buffer",
         "Bytes that wait to be sent on a TLS connection",
-        Field::Bytes(|it| &mut it.tls_send_buffer),
+        Field::Window(|it| &mut it.tls_send_buffer),
     ),
     limit(
         "upstream-streams",

@@ -163,10 +163,10 @@ where
 struct Scope([u8; 32]);
 
 impl Scope {
-    /// The rule, not one of its matches: they share their sessions.
+    /// The rule, not one of its matches: they share their sessions. Of an Ingress, each path is a rule.
     fn of(rule: &Rule, wanted: &SessionPersistence) -> Self {
-        let end = rule.field.find(']').unwrap_or(rule.field.len());
-        let rule_field = rule.field.get(..end).unwrap_or_default();
+        let matches = rule.field.split_once(".matches[");
+        let rule_field = matches.map_or(&*rule.field, |(rule, _)| rule);
         let text = format!("{}\0{rule_field}\0{}", rule.route, wanted.name);
         Self(sha256(text.as_bytes()))
     }

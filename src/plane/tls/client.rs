@@ -116,11 +116,11 @@ impl Client {
     pub async fn connect(
         &self,
         stream: TcpStream,
-        send_buffer: usize,
+        send_buffer: u32,
     ) -> io::Result<Box<TlsStream<TcpStream>>> {
         let (config, name) = self.built.clone().map_err(io::Error::other)?;
         let mut stream = Box::pin(TlsConnector::from(config).connect(name, stream)).await?;
-        stream.get_mut().1.set_buffer_limit(Some(send_buffer));
+        stream.get_mut().1.set_buffer_limit(Some(send_buffer as usize));
         Ok(Box::new(stream))
     }
 

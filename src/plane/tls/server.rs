@@ -50,7 +50,7 @@ pub async fn accept(
         }
     };
     let (_, connection) = stream.get_mut();
-    connection.set_buffer_limit(Some(local.limits.tls_send_buffer));
+    connection.set_buffer_limit(Some(local.limits.tls_send_buffer as usize));
     let server_name: Option<Arc<str>> =
         connection.server_name().map(|name| name.to_ascii_lowercase().into());
     let is_http2 = connection.alpn_protocol() == Some(b"h2");

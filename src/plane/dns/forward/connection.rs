@@ -266,4 +266,4 @@ const WRITE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 4096;
 
 /// Bytes of queries that wait to be encrypted.
-const QUERIES: usize = 64 * 1024;
+const QUERIES: u32 = 64 * 1024;

@@ -218,18 +218,28 @@ fn rules_keep_their_sessions_apart_in_one_cookie() {
             changed(rule(HostMatch::Any, path, to), |rule| rule.field = field.into())
         };
         let mut world = World::new().await;
-        let rules = [("/a", "spec.rules[0].matches[0]"), ("/c", "spec.rules[0].matches[1]")];
-        let rules = rules.into_iter().chain([("/b", "spec.rules[1].matches[0]")]);
-        world.publish(rules.map(|(path, field)| to(path, field)).collect(), None);
-        let first = ask(&world, "/a", "").await;
-        let token = set(&first).expect("a session must begin");
-        let second = ask(&world, "/b", &sent(&session, &token)).await;
-        let both = set(&second).expect("another rule must begin its own session");
-        assert!(both.contains(&token));
+        // the last two are of an Ingress
+        let rules = [
+            ("/a", "spec.rules[0].matches[0]"),
+            ("/same", "spec.rules[0].matches[1]"),
+            ("/b", "spec.rules[1].matches[0]"),
+            ("/c", "spec.rules[2].http.paths[0]"),
+            ("/d", "spec.rules[2].http.paths[1]"),
+        ];
+        world.publish(rules.map(|(path, field)| to(path, field)).into(), None);
+        let (mut tokens, mut places) = (String::new(), Vec::new());
+        for path in ["/a", "/b", "/c", "/d"] {
+            let answer = ask(&world, path, &sent(&session, &tokens)).await;
+            let told = set(&answer).expect("each rule must begin its own session");
+            assert!(told.contains(&tokens), "{path}");
+            tokens = told;
+            places.push((path, at(&answer)));
+        }
+        places.push(("/same", places[0].1));
         for _ in 0..5 {
-            for (path, before) in [("/a", &first), ("/c", &first), ("/b", &second)] {
-                let next = ask(&world, path, &sent(&session, &both)).await;
-                assert_eq!((at(&next), set(&next)), (at(before), None), "{path}");
+            for (path, place) in &places {
+                let next = ask(&world, path, &sent(&session, &tokens)).await;
+                assert_eq!((at(&next), set(&next)), (*place, None), "{path}");
             }
         }
     });

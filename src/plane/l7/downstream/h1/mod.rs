@@ -302,5 +302,5 @@ fn is_http(head: &[u8]) -> bool {
 
 /// The head that HTTP/2 with prior knowledge begins with.
 const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
-/// What a request line has beside method and target: ` HTTP/1.1` and a space.
-const VERSION_BYTES: usize = 10;
+/// What a request line has beside method and target before it ends: a space, ` HTTP/1.1` and a CR.
+const VERSION_BYTES: usize = 11;

@@ -133,7 +133,7 @@ async fn carry(
         Ok(ongoing) => Box::pin(answer(ongoing, sender, limits.client_stall)).await,
         Err(response) => *response,
     };
-    Box::pin(send(&shared.server, sender, response)).await;
+    Box::pin(send(shared, sender, response)).await;
 }
 
 /// Waits for the final response, and passes interim ones on.

@@ -13,9 +13,8 @@ use tokio::time::{Instant, timeout};
 
 use super::request::Upload;
 use crate::plane::Limits;
-use crate::plane::l7::Server;
 use crate::plane::l7::account::Holding;
-use crate::plane::l7::downstream::h2::Answer;
+use crate::plane::l7::downstream::h2::{Answer, Shared};
 use crate::plane::l7::pace::Pace;
 use crate::snapshot::Reason;
 
@@ -28,10 +27,11 @@ pub(super) type Sender = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
 /// What waits for a client is a piece, and what QUIC has sent without an acknowledgement: at most the
 /// window of a connection. It is accounted while it waits, and goes when memory runs out.
 pub(super) async fn send(
-    server: &Server,
+    shared: &Shared,
     stream: &mut Sender,
     response: http::Response<Answer<Upload>>,
 ) {
+    let server = &shared.server;
     let limits = &server.local.limits;
     let (mut parts, mut body) = response.into_parts();
     parts.headers.entry(DATE).or_insert_with(|| server.clock.date());
@@ -51,9 +51,8 @@ pub(super) async fn send(
             Ok(data) => {
                 let (length, begun) = (data.len(), Instant::now());
                 given = given.saturating_add(length);
-                let held = given.min(limits.h2_connection_window as usize);
                 let sending = stream.send_data(data);
-                let sending = while_waiting(server, &mut body, &mut holding, held, sending);
+                let sending = while_waiting(shared, &mut body, &mut holding, given, sending);
                 let sent = timeout(time_for(length, limits), Box::pin(sending)).await;
                 pace.wait(begun);
                 if let Ok(None) = sent {
@@ -83,14 +82,17 @@ fn time_for(length: usize, limits: &Limits) -> Duration {
 }
 
 /// Waits for a client that has to take what is sent, which may not do so before its request is
-/// taken: that goes on meanwhile. `None`: so many bytes are held for it, and have to go.
+/// taken: that goes on meanwhile. `None`: what is held of what it was given, which QUIC does not say but
+/// which the streams of a connection share, has to go.
 async fn while_waiting<F: Future>(
-    server: &Server,
+    shared: &Shared,
     body: &mut Answer<Upload>,
     holding: &mut Holding,
-    held: usize,
+    given: usize,
     sending: F,
 ) -> Option<F::Output> {
+    let server = &shared.server;
+    let window = server.local.limits.h2_connection_window as usize;
     let mut sending = pin!(sending);
     poll_fn(|cx| {
         if let Answer::Relayed(relayed) = &mut *body {
@@ -98,10 +100,10 @@ async fn while_waiting<F: Future>(
             let _ = relayed.poll_piece_upload(cx);
         }
         if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-            // it takes what it is sent: whether it is to go shows when it does not
-            let _ = holding.poll_note(cx, &server.accounts, 0);
+            *holding = Holding::default();
             return Poll::Ready(Some(sent));
         }
+        let held = given.min(window / shared.activity.streams.get().max(1));
         holding.poll_note(cx, &server.accounts, held).map(|()| None)
     })
     .await
