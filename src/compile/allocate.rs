@@ -41,7 +41,7 @@ pub(super) use space::{AddressSpace, stable_hash};
 
 /// What a compilation leaves to the next one: the addresses and ports that Services have, whether
 /// they name them or were given them, the certificates that it has checked, the last Corefile
-/// that it could read, and the backends that it has built. Kept by the driver.
+/// that it could read, and the backends and names that it has built. Kept by the driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allocations {
     /// Virtual addresses, one a family.

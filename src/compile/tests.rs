@@ -32,7 +32,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Allocations, Compiled, Settings, compile};
-use crate::manifest::{Code, Object, ObjectKey, Origin};
+use crate::manifest::core::ConfigMap;
+use crate::manifest::{Code, Metadata, Object, ObjectKey, Origin};
 use crate::snapshot::{Frontend, RouteTable, Serve};
 use crate::source::Sourced;
 use crate::store::Objects;
@@ -91,6 +92,19 @@ fn decode<T: DeserializeOwned>(value: Value) -> Arc<T> {
 
 fn compiled(values: impl IntoIterator<Item = Value>) -> Compiled {
     compile(&objects(values), &Settings::default(), &Allocations::default(), now())
+}
+
+/// The Corefile of that text.
+fn config_map(corefile: &str) -> Object {
+    let metadata =
+        Metadata { name: "coredns".into(), namespace: "kube-system".into(), ..Metadata::default() };
+    let data = [(Arc::from("Corefile"), Arc::from(corefile))].into();
+    Object::ConfigMap(Arc::new(ConfigMap { metadata, data }))
+}
+
+/// What was allocated, and nothing else of the last compilation's Services.
+fn forgetting(held: &Allocations) -> Allocations {
+    Allocations { backends: Default::default(), ..held.clone() }
 }
 
 fn service(name: &str, spec: Value) -> Value {

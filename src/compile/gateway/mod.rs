@@ -4,6 +4,7 @@
 //! which `listeners` makes sockets, and the status of every object of the group in the findings.
 //! Called by `compile`.
 //!
+//! What policies say of Services ([`ServicePolicies`]) is read before, because Ingresses go by it too.
 //! The way: whose [`class`] it is → [`gateways`] and their addresses → [`listener`]s, those of
 //! [`listener_sets`] too → [`conflicts`] between them → [`terminate`] (certificates) → [`attach`]
 //! (which route to which listener) → rules ([`http_route`], [`grpc_route`]) and ways

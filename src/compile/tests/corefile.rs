@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Compiled, compile, now, objects};
+use super::{Compiled, compile, config_map, now, objects};
 use crate::compile::{Allocations, Settings};
-use crate::manifest::core::ConfigMap;
-use crate::manifest::{Metadata, Object, Origin};
+use crate::manifest::Origin;
 use crate::snapshot::Zone;
 use crate::snapshot::zone::{Alternate, CachePolicy, PodNames};
 use crate::source::Sourced;
@@ -22,10 +21,7 @@ fn settings() -> Settings {
 }
 
 fn with(mut objects: Objects, corefile: &str) -> Objects {
-    let metadata =
-        Metadata { name: "coredns".into(), namespace: "kube-system".into(), ..Metadata::default() };
-    let data = [(Arc::from("Corefile"), Arc::from(corefile))].into();
-    let object = Object::ConfigMap(Arc::new(ConfigMap { metadata, data }));
+    let object = config_map(corefile);
     let origin = Origin { file: "dns.yaml".into(), line: 1, ..Origin::default() };
     objects.apply(&Sourced { object, origin, stale: false });
     objects

@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::core::ConfigMap;
-use crate::manifest::{Kind, Metadata, ObjectRef};
-use crate::snapshot::Zone;
+use crate::manifest::{Kind, ObjectRef};
 
 /// What somebody does, by the object that it is done to.
 #[derive(Clone, Debug)]
@@ -71,13 +69,7 @@ fn object_of(step: &Step) -> Result<Object, ObjectRef> {
             let zones = if how % 2 == 0 { "in-addr.arpa" } else { "" };
             let text =
                 format!(".:53 {{\n kubernetes cluster.local {zones} {{\n {inside}\n }}\n}}\n");
-            let metadata = Metadata {
-                name: "coredns".into(),
-                namespace: "kube-system".into(),
-                ..Metadata::default()
-            };
-            let data = [(Arc::from("Corefile"), Arc::from(text))].into();
-            Ok(Object::ConfigMap(Arc::new(ConfigMap { metadata, data })))
+            Ok(config_map(&text))
         }
         Step::Namespace(0) => Err(ObjectRef::new(Kind::Namespace, ObjectKey::cluster("more"))),
         Step::Namespace(_) => {
@@ -96,11 +88,6 @@ fn bystanders() -> Vec<Value> {
     (0..300).map(numbered).collect()
 }
 
-/// What nothing is held for but what was allocated.
-fn forgetting(held: &Allocations) -> Allocations {
-    Allocations { backends: Default::default(), ..held.clone() }
-}
-
 fn take(objects: &mut Objects, step: &Step) {
     match object_of(step) {
         Ok(object) => {
@@ -108,10 +95,6 @@ fn take(objects: &mut Objects, step: &Step) {
         }
         Err(gone) => objects.remove(&gone),
     }
-}
-
-fn changed_names(before: &Zone, now: &Zone) -> usize {
-    now.services.beyond(&before.services).count()
 }
 
 proptest! {
@@ -147,7 +130,7 @@ fn one_service_leaves_the_names_of_others_where_they_are() {
         let before = compiled.snapshot.zone.clone();
         take(&mut objects, &Step::Service(0, how));
         compiled = compile(&objects, &settings, &compiled.allocations, now());
-        let changed = changed_names(&before, &compiled.snapshot.zone);
+        let changed = compiled.snapshot.zone.services.beyond(&before.services).count();
         assert!(changed < 150, "{how}: {changed} of 300");
     }
 }

@@ -123,8 +123,7 @@ impl World {
 
     /// Everything compiled anew: nothing but allocations is remembered.
     fn whole(&self) -> Compiled {
-        let held = Allocations { backends: Default::default(), ..self.held.clone() };
-        compile(&self.inbox.objects, &self.settings, &held, now())
+        compile(&self.inbox.objects, &self.settings, &forgetting(&self.held), now())
     }
 
     fn compile(&mut self) {

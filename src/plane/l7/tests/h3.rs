@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use h3::client::SendRequest;
+use h3::error::{Code, StreamError};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 
@@ -48,6 +49,11 @@ async fn client(world: &World) -> SendRequest<h3_quinn::OpenStreams, Bytes> {
     requests
 }
 
+/// Whether the other side ended the stream with this code.
+fn is_reset(failed: &StreamError, code: Code) -> bool {
+    matches!(failed, StreamError::RemoteTerminate { code: told, .. } if *told == code)
+}
+
 #[test]
 fn connections_beyond_the_limit_are_refused_until_others_end() {
     run(async {
@@ -77,12 +83,7 @@ fn a_panic_in_a_stream_resets_it_and_is_not_taken_for_its_end() {
         stream.finish().await.expect("its end");
         let before = life::task_panics();
         let failed = stream.recv_response().await.expect_err("a reset");
-        let code = h3::error::Code::H3_INTERNAL_ERROR;
-        let is_told = matches!(
-            failed,
-            h3::error::StreamError::RemoteTerminate { code: told, .. } if told == code
-        );
-        assert!(is_told, "{failed:?}");
+        assert!(is_reset(&failed, Code::H3_INTERNAL_ERROR), "{failed:?}");
         assert!(life::task_panics() > before);
     });
 }
@@ -167,12 +168,7 @@ fn a_client_that_takes_nothing_is_reset_when_memory_runs_out() {
                 Err(failed) => break failed,
             }
         };
-        let code = h3::error::Code::H3_REQUEST_CANCELLED;
-        let is_told = matches!(
-            failed,
-            h3::error::StreamError::RemoteTerminate { code: told, .. } if told == code
-        );
-        assert!(is_told && taken < LENGTH, "{failed:?}");
+        assert!(is_reset(&failed, Code::H3_REQUEST_CANCELLED) && taken < LENGTH, "{failed:?}");
         sending.await.expect("it is closed");
     });
 }

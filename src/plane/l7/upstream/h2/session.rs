@@ -105,7 +105,7 @@ impl Lease {
         let Self(session) = self;
         let connect = async || {
             let stream = connecting.await.map_err(|error| error.reason())?;
-            let shaken = Box::pin(shake(stream, limits, session)).await;
+            let shaken = Box::pin(shake(stream, limits, session.closed.clone())).await;
             shaken.map_err(|_| Reason::UpstreamReset)
         };
         let sender = session.sender.get_or_init(connect).await.clone();
@@ -121,12 +121,12 @@ impl Lease {
 async fn shake(
     stream: Stream,
     limits: &Limits,
-    session: &Session,
+    closed: Rc<Cell<bool>>,
 ) -> Result<SendRequest<Bytes>, ::h2::Error> {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(session.most)
+        .initial_max_send_streams(limits.upstream_streams as usize)
         .initial_window_size(limits.h2_stream_window)
         .initial_connection_window_size(limits.h2_window(limits.upstream_streams))
         .max_frame_size(16 * 1024)
@@ -136,7 +136,6 @@ async fn shake(
         .max_pending_accept_reset_streams(limits.h2_pending_resets)
         .max_local_error_reset_streams(Some(limits.h2_error_resets));
     let (sender, connection) = builder.handshake(stream).await?;
-    let closed = session.closed.clone();
     life::spawn_local("h2-upstream", async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to an endpoint");
