@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use pipe::{LentPipe, Pipes};
-use plain::ResetWatch;
+use plain::{Reset, ResetWatch};
 
 pub use plain::Plain;
 
@@ -53,8 +53,9 @@ pub struct Copied {
 }
 
 /// Copies until both directions have ended. A direction that ends is passed on as a shutdown of
-/// writing (within TLS: a close_notify, too); an error ends both. `ahead` is what was read of the
-/// first connection before, and counts as copied. `copied` is up to date whenever this future is
+/// writing (within TLS: a close_notify, too); an error ends both, but what the second connection said
+/// goes on to its end if it was reset only after that. `ahead` is what was read of the first
+/// connection before, and counts as copied. `copied` is up to date whenever this future is
 /// not running, also after it was dropped.
 pub async fn copy_both<'a>(
     first: &mut impl Connection<'a>,
@@ -67,6 +68,7 @@ pub async fn copy_both<'a>(
     let sockets = first.plain().zip(second.plain());
     let mut forth = Direction::new(ahead, sockets);
     let mut back = Direction::new(Vec::new(), sockets.map(|(first, second)| (second, first)));
+    back.outlives_reset = true;
     poll_fn(|context| {
         let polled = forth.poll(first, second, shared, &mut copied.forth, context);
         let is_forth_over = polled.map_err(|failed| match failed {
@@ -131,6 +133,9 @@ struct Direction<'a> {
     /// Bytes since a burst was small.
     bulk: usize,
     reset: ResetWatch<'a>,
+    /// What is left goes on when the reader is reset after its end: an answer is whole by then, while
+    /// a request whose client is gone serves nobody.
+    outlives_reset: bool,
     phase: Phase,
 }
 
@@ -151,6 +156,7 @@ impl<'a> Direction<'a> {
             burst: 0,
             bulk: 0,
             reset: ResetWatch::default(),
+            outlives_reset: false,
             phase: Phase::Copying,
         }
     }
@@ -172,7 +178,8 @@ impl<'a> Direction<'a> {
             self.phase == Phase::Copying && self.left.is_empty() && self.pipe.is_none();
         match self.sockets {
             Some((from, _)) if !is_reading => match self.reset.poll(from, context) {
-                Some(error) => Poll::Ready(Err(Failed::Reading(error))),
+                Some(Reset::AfterEnd) if self.outlives_reset && !self.has_ended() => polled.map(Ok),
+                Some(reset) => Poll::Ready(Err(Failed::Reading(reset.into()))),
                 None => polled.map(Ok),
             },
             _ => {

@@ -81,29 +81,61 @@ fn not_ready(socket: &TcpStream, interest: Interest) {
 
 /// Waits for the reset of a connection that nothing is read of.
 #[derive(Default)]
-pub(super) struct ResetWatch<'a>(Option<Pin<Box<dyn Future<Output = io::Result<Ready>> + 'a>>>);
+pub(super) struct ResetWatch<'a> {
+    ready: Option<Pin<Box<dyn Future<Output = io::Result<Ready>> + 'a>>>,
+    /// Asking takes the error from the socket, so that it is kept here.
+    told: Option<Reset>,
+}
+
+/// How a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reset {
+    /// What it had left to say is lost.
+    Amid(io::ErrorKind),
+    /// It had said its end, and all of it can be read still.
+    AfterEnd,
+}
+
+impl From<Reset> for io::Error {
+    fn from(reset: Reset) -> Self {
+        match reset {
+            Reset::Amid(kind) => kind.into(),
+            Reset::AfterEnd => io::ErrorKind::ConnectionReset.into(),
+        }
+    }
+}
 
 impl std::fmt::Debug for ResetWatch<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ResetWatch").field(&self.0.is_some()).finish()
+        f.debug_tuple("ResetWatch").field(&self.ready.is_some()).field(&self.told).finish()
     }
 }
 
 impl<'a> ResetWatch<'a> {
-    /// Whether the connection failed by now.
+    /// How the connection failed by now.
     pub(super) fn poll(
         &mut self,
         socket: &'a TcpStream,
         context: &mut Context<'_>,
-    ) -> Option<io::Error> {
-        let ready = self.0.get_or_insert_with(|| Box::pin(socket.ready(Interest::ERROR)));
+    ) -> Option<Reset> {
+        if self.told.is_some() {
+            return self.told;
+        }
+        let ready = self.ready.get_or_insert_with(|| Box::pin(socket.ready(Interest::ERROR)));
         let Poll::Ready(told) = ready.as_mut().poll(context) else { return None };
+        self.ready = None;
         let error = told.and_then(|_| socket.take_error()).unwrap_or_else(Some);
-        Some(error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()))
+        let kind = error.map_or(io::ErrorKind::ConnectionReset, |error| error.kind());
+        self.told = Some(match kind {
+            // what Linux says of a reset in CLOSE_WAIT (`tcp_reset`)
+            io::ErrorKind::BrokenPipe => Reset::AfterEnd,
+            kind => Reset::Amid(kind),
+        });
+        self.told
     }
 
     /// Gives its memory back.
     pub(super) fn end(&mut self) {
-        self.0 = None;
+        self.ready = None;
     }
 }
