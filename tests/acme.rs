@@ -8,13 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use common::backend::Backend;
+use common::site::Finding;
 use common::tls::{Authority, Tls};
-use common::{Block, PATIENCE, Site, block_on, http};
+use common::{Block, Options, Site, http};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use rutter::config::Args;
-use rutter::manifest::{Finding, Severity};
 use tempfile::TempDir;
 
 /// A pebble of its own, and what rutter needs to ask it.
@@ -114,17 +113,17 @@ impl Pebble {
         self.ask("15000/set-renewal-info/", Some(&body.to_string()));
     }
 
-    fn options(&self, challenge: &'static str) -> impl FnOnce(&mut Args) {
+    fn options(&self, challenge: &'static str) -> impl FnOnce(&mut Options) {
         let place = |name: &str| self.place(name).display().to_string();
         let (ca, state, hosts) = (place("ca.pem"), place("state"), place("hosts"));
         let directory = format!("https://{}.5:14000/dir", self.net);
-        move |args| {
-            args.acme_directory = Some(directory);
-            args.acme_email = Some("somebody@shop.test".into());
-            args.acme_ca = Some(ca);
-            args.acme_state = Some(state);
-            args.acme_challenge = Some(challenge.into());
-            args.dns_hosts = vec![hosts];
+        move |options| {
+            options.set("acme-directory", directory);
+            options.set("acme-email", "somebody@shop.test");
+            options.set("acme-ca", ca);
+            options.set("acme-state", state);
+            options.set("acme-challenge", challenge);
+            options.set("dns-hosts", hosts);
         }
     }
 }
@@ -203,17 +202,16 @@ fn until(
     host: &str,
     wanted: impl Fn(&Tls) -> bool,
 ) -> Tls {
-    let mut applied = site.handle.applied();
     loop {
-        applied.borrow_and_update();
+        let generation = site.status().generation;
         let connected = Tls::with(config.clone(), site.https(), host);
         let why = match connected {
             Ok(tls) if wanted(&tls) => return tls,
             Ok(_) => "it is another one".to_owned(),
             Err(error) => error.to_string(),
         };
-        let change = block_on(async { tokio::time::timeout(PATIENCE, applied.changed()).await });
-        assert!(change.is_ok(), "no certificate for {host}: {why}");
+        let what = format!("a certificate for {host}: {why}");
+        site.wait(&what, |status| status.generation > generation);
     }
 }
 
@@ -237,8 +235,8 @@ fn an_ingress_is_served_while_the_server_is_down_and_has_its_certificate_when_it
     // what is no token of ours is for the rules
     let path = "/.well-known/acme-challenge/theirs";
     assert_eq!(http::get(site.http(), "shop.test", path).json()["path"], path);
-    let findings = &site.status().report.findings;
-    assert!(!findings.iter().any(|it| it.severity < Severity::Note), "{findings:#?}");
+    let findings = site.findings();
+    assert!(findings.iter().all(Finding::is_note), "{findings:#?}");
 }
 
 #[test]
@@ -246,17 +244,18 @@ fn a_gateway_proves_its_hosts_in_the_handshake() {
     let block = Block::claim();
     let mut pebble = Pebble::new(&block, 7_776_000);
     let _backend = Backend::http(block.addr(130, 8080), "web-0");
-    let options = pebble.options("tls-alpn-01");
-    let site = Site::start_in(block, &(GATEWAY.to_owned() + SERVICE), |args| {
-        options(args);
-        (args.http_port, args.https_port) = (Some("off".into()), Some("off".into()));
+    let of_pebble = pebble.options("tls-alpn-01");
+    let site = Site::start_in(block, &(GATEWAY.to_owned() + SERVICE), |options| {
+        of_pebble(options);
+        options.set("http-port", "off");
+        options.set("https-port", "off");
     });
     pebble.start();
     let config = pebble.trusting();
     let mut tls = until(&site, &config, "gw.test", |_| true);
     assert!(tls.get("gw.test").starts_with("HTTP/1.1 200"));
-    let findings = site.status().report.findings.clone();
-    let told = |text: &str| findings.iter().any(|it| it.message.contains(text));
+    let findings = site.findings();
+    let told = |text: &str| findings.iter().any(|it| it.line.contains(text));
     assert!(told("no certificate is ordered for *.test"), "{findings:#?}");
 }
 
@@ -273,9 +272,9 @@ fn what_was_issued_is_kept_and_renewed_when_the_server_suggests_it() {
     // as after a restart: nothing is known but the state
     let forget = || {
         site.save("main.yaml", &manifests.replace("\"true\"", "\"false\""));
-        site.wait("nothing to be wanted", |status| {
-            let missing = |it: &Finding| it.message.contains("Secret \"web\" does not exist");
-            status.report.findings.iter().any(missing)
+        site.wait("nothing to be wanted", |_| {
+            let missing = |it: &Finding| it.line.contains("Secret \"web\" does not exist");
+            site.findings().iter().any(missing)
         });
         site.write("main.yaml", &manifests);
     };

@@ -75,7 +75,7 @@ fn metrics_are_what_the_reference_parser_reads() {
 #[test]
 fn the_command_line_explains_what_a_running_rutter_does_line_by_line() {
     let site = Site::start(MANIFESTS);
-    let output = Command::new(env!("CARGO_BIN_EXE_rutter"))
+    let output = Command::new(common::rutter())
         .args(["explain", "http://any.test/x", "--admin", &site.admin().to_string()])
         .output()
         .expect("rutter must run");

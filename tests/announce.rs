@@ -293,7 +293,8 @@ fn without_the_capability_it_does_not_start_and_says_what_is_missing() {
     as_root("without_the_capability_it_does_not_start_and_says_what_is_missing", || {
         let dir = tempfile::tempdir().expect("a directory");
         let output = Command::new("setpriv")
-            .args(["--bounding-set=-net_raw", "--inh-caps=-net_raw", env!("CARGO_BIN_EXE_rutter")])
+            .args(["--bounding-set=-net_raw", "--inh-caps=-net_raw"])
+            .arg(common::rutter())
             .args(["run", "--announce=all", "--dns-listen=off", "--admin=off", "--manifests"])
             .arg(dir.path())
             .output()

@@ -4,6 +4,7 @@ mod common;
 
 use common::backend::Backend;
 use common::http;
+use common::site::Finding;
 use common::{Block, Site};
 
 /// Its Services with the port that each of them publishes, as written in the manifests.
@@ -40,20 +41,12 @@ fn every_service_resolves_by_name_and_answers_on_its_address() {
         );
     }
     let site = Site::start_in(block, &manifests, |_| {});
-    let report = site.status().report;
-    let problems: Vec<_> = report
-        .findings
-        .iter()
-        .filter(|finding| finding.severity < rutter::manifest::Severity::Note)
-        .collect();
-    assert!(problems.is_empty(), "{problems:#?}");
-    let snapshot = site.handle.snapshot().load();
+    let findings = site.findings();
+    assert!(findings.iter().all(Finding::is_note), "{findings:#?}");
     for (name, app, port, _) in SERVICES {
-        let service = snapshot.zone.service("default", name);
-        let Some(rutter::snapshot::ZoneService::ClusterIp { addresses, .. }) = service else {
-            panic!("{name} has no address")
-        };
-        let addr = (*addresses.first().expect("an address"), port).into();
+        let addresses = site.frontends("default", name);
+        let addr = addresses.iter().find(|addr| addr.port() == port);
+        let addr = *addr.unwrap_or_else(|| panic!("{name} has no address"));
         assert_eq!(http::get(addr, name, "/x").json()["pod"], app, "{name}");
     }
 }

@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 
 fn ca(dir: &Path, words: &[&str]) -> Output {
     let (command, rest) = words.split_first().expect("a command");
-    Command::new(env!("CARGO_BIN_EXE_rutter"))
+    Command::new(common::rutter())
         .args(["ca", command, "--dir", dir.to_str().expect("text")])
         .args(rest)
         .output()
@@ -147,7 +147,8 @@ fn an_installed_authority_is_trusted_by_the_system() {
     let as_root = rustix::process::geteuid().is_root();
     let output = Command::new("unshare")
         .arg(if as_root { "-m" } else { "-rm" })
-        .args(["sh", "-c", program, "sh", env!("CARGO_BIN_EXE_rutter")])
+        .args(["sh", "-c", program, "sh"])
+        .arg(common::rutter())
         .arg(dir.path())
         .output()
         .expect("unshare must be installed: apt-get install util-linux");

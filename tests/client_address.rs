@@ -196,7 +196,7 @@ fn pods_see_the_address_of_the_client_where_kube_proxy_would_keep_it() {
 fn who_may_not_keep_the_address_of_clients_is_told_at_the_start() {
     // root there, and nobody in the network of this machine
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_rutter"), "run", "-m"]);
+    command.args(["--user", "--map-root-user"]).arg(common::rutter()).args(["run", "-m"]);
     command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/types/in.yaml")]);
     command.args(["--keep-client-address=on", "--http-port=off", "--https-port=off"]);
     let output = command.args(["--dns-listen=off", "--admin=off"]).output().expect("unshare");

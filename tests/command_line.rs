@@ -38,7 +38,7 @@ fn endpoint(service: &str, address: &str) -> String {
 }
 
 fn rutter(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rutter")).args(arguments).output().expect("rutter must run")
+    Command::new(common::rutter()).args(arguments).output().expect("rutter must run")
 }
 
 fn exit_code(output: &Output) -> i32 {
@@ -67,7 +67,7 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rutter"));
+        let mut command = Command::new(common::rutter());
         Self::spawn(command.arg("run").args(arguments))
     }
 
@@ -229,7 +229,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         vec!["check", path(dir.path())],
         vec!["explain", "dns", "web", "-m", path(dir.path())],
     ] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rutter"))
+        let mut child = Command::new(common::rutter())
             .args(&words)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -309,7 +309,7 @@ fn services_that_do_not_fit_the_limit_of_files_leave_room_for_connections() {
     let addresses = own_addresses(&block);
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 256 && exec \"$@\"", "sh"]);
-    command.args([env!("CARGO_BIN_EXE_rutter"), "run"]).args(arguments(dir.path(), &addresses));
+    command.arg(common::rutter()).arg("run").args(arguments(dir.path(), &addresses));
     let running = Running::spawn(&mut command);
     let log = running.until("serving listeners=");
     // three quarters of 256 for Services; their 300 ports and Ingress are wanted
@@ -375,7 +375,7 @@ fn without_privileges_low_ports_say_what_to_do() {
     let mut command = Command::new("unshare");
     let as_root = rustix::process::geteuid().is_root();
     command.arg(if as_root { "--net" } else { "-rn" }).args(["sh", "-c", program, "sh"]);
-    command.args([env!("CARGO_BIN_EXE_rutter"), "run"]).args(arguments(dir.path(), &addresses));
+    command.arg(common::rutter()).arg("run").args(arguments(dir.path(), &addresses));
     let running = Running::spawn(&mut command);
     let log = running.until("serving");
     assert!(log.contains("ip_unprivileged_port_start=80"), "{log}");

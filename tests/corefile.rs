@@ -182,23 +182,22 @@ fn ask(site: &Site, path: &str) -> String {
 #[test]
 fn a_broken_edit_changes_no_answer_and_is_told_at_its_line() {
     let upstream = upstream();
-    let site = Site::start_with(SERVICES, |args| args.metrics_compat = vec!["coredns".into()]);
+    let site = Site::start_with(SERVICES, |options| options.set("metrics-compat", "coredns"));
     let good = format!(".:53 {{\n{KUBERNETES}\n  forward . {}\n}}\n", upstream.dns());
     edit(&site, &good);
     let before = site.status().generation;
     edit(&site, &good.replace("ttl 30\n  }", "ttl 30\n"));
     assert_eq!(site.status().generation, before, "nothing may change");
     check(&site, &[(&["widget.local"], &["3.3.3.3"])]);
-    let report = site.status().report;
-    let told: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let told = site.findings();
     // that of the first line is the brace that is left open
     assert!(
-        told[0].contains("coredns.yaml:5:10: RT002 ConfigMap kube-system/coredns: "),
+        told[0].line.contains("coredns.yaml:5:10: RT002 ConfigMap kube-system/coredns: "),
         "{told:?}"
     );
     assert!(ask(&site, "/metrics").contains("\ncoredns_reload_failed_total{} 1\n"));
     edit(&site, &good);
-    assert!(site.status().report.findings.is_empty());
+    assert!(site.findings().is_empty());
     assert!(ask(&site, "/metrics").contains("\ncoredns_reload_failed_total{} 1\n"));
 }
 
@@ -241,7 +240,7 @@ fn metrics_have_the_names_of_coredns_where_that_is_wanted() {
     };
     let silent = Site::start(SERVICES);
     edit(&silent, &corefile(upstream.dns()));
-    let site = Site::start_with(SERVICES, |args| args.metrics_compat = vec!["coredns".into()]);
+    let site = Site::start_with(SERVICES, |options| options.set("metrics-compat", "coredns"));
     edit(&site, &corefile(upstream.dns()));
     for site in [&silent, &site] {
         dig(site, &["+tcp", "+dnssec", "web.shop.svc.cluster.local"]);

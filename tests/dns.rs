@@ -5,9 +5,10 @@ mod common;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use common::Site;
+use clap::{Args as _, FromArgMatches};
+use common::{Options, Site};
 use rutter::app::{App, Objects};
-use rutter::config::Config;
+use rutter::config::{Args, Config};
 use rutter::snapshot::Generation;
 
 const MANIFESTS: &str = r#"
@@ -143,7 +144,7 @@ fn a_name_is_there_as_soon_as_its_service_is_served() {
 
 /// Answers names of its own, as an upstream: those of another rutter, whose domain is no cluster's.
 fn upstream() -> Site {
-    Site::start_with(MANIFESTS, |args| args.cluster_domain = Some("example.org".into()))
+    Site::start_with(MANIFESTS, |options| options.set("cluster-domain", "example.org"))
 }
 
 #[test]
@@ -151,9 +152,9 @@ fn names_of_others_come_from_upstreams_and_stub_domains() {
     let (upstream, other) = (upstream(), upstream());
     let external = "apiVersion: v1\nkind: Service\nmetadata: {name: edge, namespace: shop}\n\
                     spec: {type: ExternalName, externalName: web.shop.svc.example.org}\n";
-    let site = Site::start_with(external, |args| {
-        args.dns_upstream = vec![upstream.dns().to_string()];
-        args.dns_stub = vec![format!("pod.example.org={}", other.dns())];
+    let site = Site::start_with(external, |options| {
+        options.set("dns-upstream", upstream.dns().to_string());
+        options.set("dns-stub", format!("pod.example.org={}", other.dns()));
     });
     let web = format!("web.shop.svc.example.org. 5 IN A {}.20", upstream.block.prefix());
     let alias = "edge.shop.svc.cluster.local. 5 IN CNAME web.shop.svc.example.org.".to_owned();
@@ -192,8 +193,8 @@ fn names_of_others_come_from_upstreams_and_stub_domains() {
 fn a_dead_upstream_does_not_delay_names_of_the_cluster() {
     // a block that nobody listens in
     let dead = common::Block::claim();
-    let site = Site::start_with(MANIFESTS, |args| {
-        args.dns_upstream = vec![dead.addr(9, 53).to_string()];
+    let site = Site::start_with(MANIFESTS, |options| {
+        options.set("dns-upstream", dead.addr(9, 53).to_string());
     });
     assert_eq!(dig(&site, &["example.org"]).0, "SERVFAIL");
     assert_eq!(dig(&site, &["web.shop.svc.cluster.local"]).0, "NOERROR");
@@ -202,8 +203,8 @@ fn a_dead_upstream_does_not_delay_names_of_the_cluster() {
 #[test]
 fn names_of_others_come_over_tcp_from_upstreams_that_are_asked_so() {
     let upstream = upstream();
-    let site = Site::start_with(MANIFESTS, |args| {
-        args.dns_upstream = vec![format!("tcp://{}", upstream.dns())];
+    let site = Site::start_with(MANIFESTS, |options| {
+        options.set("dns-upstream", format!("tcp://{}", upstream.dns()));
     });
     for last in ["web", "db"] {
         let name = format!("{last}.shop.svc.example.org");
@@ -216,8 +217,8 @@ fn names_of_a_hosts_file_are_answered_first_and_follow_the_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("hosts");
     std::fs::write(&path, "192.0.2.1 printer.lan web.shop.svc.cluster.local\n").expect("a file");
-    let site = Site::start_with(MANIFESTS, |args| {
-        args.dns_hosts = vec![path.display().to_string()];
+    let site = Site::start_with(MANIFESTS, |options| {
+        options.set("dns-hosts", path.display().to_string());
     });
     let web = "web.shop.svc.cluster.local";
     let rows = [
@@ -247,9 +248,9 @@ fn names_of_a_hosts_file_are_answered_first_and_follow_the_file() {
     assert_eq!(dig(&site, &["printer.lan"]).1, ["printer.lan. 3600 IN A 192.0.2.2"]);
     let expected = format!("{web}. 5 IN A {}.20", site.block.prefix());
     assert_eq!(dig(&site, &[web]).1, [expected]);
-    let findings: Vec<_> = site.status().report.findings.iter().map(ToString::to_string).collect();
+    let findings = site.findings();
     let wrong = format!("{}:2:1: RT007 \"300.0.0.1\" is not an IP address", path.display());
-    assert!(findings.iter().any(|finding| finding.starts_with(&wrong)), "{findings:?}");
+    assert!(findings.iter().any(|finding| finding.line.starts_with(&wrong)), "{findings:?}");
 }
 
 /// What the e2e tests of Kubernetes ask for (`test/e2e/network/dns.go`), but for what is kubelet's.
@@ -365,7 +366,11 @@ fn names_are_refused_for_now_until_the_first_snapshot_is_served() {
     let dir = tempfile::tempdir().expect("a directory");
     let manifests = CLUSTER.replace("NET.", &format!("{}.", block.prefix()));
     std::fs::write(dir.path().join("main.yaml"), manifests).expect("a file");
-    let config = Config::new(&common::arguments(&block, dir.path())).expect("good options");
+    let options = Options::of(&block, dir.path());
+    let arguments = ["run".to_owned()].into_iter().chain(options.arguments());
+    let matches = Args::augment_args(clap::Command::new("run")).get_matches_from(arguments);
+    let args = Args::from_arg_matches(&matches).expect("good arguments");
+    let config = Config::new(&args).expect("good options");
     let objects = Objects::Directory(config.manifests.clone());
     let app = App::build(config, objects).expect("it must start");
     let server = block.addr(3, 53);
@@ -386,10 +391,10 @@ fn names_are_refused_for_now_until_the_first_snapshot_is_served() {
 
 /// A Pod in `dns-1` and a Service in another namespace; names of others come from an upstream.
 fn searching(upstream: &Site) -> Site {
-    Site::start_with(CLUSTER, |args| {
-        args.dns_upstream = vec![upstream.dns().to_string()];
+    Site::start_with(CLUSTER, |options| {
+        options.set("dns-upstream", upstream.dns().to_string());
         // no more than what is the cluster's, whatever this machine searches
-        args.dns_search = vec!["cluster.local".into()];
+        options.set("dns-search", "cluster.local");
     })
 }
 
@@ -437,7 +442,7 @@ fn the_command_line_tells_what_a_search_list_costs_in_a_running_rutter() {
     let site = searching(&upstream());
     let explain = |from: u8, format: &str| {
         let from = site.block.ip(from).to_string();
-        let output = Command::new(env!("CARGO_BIN_EXE_rutter"))
+        let output = Command::new(common::rutter())
             .args(["explain", "dns", "kubernetes.default", "--from", &from, "-o", format])
             .args(["--admin", &site.admin().to_string()])
             .output()

@@ -313,16 +313,16 @@ const LOOKUPS: [(&[&str], &[&str]); 22] = [
 
 /// Whose domain is `example.org`; it knows no other names, and says so.
 fn upstream() -> Site {
-    Site::start_with(&manifests(), |args| args.cluster_domain = Some("example.org".into()))
+    Site::start_with(&manifests(), |options| options.set("cluster-domain", "example.org"))
 }
 
 #[test]
 fn glibc_and_musl_find_every_name() {
     let upstream = upstream();
     let other = common::dns::nothing();
-    let site = Site::start_with(&manifests(), |args| {
-        args.dns_upstream = vec![other.to_string()];
-        args.dns_stub = vec![format!("example.org={}", upstream.dns())];
+    let site = Site::start_with(&manifests(), |options| {
+        options.set("dns-upstream", other.to_string());
+        options.set("dns-stub", format!("example.org={}", upstream.dns()));
     });
     let filled = |text: &str| match text.strip_suffix(" of the upstream") {
         Some(text) => text.replace("NET", &upstream.block.prefix()),

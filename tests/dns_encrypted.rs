@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::backend::Backend;
-use common::{Block, Site};
-use rutter::config::Args;
+use common::{Block, Options, Site};
 
 const MANIFESTS: &str = r#"
 apiVersion: v1
@@ -74,16 +73,16 @@ impl Encrypted {
         Self::start_with(|_| {})
     }
 
-    fn start_with(change: impl FnOnce(&mut Args)) -> Self {
+    fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let (block, authority) = (Block::claim(), Authority::new());
         let pod = Backend::http(block.addr(130, 8080), "web-0");
         let manifests = format!("{MANIFESTS}---\n{}", authority.secret(&block));
         let (tls, https) = (block.addr(3, 853), block.addr(3, 443));
-        let site = Site::start_in(block, &manifests, |args| {
-            args.dns_tls_listen = Some(tls.to_string());
-            args.dns_https_listen = Some(https.to_string());
-            args.dns_certificate = Some("infra/dns".into());
-            change(args);
+        let site = Site::start_in(block, &manifests, |options| {
+            options.set("dns-tls-listen", tls.to_string());
+            options.set("dns-https-listen", https.to_string());
+            options.set("dns-certificate", "infra/dns");
+            change(options);
         });
         let outside = tempfile::tempdir().expect("a directory");
         let ca = outside.path().join("ca.pem");
@@ -155,10 +154,12 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_missing_one_harms_nothing_
     served.site.save("main.yaml", &format!("{MANIFESTS}---\n{secret}"));
     assert_ne!(pin(), old);
     served.site.save("main.yaml", MANIFESTS);
-    let report = served.site.status().report;
-    let told = report.findings.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let told = served.site.findings();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("--dns-certificate: RT103 Secret \"dns\" does not"), "{told:?}");
+    assert!(
+        told[0].line.starts_with("--dns-certificate: RT103 Secret \"dns\" does not"),
+        "{told:?}"
+    );
     let dns = served.site.dns();
     let plain = run("dig", &["+short", NAME, &format!("@{}", dns.ip()), "-p", "53"]);
     assert_eq!(plain.trim(), served.web());
@@ -270,7 +271,7 @@ fn dnspython_gets_answers_over_tls_and_https() {
 /// authority of the test, and asks nobody for names in `.local`, so the domain is another one.
 #[test]
 fn a_browser_reaches_a_service_by_its_name_through_dns_over_https() {
-    let served = Encrypted::start_with(|args| args.cluster_domain = Some("cluster.test".into()));
+    let served = Encrypted::start_with(|options| options.set("cluster-domain", "cluster.test"));
     let home = tempfile::tempdir().expect("a directory");
     let trusted = home.path().join(".pki/nssdb");
     std::fs::create_dir_all(&trusted).expect("a directory");

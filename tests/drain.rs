@@ -75,7 +75,7 @@ fn sessions_and_requests_that_run_are_finished() {
     assert_eq!(slow.get("a.test", "/x").status, 200);
     slow.send(b"GET /x?delay=300 HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let (http, vip) = (site.http(), site.block.addr(20, 7));
-    site.handle.terminate();
+    site.terminate();
     let response = slow.response().expect("the request must be finished");
     assert_eq!(response.status, 200);
     session.write_all(b"b").expect("the session must live on");
@@ -90,17 +90,12 @@ fn sessions_and_requests_that_run_are_finished() {
 #[test]
 fn readiness_goes_off_when_the_drain_starts() {
     let (site, _backends) = start();
-    let admin = site.admin();
     let _session =
         TcpStream::connect_timeout(&site.block.addr(20, 7), PATIENCE).expect("a session");
-    assert_eq!(http::get(admin, &admin.to_string(), "/readyz").status, 200);
-    site.handle.terminate();
-    common::block_on(async {
-        let mut phase = site.handle.phase();
-        let draining = phase.wait_for(|phase| *phase == rutter::life::Phase::Draining);
-        drop(draining.await.expect("it must still run"));
-    });
-    assert_eq!(http::get(admin, &admin.to_string(), "/readyz").status, 503);
+    assert_eq!(site.ask("/readyz").status, 200);
+    site.terminate();
+    let mut answers = (0..1000).map(|_| site.ask("/readyz").status);
+    assert_eq!(answers.find(|status| *status != 200), Some(503));
 }
 
 #[test]
@@ -114,13 +109,7 @@ fn load_balancers_are_told_of_the_drain_until_its_end() {
     session.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     session.write_all(b"a").expect("to be sent");
     session.read_exact(&mut [0]).expect("an echo");
-    site.handle.terminate();
-    common::block_on(async {
-        let mut phase = site.handle.phase();
-        let draining = phase.wait_for(|phase| *phase == rutter::life::Phase::Draining);
-        drop(draining.await.expect("it must still run"));
-    });
-    // the drain begins right after the phase is told
+    site.terminate();
     let mut answers = (0..1000).map(|_| http::get(health, "any", "/"));
     let told = answers.find(|it| it.status != 200).expect("another answer than before");
     assert_eq!(told.status, 503);

@@ -34,7 +34,7 @@ impl Rutter {
              --ingress-address {net}.2 --node-ip {net}.2 --admin {net}.2:9901 \
              --dns-listen {net}.3:53 \
              --http-port 8080 --https-port off --limit {limits}",
-            env!("CARGO_BIN_EXE_rutter"),
+            common::rutter().display(),
         );
         let mut command = Command::new("bash");
         command.args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -8,8 +8,7 @@ use std::process::Command;
 
 use common::backend::Backend;
 use common::http::seen;
-use common::{Block, PATIENCE, Site};
-use rutter::config::Args;
+use common::{Block, Options, PATIENCE, Site};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -33,13 +32,13 @@ endpoints: [{addresses: [NET.130]}]
 ";
 
 /// The proxy is NET.10; everybody else is a stranger.
-fn site(change: impl FnOnce(&mut Args)) -> (Site, Backend) {
+fn site(change: impl FnOnce(&mut Options)) -> (Site, Backend) {
     let block = Block::claim();
     let pod = Backend::http(block.addr(130, 8080), "web");
     let proxy = block.ip(10).to_string();
-    let site = Site::start_in(block, MANIFESTS, |args| {
-        args.trusted_proxies = vec![proxy];
-        change(args);
+    let site = Site::start_in(block, MANIFESTS, |options| {
+        options.set("trusted-proxies", proxy);
+        change(options);
     });
     (site, pod)
 }
@@ -95,7 +94,7 @@ fn a_trusted_proxy_is_believed_who_its_client_is_and_a_stranger_is_not() {
 
 #[test]
 fn a_port_with_the_proxy_protocol_takes_connections_of_trusted_proxies_only() {
-    let (site, _pod) = site(|args| args.proxy_protocol = vec!["80".into()]);
+    let (site, _pod) = site(|options| options.set("proxy-protocol", "80"));
     let line = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 80\r\n";
     let mut binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     binary.extend([203, 0, 113, 9, 192, 0, 2, 1, 0x12, 0x67, 0, 80]);
@@ -116,7 +115,7 @@ fn a_port_with_the_proxy_protocol_takes_connections_of_trusted_proxies_only() {
 
 #[test]
 fn curl_comes_by_the_proxy_protocol() {
-    let (site, _pod) = site(|args| args.proxy_protocol = vec!["80".into()]);
+    let (site, _pod) = site(|options| options.set("proxy-protocol", "80"));
     let url = format!("http://{}/x", site.http());
     let from = site.block.ip(10).to_string();
     let curl = |more: &[&str]| {

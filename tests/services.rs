@@ -96,10 +96,9 @@ fn every_type_of_service_reaches_its_pods() {
     assert_eq!((answer.as_slice(), from), (b"hello".as_slice(), site.block.addr(20, 7)));
     assert_eq!(http(site.block.addr(2, 30080)), "web-0");
     assert_eq!(http(site.block.addr(99, 82)), "web-0");
-    let snapshot = site.handle.snapshot().load();
-    let balanced =
-        snapshot.listeners.keys().find(|key| key.addr.port() == 81 && is_pooled(key.addr));
-    assert_eq!(http(balanced.expect("an address of the pool").addr), "web-0");
+    let addresses = site.frontends("default", "balanced");
+    let balanced = addresses.into_iter().find(|addr| is_pooled(*addr));
+    assert_eq!(http(balanced.expect("an address of the pool")), "web-0");
 }
 
 fn is_pooled(addr: SocketAddr) -> bool {
@@ -289,18 +288,12 @@ fn a_virtual_address_is_stable_between_runs_and_unmoved_by_others() {
     let block = Block::claim();
     let web = service("web", "ports: [{port: 80}]");
     let site = Site::start_in(block, &web, |_| {});
-    let address = |site: &Site| {
-        let snapshot = site.handle.snapshot().load();
-        let addr = |listener: &rutter::snapshot::ListenerSpec| {
-            let rutter::snapshot::Serve::Frontend(frontend) = &listener.serve else { return None };
-            (&*frontend.owner.key.name == "web").then_some(listener.key.addr)
-        };
-        snapshot.listeners.values().find_map(|listener| addr(listener)).expect("an address")
-    };
-    let before = address(&site);
+    let addresses = || site.frontends("default", "web");
+    let before = addresses();
+    assert_eq!(before.len(), 1);
     for place in 0..20 {
         site.save("more.yaml", &service(&format!("more-{place}"), "ports: [{port: 80}]"));
-        assert_eq!(address(&site), before);
+        assert_eq!(addresses(), before);
     }
 }
 

@@ -21,8 +21,8 @@ fn manifests(authority: &Authority, algorithm: Algorithm) -> String {
 /// whether it is content.
 fn scan(profile: Option<&str>, algorithm: Algorithm, against: &str) -> (bool, String) {
     let authority = Authority::new();
-    let site = Site::start_with(&manifests(&authority, algorithm), |args| {
-        args.tls_profile = profile.map(str::to_owned);
+    let site = Site::start_with(&manifests(&authority, algorithm), |options| {
+        profile.into_iter().for_each(|profile| options.set("tls-profile", profile));
     });
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/sslyze/bin/python");
     assert!(

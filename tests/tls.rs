@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::backend::Backend;
 use common::tls::{Algorithm, Authority, Identity, Tls};
-use common::{Block, Site};
+use common::{Block, Options, Site};
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
@@ -143,7 +143,7 @@ fn secrets(authority: &Authority) -> String {
 fn start_gateway_with(manifests: &str) -> (Site, Backend) {
     let block = Block::claim();
     let backend = Backend::http(block.addr(130, 8080), "web-0");
-    let own = |args: &mut rutter::config::Args| args.https_port = Some("off".to_owned());
+    let own = |options: &mut Options| options.set("https-port", "off");
     (Site::start_in(block, &(GATEWAY.to_owned() + manifests), own), backend)
 }
 
@@ -294,8 +294,8 @@ fn a_list_of_revoked_certificates_that_cannot_be_read_is_a_finding_and_lets_nobo
     let authority = Authority::new();
     let list = authority.config_map("clients", Some(&[])).replace("X509 CRL", "NO CRL");
     let (site, _backend) = start_gateway_with(&(secrets(&authority) + &list));
-    let findings = site.status().report.findings.clone();
-    let told = findings.iter().any(|it| it.message.contains("ca.crl of ConfigMap default/clients"));
+    let findings = site.findings();
+    let told = findings.iter().any(|it| it.line.contains("ca.crl of ConfigMap default/clients"));
     assert!(told, "{findings:#?}");
     let client = authority.client_identity("client");
     let config = Arc::new(authority.client(rustls::ALL_VERSIONS, Some(&client)));

@@ -122,7 +122,7 @@ impl Admin {
 
     fn metrics(&self) -> Response<String> {
         let snapshot = self.snapshot.load();
-        let text = self.metrics.encode(&snapshot, &self.gauges(snapshot.generation));
+        let text = self.metrics.encode(&snapshot, &self.gauges());
         let mut response = text_answer(StatusCode::OK, text);
         let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         let headers = response.headers_mut();
@@ -130,16 +130,18 @@ impl Admin {
         response
     }
 
-    fn gauges(&self, generation: Generation) -> Gauges {
+    /// The generation is that of the status, so that all of it tells of one compilation.
+    fn gauges(&self) -> Gauges {
         let status = self.status.borrow();
         let count = |severity| {
             let findings = status.report.findings.iter();
             findings.filter(|finding| finding.severity == severity).count() as u64
         };
         Gauges {
-            generation: generation.0,
+            generation: status.generation.0,
             applied_generation: self.applied.borrow().0,
             stale_objects: status.stale as u64,
+            is_waiting: status.is_waiting,
             compile_seconds: status.compile_time.as_secs_f64(),
             compiles: status.compiles,
             corefile_failures: status.corefile_failures,

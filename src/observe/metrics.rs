@@ -54,6 +54,8 @@ pub struct Gauges {
     pub applied_generation: u64,
     /// Objects that serve in an older version.
     pub stale_objects: u64,
+    /// Whether a text may not be whole yet, so that another look at it follows soon.
+    pub is_waiting: bool,
     /// Seconds that the last compilation took.
     pub compile_seconds: f64,
     /// Compilations so far.
@@ -311,6 +313,9 @@ impl Scrape {
             help,
             one(gauges.stale_objects as f64),
         )?;
+        let help = "Whether a text may not be whole yet, so that it is read again soon";
+        let is_waiting = f64::from(u8::from(gauges.is_waiting));
+        self::gauges(encoder, "rutter_config_waiting", help, one(is_waiting))?;
         let help = "How long the last compilation took";
         let name = "rutter_config_compile_duration_seconds";
         self::gauges(encoder, name, help, one(gauges.compile_seconds))?;

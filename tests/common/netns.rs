@@ -118,7 +118,7 @@ impl Rutter {
     /// Starts it and waits until it serves.
     #[track_caller]
     pub fn start(on: &Namespace, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rutter"));
+        let mut command = Command::new(super::rutter());
         command.arg("run").args(arguments).env("RUST_BACKTRACE", "0").stderr(Stdio::piped());
         let mut rutter = Self(on.run(|| command.spawn()).expect("rutter must run"));
         let stderr = BufReader::new(rutter.0.stderr.take().expect("a pipe"));

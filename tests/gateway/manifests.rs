@@ -363,7 +363,7 @@ fn findings(block: &Block, name: &str) -> BTreeSet<String> {
 }
 
 fn check(dir: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_rutter"))
+    let output = Command::new(crate::common::rutter())
         .args(["check", "-o", "json", "--gateway-pool", "127.100.0.0/24"])
         .arg(dir)
         .output()

@@ -72,7 +72,7 @@ fn clients_of_https_are_told_of_http3_and_those_of_http_are_not() {
 
 #[test]
 fn without_the_option_there_is_no_http3() {
-    let front = Front::start_with(|args| args.http3 = None);
+    let front = Front::start_with(|options| options.unset("http3"));
     block_on(async {
         let patience = std::time::Duration::from_secs(1);
         let connected = tokio::time::timeout(patience, Client::try_connect(&front, "app.test"));

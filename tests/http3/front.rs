@@ -1,10 +1,8 @@
 //! A rutter that serves `app.test` by HTTPS and HTTP/3 on `NET.2:443`.
 
-use rutter::config::Args;
-
 use crate::common::backend::Backend;
 use crate::common::tls::Authority;
-use crate::common::{Block, Site};
+use crate::common::{Block, Options, Site};
 
 pub struct Front {
     pub site: Site,
@@ -33,7 +31,7 @@ impl Front {
         Self::start_with(|_| {})
     }
 
-    pub fn start_with(change: impl FnOnce(&mut Args)) -> Self {
+    pub fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let block = Block::claim();
         let echo = Backend::http(block.addr(130, 8080), "echo-0");
         let authority = Authority::new();
@@ -46,9 +44,9 @@ impl Front {
                 .to_owned(),
             authority.secret("app", &["app.test"]),
         ];
-        let site = Site::start_in(block, &manifests.concat(), |args| {
-            args.http3 = Some("on".into());
-            change(args);
+        let site = Site::start_in(block, &manifests.concat(), |options| {
+            options.set("http3", "on");
+            change(options);
         });
         Self { site, authority, _echo: echo }
     }

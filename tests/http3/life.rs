@@ -78,7 +78,7 @@ fn a_drain_lets_requests_finish_and_says_goodbye() {
         while !read.ends_with(b"\r\n\r\n") {
             upstream.read_buf(&mut read).await.expect("a head");
         }
-        front.site.handle.terminate();
+        front.site.terminate();
         // GOAWAY has arrived when no request is begun any more
         while client.requests.send_request(request()).await.is_ok() {
             tokio::task::yield_now().await;

@@ -48,7 +48,7 @@ fn visit(front: &Front, url: &str, options: &[&str]) -> Value {
 fn a_browser_fetches_talks_and_listens_with_and_without_tls() {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let path = log.path().display().to_string();
-    let front = Front::start_with(|args| args.access_log = Some(path));
+    let front = Front::start_with(|options| options.set("access-log", path));
     for (scheme, protocol) in [("http", "http/1.1"), ("https", "h2")] {
         let told = visit(&front, &format!("{scheme}://app.test/page"), &[]);
         assert_eq!(told, expected(protocol), "{scheme}");
@@ -77,7 +77,7 @@ fn expected(protocol: &str) -> Value {
 #[cfg(feature = "http3")]
 #[test]
 fn a_browser_fetches_and_listens_over_http3() {
-    let front = Front::start_with(|args| args.http3 = Some("on".into()));
+    let front = Front::start_with(|options| options.set("http3", "on"));
     // from the first request on; only so it takes an authority that is not public
     let options = ["--enable-quic", "--origin-to-force-quic-on=app.test:443"];
     let told = visit(&front, "https://app.test/page", &options);

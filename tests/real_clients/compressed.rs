@@ -17,7 +17,7 @@ sys.stdout.buffer.write(plain)
 
 #[test]
 fn others_decode_what_was_compressed() {
-    let front = Front::start_with(|args| args.compress = Some("on".into()));
+    let front = Front::start_with(|options| options.set("compress", "on"));
     let text = crate::origin::text();
     let file = front.ca.with_file_name("coded");
     let file = file.to_str().expect("text");

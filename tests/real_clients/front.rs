@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rutter::config::Args;
-
 use crate::common::backend::Backend;
 use crate::common::tls::Authority;
-use crate::common::{Block, Site};
+use crate::common::{Block, Options, Site};
 use crate::origin::Origin;
 
 /// `app.test` in the clear and over TLS: `/echo` is the built-in backend, `/h2c` the same over
@@ -54,7 +52,7 @@ impl Front {
     }
 
     /// The same with other options.
-    pub fn start_with(change: impl FnOnce(&mut Args)) -> Self {
+    pub fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let block = Block::claim();
         let nobody = block.addr(132, 8080);
         Self::start_in(block, nobody, change)
@@ -65,7 +63,7 @@ impl Front {
         Self::start_in(Block::claim(), grpc, |_| {})
     }
 
-    fn start_in(block: Block, grpc: SocketAddr, change: impl FnOnce(&mut Args)) -> Self {
+    fn start_in(block: Block, grpc: SocketAddr, change: impl FnOnce(&mut Options)) -> Self {
         let origin = Origin::start(block.addr(130, 8080));
         let echo = Backend::http(block.addr(131, 8080), "echo-0");
         let pysocket = block.addr(133, 8080);

@@ -61,8 +61,8 @@ fn check(kind: Kind) {
     let relay = Relay::start(relayed, origin.addr);
     let logs = tempfile::tempdir().expect("a directory");
     let log = logs.path().join("access");
-    let site = Site::start_in(block, MANIFESTS, |args| {
-        args.access_log = Some(log.display().to_string());
+    let site = Site::start_in(block, MANIFESTS, |options| {
+        options.set("access-log", log.display().to_string());
     });
     let mut sent = Vec::new();
     let mut port = 2000;

@@ -126,11 +126,9 @@ impl<'a> ResetWatch<'a> {
         self.ready = None;
         let error = told.and_then(|_| socket.take_error()).unwrap_or_else(Some);
         let kind = error.map_or(io::ErrorKind::ConnectionReset, |error| error.kind());
-        self.told = Some(match kind {
-            // what Linux says of a reset in CLOSE_WAIT (`tcp_reset`)
-            io::ErrorKind::BrokenPipe => Reset::AfterEnd,
-            kind => Reset::Amid(kind),
-        });
+        // what Linux says of a reset in CLOSE_WAIT (`tcp_reset`)
+        let is_after_end = kind == io::ErrorKind::BrokenPipe;
+        self.told = Some(if is_after_end { Reset::AfterEnd } else { Reset::Amid(kind) });
         self.told
     }
 

@@ -61,11 +61,11 @@ impl Suite {
         objects.extend(pods);
         objects.iter_mut().for_each(|object| stamp(object, 1, CREATED));
         let net = block.prefix();
-        let site = Site::start_in(block, &written(&objects), |args| {
-            args.gateway_pool = vec![format!("{net}.96/27")];
-            args.http_port = Some("off".into());
-            args.https_port = Some("off".into());
-            args.dns_listen = Some("off".into());
+        let site = Site::start_in(block, &written(&objects), |options| {
+            options.set("gateway-pool", format!("{net}.96/27"));
+            options.set("http-port", "off");
+            options.set("https-port", "off");
+            options.set("dns-listen", "off");
         });
         Self { site, journal, objects: RefCell::new(objects), _pods: running }
     }
@@ -90,8 +90,8 @@ impl Suite {
         assert_eq!(objects.len() + 1, before, "{kind} {name}");
         let left = objects.iter().filter(|it| it["kind"] == kind).count();
         self.site.write("main.yaml", &written(&objects));
-        self.site.wait("the deletion", |status| {
-            let counts = serde_json::to_value(&status.report.objects).expect("JSON");
+        self.site.wait("the deletion", |_| {
+            let counts = &self.site.report()["objects"];
             counts[kind].as_u64().unwrap_or_default() == left as u64
         });
     }

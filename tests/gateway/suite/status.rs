@@ -23,7 +23,7 @@ impl Suite {
     /// The status of an object. Every condition in it must be about the object as it is now.
     #[track_caller]
     pub fn status(&self, kind: &str, name: &str) -> Value {
-        let report = serde_json::to_value(&*self.site.status().report).expect("JSON");
+        let report = self.site.report();
         let (namespace, only_name) = split(name);
         let of_object = |entry: &&Value| {
             entry["kind"] == kind
