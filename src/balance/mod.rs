@@ -53,7 +53,8 @@ pub fn pick<'a>(
     two_choices(usable, |id| !tried.contains(&id), |id| loads.of(id), rng)
 }
 
-/// Of two random ones that are open, the one that costs less.
+/// Of two random ones that are open, the one that costs less. They are different ones if there are
+/// two: drawn alike a quarter of the time, the slow one of two would get a quarter whatever it cost.
 fn two_choices<'a, C: PartialOrd>(
     usable: &'a [Arc<Endpoint>],
     is_open: impl Fn(EndpointId) -> bool,
@@ -61,9 +62,10 @@ fn two_choices<'a, C: PartialOrd>(
     rng: &mut Rng,
 ) -> Option<&'a Arc<Endpoint>> {
     let first = random_open(usable, &is_open, rng)?;
-    let second = random_open(usable, &is_open, rng)?;
-    let is_other = first.id != second.id;
-    if is_other && cost(second.id) < cost(first.id) { Some(second) } else { Some(first) }
+    let Some(second) = random_open(usable, |id| id != first.id && is_open(id), rng) else {
+        return Some(first);
+    };
+    if cost(second.id) < cost(first.id) { Some(second) } else { Some(first) }
 }
 
 /// A random start, then the next one that is open.
@@ -158,13 +160,14 @@ mod tests {
         held: &[EndpointId],
         rng: &mut Rng,
     ) -> Option<EndpointId> {
-        let mut untried = || {
+        let mut untried = |but: Option<EndpointId>| {
             let start = rng.below(all.len());
             let turned = (0..all.len()).map(|step| all[(start + step) % all.len()].id);
-            turned.into_iter().find(|id| !tried.contains(id))
+            turned.into_iter().find(|id| !tried.contains(id) && Some(*id) != but)
         };
         let load = |id: &EndpointId| held.iter().filter(|it| *it == id).count();
-        let (first, second) = (untried()?, untried()?);
+        let first = untried(None)?;
+        let Some(second) = untried(Some(first)) else { return Some(first) };
         Some(if load(&second) < load(&first) { second } else { first })
     }
 

@@ -44,7 +44,11 @@ pub struct Client {
 impl Client {
     #[track_caller]
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&addr, super::PATIENCE).expect("a connection");
+        Self::of(TcpStream::connect_timeout(&addr, super::PATIENCE).expect("a connection"))
+    }
+
+    /// On a connection that is there.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(super::PATIENCE)).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
         Self { stream: BufReader::new(stream) }

@@ -307,7 +307,7 @@ fn log_in(outside: &TempDir) -> PathBuf {
 
 /// Between two looks at a process that can only be asked.
 fn pause() {
-    block_on(sleep(Duration::from_millis(2)));
+    block_on(async { sleep(Duration::from_millis(2)).await });
 }
 
 /// Somewhat longer than the time after which binding is tried again.

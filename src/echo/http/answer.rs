@@ -11,7 +11,7 @@
 //! | `/health` | `OK` |
 //! | `/status/NNN` | that status, no body |
 //! | `/retry/…?uuid=&succeedAfter=&responseCode=&delayRetry=` | failures first: see [`retry`] |
-//! | `/gateway_api_conformance.….GrpcEcho/…` over HTTP/2 | gRPC: see [`grpc`] |
+//! | `/gateway_api_conformance.….GrpcEcho/…`, `/grpc.health.v1.Health/Check` over HTTP/2 | gRPC: see [`grpc`] |
 //! | anything else | the request as seen, as JSON |
 //!
 //! Every target takes the [`Wishes`] of the query, and the last takes `X-Echo-Set-Header:

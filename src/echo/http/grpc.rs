@@ -1,7 +1,8 @@
-//! gRPC: the service `GrpcEcho` of Gateway API's conformance suite.
+//! gRPC: the service `GrpcEcho` of Gateway API's conformance suite, and `grpc.health.v1`.
 //!
-//! `Echo` and `EchoTwo` tell the call as it was seen, every other method is unimplemented. The
-//! messages have text and messages as fields only, so they are written here by hand.
+//! `Echo` and `EchoTwo` tell the call as it was seen, `Health/Check` says that it serves, every other
+//! method is unimplemented. The messages have text and messages as fields only, so they are written
+//! here by hand.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -16,6 +17,9 @@ use super::body::{Body, whole, written};
 use super::seen::{host, lossy};
 
 const SERVICE: &str = "/gateway_api_conformance.echo_basic.grpcecho.GrpcEcho/";
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// `HealthCheckResponse {status: SERVING}`.
+const SERVING: [u8; 2] = [1 << 3, 1];
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -30,9 +34,11 @@ pub(super) fn is_call<B>(request: &Request<B>) -> bool {
 pub(super) async fn answer(request: Request<Incoming>, connection: &Connection) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     while let Some(Ok(_)) = body.frame().await {}
-    let mut response = match head.uri.path().strip_prefix(SERVICE) {
+    let path = head.uri.path();
+    let mut response = match path.strip_prefix(SERVICE) {
         Some("Echo" | "EchoTwo") => echoed(framed(&echo_response(&head, connection))),
-        _ => unimplemented(head.uri.path()),
+        _ if path == HEALTH_CHECK => echoed(framed(&SERVING)),
+        _ => unimplemented(path),
     };
     response.headers_mut().insert(CONTENT_TYPE, CONTENT);
     response

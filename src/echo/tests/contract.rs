@@ -263,6 +263,12 @@ async fn grpc_calls_are_told_and_unknown_methods_are_not_implemented() {
         for part in ["GrpcEcho/EchoTwo", "x-one\u{12}\u{1}1", "grpc.test", "shop", "web-1"] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        let uri = "http://grpc.test/grpc.health.v1.Health/Check";
+        let check = Request::post(uri).header(CONTENT_TYPE, "application/grpc");
+        let check = check.body(Full::new(Bytes::from_static(&[0, 0, 0, 0, 0]))).unwrap();
+        let health = http2(pod.http, check).await.into_body().collect().await.unwrap();
+        assert_eq!(health.trailers().unwrap()["grpc-status"], "0");
+        assert_eq!(*health.to_bytes(), [0, 0, 0, 0, 2, 8, 1]);
         let refused = http2(pod.http, call("EchoThree")).await;
         assert_eq!(refused.headers()["grpc-status"], "12");
     })

@@ -95,8 +95,7 @@ fn an_endpoint_that_is_slow_to_answer_gets_few_requests() {
         for _ in 0..40 {
             assert!(world.ask(&get("")).await.contains("200 OK"));
         }
-        // it has no rival where both random ones are this one
-        assert!((1..=18).contains(&asked.get()), "{}", asked.get());
+        assert!((1..=3).contains(&asked.get()), "{}", asked.get());
         assert_eq!(fast.heads().len() + asked.get(), 40);
     });
 }
