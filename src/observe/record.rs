@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{DnsDetail, DnsTransport, Observer};
-use crate::snapshot::{Backend, EndpointId, Exposure, Reason, Rule, Transport};
+use crate::snapshot::{Backend, EndpointId, Exposure, Reason, Rule, SocketKey, Transport};
 
 /// What is known of an HTTP exchange.
 #[derive(Debug)]
@@ -111,6 +111,30 @@ pub struct ConnectionRecord {
     pub received_bytes: u64,
     /// Bytes to the client.
     pub sent_bytes: u64,
+}
+
+impl ConnectionRecord {
+    /// Of a session that begins now.
+    pub fn begin(
+        observer: Rc<Observer>,
+        client: SocketAddr,
+        key: SocketKey,
+        exposure: Exposure,
+    ) -> Self {
+        Self {
+            observer,
+            started: Instant::now(),
+            transport: key.transport,
+            client,
+            frontend: key.addr,
+            exposure,
+            backend: None,
+            endpoint: None,
+            reason: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
 }
 
 impl Drop for ConnectionRecord {

@@ -39,9 +39,9 @@ use tokio::sync::watch;
 use crate::balance::{Affinity, Gates, Health, Loads, Rng};
 use crate::life::{Drain, Level, Overload};
 use crate::net::TcpOptions;
-use crate::observe::Observer;
+use crate::observe::{ConnectionRecord, Observer};
 use crate::snapshot::cell::{CachedReader, Reader};
-use crate::snapshot::{Generation, Snapshot, SocketKey};
+use crate::snapshot::{Exposure, Generation, Reason, Snapshot, SocketKey};
 use challenges::Challenges;
 pub use limits::{Cap, Limits, MOST_FIELDS};
 
@@ -83,6 +83,23 @@ pub struct Local {
     pub level: Cell<Level>,
     /// Tells when to stop taking new work.
     pub drain: Drain,
+}
+
+impl Local {
+    /// Counts a connection that is not carried, or no longer, and why: what becomes of those that are
+    /// is told by the records of their sessions and requests.
+    pub fn note_refused(
+        &self,
+        client: SocketAddr,
+        key: SocketKey,
+        exposure: Exposure,
+        reason: Reason,
+    ) {
+        tracing::debug!(%client, %key, %reason, "a connection is not served");
+        let observer = self.observer.clone();
+        let mut record = ConnectionRecord::begin(observer, client, key, exposure);
+        record.reason = Some(reason);
+    }
 }
 
 /// A fresh TCP connection, or what has become of it, and the listener it came in by.

@@ -68,6 +68,11 @@ pub enum Reason {
     ClientTooSlow,
     /// The client went away.
     ClientClosed,
+    /// The TLS handshake with the client failed: it wants what is not served, shows no certificate
+    /// that is asked for, or does not speak TLS.
+    TlsHandshake,
+    /// The client of HTTP/2 makes work for nothing, and was sent away (RFC 9113 section 7).
+    EnhanceYourCalm,
     /// There are as many connections as the limit of all allows.
     ConnectionLimit,
     /// The client has as many connections as one may have.
@@ -86,7 +91,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::NoRoute,
         Self::NoService,
         Self::UnsupportedBackend,
@@ -115,6 +120,8 @@ impl Reason {
         Self::RequestTimeout,
         Self::ClientTooSlow,
         Self::ClientClosed,
+        Self::TlsHandshake,
+        Self::EnhanceYourCalm,
         Self::ConnectionLimit,
         Self::ClientLimit,
         Self::Overloaded,
@@ -155,6 +162,8 @@ impl Reason {
             Self::RequestTimeout => "request_timeout",
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosed => "client_closed",
+            Self::TlsHandshake => "tls_handshake",
+            Self::EnhanceYourCalm => "enhance_your_calm",
             Self::ConnectionLimit => "connection_limit",
             Self::ClientLimit => "client_limit",
             Self::Overloaded => "overloaded",
@@ -169,13 +178,14 @@ impl Reason {
     pub fn status(self) -> u16 {
         match self {
             Self::NoRoute => 404,
-            Self::BadRequest => 400,
+            Self::BadRequest | Self::TlsHandshake => 400,
             Self::AuthDenied | Self::SourceNotAllowed => 403,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout | Self::ClientTooSlow => 408,
             Self::ContentTooLarge => 413,
             Self::UriTooLong => 414,
             Self::Misdirected => 421,
+            Self::EnhanceYourCalm => 429,
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
             Self::Internal | Self::UnsupportedBackend | Self::InvalidBackend => 500,

@@ -31,7 +31,7 @@ pub(super) async fn shake_hands(
     // boxed, so that it leaves no room behind in a connection that is idle
     let session = timeout(server.limits.handshake, Box::pin(handshake)).await;
     match session {
-        Ok(Ok(session)) => Some(session),
+        Ok(Ok(session)) => session,
         Ok(Err(_)) | Err(_) => {
             server.local.observer.refuse_dns(connection.transport, DnsRefusal::Handshake);
             None

@@ -19,7 +19,7 @@ use crate::observe::ConnectionRecord;
 use crate::plane::proxy_protocol::header;
 use crate::plane::tls::Stream;
 use crate::plane::{Accepted, Local};
-use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, SocketKey, UpstreamTls};
+use crate::snapshot::{EndpointId, Exposure, Frontend, Reason, UpstreamTls};
 
 /// Carries one connection to an endpoint of `frontend`, to its end. `ahead` is what was read of it
 /// before.
@@ -37,7 +37,8 @@ pub async fn serve(
     frontend: Arc<Frontend>,
 ) {
     let Accepted { stream: mut client, client: peer, key } = accepted;
-    let mut record = record(&local, frontend.exposure, peer, key);
+    let observer = local.observer.clone();
+    let mut record = ConnectionRecord::begin(observer, peer, key, frontend.exposure);
     // boxed, so that a session that is only copying keeps neither room for connecting nor the way
     let at = SocketAddr::new(reached(client.tcp(), key.addr), key.addr.port());
     let connected = Box::pin(connect_any(&local, frontend, at, &mut record)).await;
@@ -71,30 +72,8 @@ pub async fn serve(
 /// Resets a connection that goes nowhere, and says why: to a listener of a Gateway, or to a virtual
 /// address by a port that nobody has there.
 pub fn refuse(local: &Local, accepted: &Accepted, exposure: Exposure, reason: Reason) {
-    let mut record = record(local, exposure, accepted.client, accepted.key);
-    record.reason = Some(reason);
+    local.note_refused(accepted.client, accepted.key, exposure, reason);
     reset_on_drop(&accepted.stream);
-}
-
-fn record(
-    local: &Local,
-    exposure: Exposure,
-    client: SocketAddr,
-    key: SocketKey,
-) -> ConnectionRecord {
-    ConnectionRecord {
-        observer: local.observer.clone(),
-        started: Instant::now(),
-        transport: key.transport,
-        client,
-        frontend: key.addr,
-        exposure,
-        backend: None,
-        endpoint: None,
-        reason: None,
-        received_bytes: 0,
-        sent_bytes: 0,
-    }
 }
 
 /// Tries endpoints of one of the frontend's backends until one accepts; none is tried twice.

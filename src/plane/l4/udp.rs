@@ -233,19 +233,10 @@ impl Carrier {
         exposure: Exposure,
         started: Instant,
     ) -> ConnectionRecord {
-        ConnectionRecord {
-            observer: self.local.observer.clone(),
-            started,
-            transport: listener.transport,
-            client,
-            frontend: listener.addr,
-            exposure,
-            backend: None,
-            endpoint: None,
-            reason: None,
-            received_bytes: 0,
-            sent_bytes: 0,
-        }
+        let observer = self.local.observer.clone();
+        let mut record = ConnectionRecord::begin(observer, client, listener, exposure);
+        record.started = started;
+        record
     }
 }
 

@@ -1,8 +1,5 @@
 //! The beginning of a connection: TLS or not, and which protocol.
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -26,7 +23,7 @@ pub(super) async fn serve(server: &Rc<Server>, accepted: Accepted, listener: Arc
                 let start = LazyConfigAcceptor::new(Default::default(), stream).await?;
                 Box::pin(tls::accept(&server.local, key, &table, Content::Http, start)).await
             };
-            let session = in_time(server, client, Box::pin(handshake)).await;
+            let session = tls::in_time(&server.local, client, key, Box::pin(handshake)).await;
             let Some(session) = session else { return };
             if session.is_http2 || session.admission.is_some() {
                 drop(listener);
@@ -52,7 +49,8 @@ pub(super) async fn serve_tls(
     drop(listener);
     let start = hello.into_handshake();
     let handshake = tls::accept(&server.local, key, &table, Content::Http, start);
-    let Some(session) = in_time(server, client, Box::pin(handshake)).await else { return };
+    let session = tls::in_time(&server.local, client, key, Box::pin(handshake)).await;
+    let Some(session) = session else { return };
     let identity = Identity::new(server, key, client, true);
     within_tls(server, session, identity).await;
 }
@@ -71,15 +69,4 @@ async fn within_tls(server: &Rc<Server>, session: Session, mut identity: Identit
             Box::pin(admission.limit(h1::serve(server, stream, identity))).await;
         }
     }
-}
-
-/// Shakes hands within [`Limits::handshake_time`](crate::plane::Limits::handshake_time). `None`: it failed, and the connection is
-/// closed.
-async fn in_time(
-    server: &Server,
-    client: SocketAddr,
-    handshake: impl Future<Output = io::Result<Session>>,
-) -> Option<Session> {
-    let session = tokio::time::timeout(server.local.limits.handshake_time, handshake).await.ok()?;
-    session.inspect_err(|error| tracing::debug!(%client, %error, "no TLS")).ok()
 }

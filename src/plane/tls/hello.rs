@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::StartHandshake;
 
+use crate::snapshot::Reason;
+
 /// A client that has told what it wants.
 #[derive(Debug)]
 pub struct Hello {
@@ -20,23 +22,25 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Reads a ClientHello, however it is cut into segments and records. `None`: what comes is
-    /// none, which the client is told by an alert, or it ends before.
-    pub async fn read(mut stream: TcpStream) -> Option<Self> {
+    /// Reads a ClientHello, however it is cut into segments and records. `Err`: what comes is none,
+    /// which the client is told by an alert, or it ends before.
+    pub async fn read(mut stream: TcpStream) -> Result<Self, Reason> {
         let mut reading = Reading::default();
         loop {
             let mut piece = [0; PIECE_BYTES];
             let room = reading.missing().min(PIECE_BYTES);
-            let length = stream.read(piece.get_mut(..room)?).await.ok().filter(|it| *it > 0)?;
-            match reading.take(piece.get(..length)?) {
+            let piece = piece.get_mut(..room).unwrap_or_default();
+            let length = stream.read(piece).await.ok().filter(|it| *it > 0);
+            let length = length.ok_or(Reason::ClientClosed)?;
+            match reading.take(piece.get(..length).unwrap_or_default()) {
                 Ok(None) => {}
                 Ok(Some(accepted)) => {
-                    return Some(Self { stream, bytes: reading.bytes, accepted });
+                    return Ok(Self { stream, bytes: reading.bytes, accepted });
                 }
                 Err(Unreadable { alert }) => {
                     // the client is gone or reads it; there is nothing else to be done
                     let _ = stream.write_all(&alert).await;
-                    return None;
+                    return Err(Reason::TlsHandshake);
                 }
             }
         }

@@ -3,7 +3,9 @@
 //! The certificate is chosen from the snapshot of then, so that a new one is served from the next
 //! connection on, and no connection is cut for it.
 
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -17,17 +19,18 @@ use super::admission::Admission;
 use super::configs::Content;
 use crate::plane::challenges::TLS_PROTOCOL;
 use crate::plane::{Limits, Local};
-use crate::snapshot::{SocketKey, TlsTable};
+use crate::snapshot::{Exposure, Reason, SocketKey, TlsTable};
 
 /// Shakes hands with the certificate that `table` has for the server name. `Err`: it failed, or
-/// there is no certificate; the client has been told what can be told.
+/// there is no certificate; the client has been told what can be told. `None`: it was an ACME server,
+/// which has learned what it wants to know.
 pub async fn accept(
     local: &Local,
     key: SocketKey,
     table: &TlsTable,
     content: Content,
     start: StartHandshake<TcpStream>,
-) -> io::Result<Session> {
+) -> io::Result<Option<Session>> {
     let mut challenge = None;
     let (config, client_auth) = {
         let hello = start.client_hello();
@@ -39,7 +42,7 @@ pub async fn accept(
         (local.tls.select(key, table, content, name), asked)
     };
     if let Some(challenge) = challenge {
-        return Err(answer(start, challenge).await);
+        return answer(start, challenge).await.map(|()| None);
     }
     let config = config.ok_or(io::ErrorKind::NotFound)?;
     let mut stream = match start.into_stream(config).into_fallible().await {
@@ -59,20 +62,44 @@ pub async fn accept(
         local.admissions.admit(key, server_name.clone(), &client_auth, chain)
     });
     let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
-    Ok(Session { stream, server_name, is_http2, admission })
+    Ok(Some(Session { stream, server_name, is_http2, admission }))
 }
 
 /// Answers an ACME server, which has learned what it wants to know once it has shaken hands
 /// (RFC 8737 section 3). There is no session in any case.
-async fn answer(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Error {
-    match start.into_stream(config).await {
-        Ok(mut stream) => {
-            // it may have gone away by now
-            let _ = stream.shutdown().await;
-            io::Error::other("an ACME server asked for the host")
+async fn answer(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Result<()> {
+    let mut stream = start.into_stream(config).await?;
+    // it may have gone away by now
+    let _ = stream.shutdown().await;
+    Ok(())
+}
+
+/// Shakes hands within [`Limits::handshake_time`]. `None`: there is nothing to serve, and if that is
+/// a failure it has been counted.
+pub async fn in_time(
+    local: &Local,
+    client: SocketAddr,
+    key: SocketKey,
+    handshake: impl Future<Output = io::Result<Option<Session>>>,
+) -> Option<Session> {
+    let reason = match tokio::time::timeout(local.limits.handshake_time, handshake).await {
+        Ok(Ok(session)) => return session,
+        Ok(Err(error)) => {
+            tracing::debug!(%client, %error, "no TLS");
+            reason_of(&error)
         }
-        Err(error) => error,
-    }
+        Err(_) => Reason::RequestTimeout,
+    };
+    local.note_refused(client, key, Exposure::Gateway, reason);
+    None
+}
+
+fn reason_of(error: &io::Error) -> Reason {
+    let is_gone = matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    );
+    if is_gone { Reason::ClientClosed } else { Reason::TlsHandshake }
 }
 
 /// Waits until a client that was refused has seen why: closing a socket with something unread

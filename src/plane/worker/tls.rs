@@ -21,7 +21,12 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     // boxed, as is what follows: none of them leaves its room to a session that is only copying
     let hello =
         Box::pin(tokio::time::timeout(worker.local.limits.handshake_time, Hello::read(stream)));
-    let Ok(Some(hello)) = hello.await else { return };
+    let hello = match hello.await.unwrap_or(Err(Reason::RequestTimeout)) {
+        Ok(hello) => hello,
+        Err(reason) => {
+            return worker.local.note_refused(client, key, Exposure::Gateway, reason);
+        }
+    };
     // the session begins here: what the socket serves may have changed while the client was slow
     let snapshot = worker.local.snapshot.load();
     let way = Way::of(&snapshot, key, &hello.server_name());
@@ -87,7 +92,7 @@ impl Way {
     }
 }
 
-/// Shakes hands. `None`: it failed, and rustls has told the client why.
+/// Shakes hands. `None`: it failed, and rustls has told the client why; or there is nothing to carry.
 async fn end_tls(
     worker: &Worker,
     accepted: Accepted<Hello>,
@@ -96,9 +101,7 @@ async fn end_tls(
     let Accepted { stream: hello, client, key } = accepted;
     let start = hello.into_handshake();
     let handshake = tls::accept(&worker.local, key, &table, Content::Bytes, start);
-    let session =
-        tokio::time::timeout(worker.local.limits.handshake_time, Box::pin(handshake)).await.ok()?;
-    let session = session.inspect_err(|error| tracing::debug!(%client, %error, "no TLS")).ok()?;
+    let session = tls::in_time(&worker.local, client, key, Box::pin(handshake)).await?;
     Some((Accepted { stream: session.stream, client, key }, session.admission))
 }
 

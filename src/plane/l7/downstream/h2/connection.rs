@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::h2::server::{Builder, Connection};
-use ::h2::{Ping, PingPong, Reason};
+use ::h2::{Ping, PingPong};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -19,14 +19,15 @@ use crate::plane::Limits;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::{Identity, Server};
 use crate::plane::tls::Stream;
+use crate::snapshot::Reason;
 
 /// Serves a connection to its end. `read` is what was read of it already.
 pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, identity: Identity) {
     let calm = Rc::new(Calm::new(&server.local.limits));
     let under = Rc::new(Under::new(stream));
     let watched = Watched::new(read, under.clone(), calm.clone());
-    let Some(mut connection) = shake(&server.local.limits, watched).await else { return };
     let shared = Rc::new(Shared::new(server, identity));
+    let Some(mut connection) = shake(&shared, watched).await else { return };
     let mut drained = pin!(server.drained.notified());
     let mut closing = Closing::No;
     let mut watch = first_look(server, &shared.identity);
@@ -37,8 +38,8 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, id
         }
         if calm.is_lost() && closing != Closing::Abruptly {
             closing = Closing::Abruptly;
-            tracing::debug!(client = %shared.identity.client, "a client of HTTP/2 is not calm");
-            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            shared.note_refused(Reason::EnhanceYourCalm);
+            connection.abrupt_shutdown(::h2::Reason::ENHANCE_YOUR_CALM);
             watch.set(Instant::now(), GRACE);
             return poll_streams(cx, &mut connection, &shared, &calm);
         }
@@ -83,9 +84,21 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, id
 }
 
 /// Waits for the client's preface.
-async fn shake(limits: &Limits, watched: Watched) -> Option<Connection<Watched, Bytes>> {
-    let begun = builder(limits).handshake(watched);
-    tokio::time::timeout(limits.head_time, begun).await.ok()?.ok()
+async fn shake(shared: &Shared, watched: Watched) -> Option<Connection<Watched, Bytes>> {
+    let limits = &shared.server.local.limits;
+    let begun = tokio::time::timeout(limits.head_time, builder(limits).handshake(watched)).await;
+    if begun.is_err() {
+        shared.note_refused(Reason::RequestTimeout);
+    }
+    begun.ok()?.inspect_err(|error| note(shared, error)).ok()
+}
+
+/// Counts the end of a connection by the crate h2, if it was for what the client did.
+fn note(shared: &Shared, error: &::h2::Error) {
+    if error.is_go_away() && error.is_library() {
+        let is_calm = error.reason() != Some(::h2::Reason::ENHANCE_YOUR_CALM);
+        shared.note_refused(if is_calm { Reason::BadRequest } else { Reason::EnhanceYourCalm });
+    }
 }
 
 /// When it is idle or old, if nothing happens.
@@ -121,7 +134,11 @@ fn poll_streams(
     loop {
         let accepted = match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok(accepted))) => accepted,
-            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+            Poll::Ready(Some(Err(error))) => {
+                note(shared, &error);
+                return Poll::Ready(());
+            }
+            Poll::Ready(None) => return Poll::Ready(()),
             Poll::Pending => return Poll::Pending,
         };
         let (request, respond) = accepted;

@@ -38,6 +38,7 @@ use self::turns::Turns;
 use crate::life;
 use crate::plane::Limits;
 use crate::plane::l7::{Identity, Server};
+use crate::snapshot::{Exposure, Reason};
 
 /// The body of a request, however it comes.
 pub(super) trait Upload: http_body::Body<Data = Bytes> + Unpin {}
@@ -50,12 +51,21 @@ pub(super) struct Shared {
     pub(super) identity: Identity,
     pub(super) activity: Activity,
     turns: Rc<Turns>,
+    is_refused: Cell<bool>,
 }
 
 impl Shared {
     pub(super) fn new(server: &Rc<Server>, identity: Identity) -> Self {
         let (server, turns) = (server.clone(), Rc::default());
-        Self { server, identity, activity: Activity::new(), turns }
+        Self { server, identity, activity: Activity::new(), turns, is_refused: Cell::default() }
+    }
+
+    /// Counts the connection as refused, once.
+    fn note_refused(&self, reason: Reason) {
+        if !self.is_refused.replace(true) {
+            let Identity { client, key, .. } = self.identity;
+            self.server.local.note_refused(client, key, Exposure::Gateway, reason);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection, from its handshake to its end.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,17 +19,20 @@ use crate::life;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::downstream::h2::{Answer, Ongoing, Shared};
 use crate::plane::l7::{Identity, Server, http_listener};
-use crate::snapshot::{Reason, SocketKey};
+use crate::snapshot::{Exposure, Reason, SocketKey};
 
 type Connection = h3::server::Connection<Guarded<h3_quinn::Connection>, Bytes>;
 type Resolver = RequestResolver<Guarded<h3_quinn::Connection>, Bytes>;
 
 /// Shakes hands, and serves the connection to its end.
 pub(super) async fn serve(server: Rc<Server>, key: SocketKey, connecting: quinn::Connecting) {
-    let Ok(Ok(quic)) = timeout(server.local.limits.handshake_time, connecting).await else {
-        return;
+    let client = connecting.remote_address();
+    let shaken = timeout(server.local.limits.handshake_time, connecting).await;
+    let quic = match shaken.map_err(|_| Reason::RequestTimeout) {
+        Ok(Ok(quic)) => quic,
+        Ok(Err(_)) => return refuse(&server, client, key, Reason::TlsHandshake),
+        Err(reason) => return refuse(&server, client, key, reason),
     };
-    let client = quic.remote_address();
     let data = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     let name = data.and_then(|data| data.server_name);
     let mut identity = Identity::new(&server, key, client, true);
@@ -169,6 +173,11 @@ fn note(shared: &Shared, reason: Reason) {
     let mut record = server.record(&shared.identity, name, "HTTP/3");
     record.reason = Some(reason);
     record.status = reason.status();
+}
+
+/// Counts a connection that is not served.
+pub(super) fn refuse(server: &Server, client: SocketAddr, key: SocketKey, reason: Reason) {
+    server.local.note_refused(client, key, Exposure::Gateway, reason);
 }
 
 /// How long a client has to answer GOAWAY, at least.

@@ -15,7 +15,7 @@ use crate::life;
 use crate::plane::Limits;
 use crate::plane::l7::{Server, http_listener};
 use crate::plane::tls::quic_config;
-use crate::snapshot::{SocketKey, TlsTable};
+use crate::snapshot::{Reason, SocketKey, TlsTable};
 
 /// Takes connections in until it is dropped.
 pub(super) async fn serve<T: 'static>(
@@ -37,7 +37,10 @@ pub(super) async fn serve<T: 'static>(
             incoming.ignore();
             continue;
         }
+        let client = incoming.remote_address();
         if open >= most || server.draining.get() {
+            let reason = if open >= most { Reason::ConnectionLimit } else { Reason::Draining };
+            connection::refuse(&server, client, key, reason);
             incoming.refuse();
             continue;
         }
@@ -46,7 +49,8 @@ pub(super) async fn serve<T: 'static>(
             let _ = incoming.retry();
             continue;
         }
-        let Some(held) = hold(incoming.remote_address()) else {
+        let Some(held) = hold(client) else {
+            connection::refuse(&server, client, key, Reason::ClientLimit);
             incoming.refuse();
             continue;
         };
