@@ -6,6 +6,9 @@
 # cargo-deny, h2spec, sslyze, pebble, the manifests of the Gateway API's conformance suite, gRPC's
 # interoperability tests, aioquic and the origins of tests/smuggling (into target/tools). Stops at the
 # first failure.
+#
+# What is tested is the program that cargo builds for it; RUTTER_BINARY=target/release/rutter cargo test
+# --tests tests another one, as the one that is released.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
