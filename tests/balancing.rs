@@ -158,9 +158,10 @@ fn rounds_are_even() {
 
 #[test]
 fn an_endpoint_that_is_busy_or_slow_gets_less() {
-    for (algorithm, most) in [("peak-ewma", 20), ("least-request", 80)] {
+    // so slow that the other one is quicker on a busy machine too
+    for (algorithm, delay, most) in [("peak-ewma", 1_000, 20), ("least-request", 100, 80)] {
         let block = Block::claim();
-        let slow = Pod::slow(block.addr(130, 8080), Duration::from_millis(100));
+        let slow = Pod::slow(block.addr(130, 8080), Duration::from_millis(delay));
         let quick = Pod::named(block.addr(131, 8080));
         let annotation = format!("rutter.dev/load-balancer: {algorithm}");
         let site = Site::start_in(block, &manifests(&annotation, &THREE[..2]), |_| {});
@@ -249,6 +250,14 @@ fn an_endpoint_that_has_just_come_gets_its_share_by_and_by() {
     assert!(first < 60, "{first} of 300 in its first seconds of ten minutes");
 }
 
+fn until(mut wanted: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !wanted() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain");
+        std::thread::yield_now();
+    }
+}
+
 /// A request whose answer takes a while, on a connection of its own.
 fn long(site: &Site) -> Client {
     let mut client = Client::connect(site.http());
@@ -261,8 +270,7 @@ fn beyond_its_limit_requests_wait_and_beyond_the_queue_they_are_refused() {
     for (limit, endpoints) in [("max-requests: \"2\"", 1), ("max-requests-per-endpoint: \"1\"", 2)]
     {
         let block = Block::claim();
-        let pods =
-            [130, 131].map(|last| Pod::slow(block.addr(last, 8080), Duration::from_millis(600)));
+        let pods = [130, 131].map(|last| Pod::slow(block.addr(last, 8080), Duration::from_secs(2)));
         let annotations = format!(
             "rutter.dev/{limit}, rutter.dev/max-queue: \"1\", rutter.dev/queue-timeout: 20s"
         );
@@ -270,12 +278,8 @@ fn beyond_its_limit_requests_wait_and_beyond_the_queue_they_are_refused() {
         let one = |options: &mut Options| options.set("workers", 1);
         let site = Site::start_in(block, &manifests(&annotations, &THREE[..endpoints]), one);
         let mut running = [long(&site), long(&site)];
-        let begun = Instant::now();
         let seen = || pods.iter().map(Pod::seen).sum::<usize>();
-        while seen() < 2 {
-            assert!(begun.elapsed() < PATIENCE, "{limit}: they are not sent");
-            std::thread::yield_now();
-        }
+        until(|| seen() == 2);
         // one of them waits, and there is no room for the other
         let mut more = [long(&site), long(&site)];
         let answers =
@@ -294,12 +298,13 @@ fn beyond_its_limit_requests_wait_and_beyond_the_queue_they_are_refused() {
 #[test]
 fn who_waits_too_long_is_told_so() {
     let block = Block::claim();
-    let _pod = Pod::slow(block.addr(130, 8080), Duration::from_secs(2));
+    let pod = Pod::slow(block.addr(130, 8080), Duration::from_secs(2));
     let annotations = "rutter.dev/max-requests: \"1\", rutter.dev/queue-timeout: 100ms";
     let site = Site::start_in(block, &manifests(annotations, &THREE[..1]), |options| {
         options.set("workers", 1);
     });
     let mut running = long(&site);
+    until(|| pod.seen() == 1);
     let refused = get(&mut Client::connect(site.http()), "");
     assert_eq!(refused.text(), "rutter: 503 queue_timeout\n");
     assert_eq!(running.response().expect("an answer").status, 200);
@@ -314,13 +319,14 @@ fn an_endpoint_that_fails_costs_no_get_and_is_passed_over_soon() {
     let site = Site::start_in(block, &manifests(annotations, &THREE), |options| {
         options.set("workers", 1);
     });
-    let mut client = Client::connect(site.http());
+    let (mut client, begun) = (Client::connect(site.http()), Instant::now());
     for _ in 0..60 {
         let answer = get(&mut client, "");
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     // three resets in a row; it is asked again after a second
-    assert!((3..=6).contains(&bad.seen()), "{} requests", bad.seen());
+    let most = 3 + 3 * (begun.elapsed().as_secs() as usize + 1);
+    assert!((3..=most).contains(&bad.seen()), "{} requests", bad.seen());
     assert!(metric(&site, "rutter_endpoint_ejections_total") >= 1.0);
     assert!(metric(&site, "rutter_http_retries_total") >= 3.0);
 }
@@ -366,10 +372,7 @@ fn endpoints_that_do_not_answer_checks_get_nothing() {
         let site = Site::start_in(block, &manifests(&annotations, &THREE[..2]), |_| {});
         let failed =
             "rutter_endpoint_checks_total{service=\"default/web\",port=\"80\",result=\"failed\"}";
-        let begun = Instant::now();
-        while metric(&site, failed) < 3.0 {
-            assert!(begun.elapsed() < PATIENCE, "{check}: {}", site.ask("/metrics").text());
-        }
+        until(|| metric(&site, failed) >= 3.0);
         let before = metric(&site, "rutter_http_retries_total");
         let mut client = Client::connect(site.http());
         for _ in 0..20 {

@@ -45,9 +45,20 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+/// GET http://h/
+const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'h'];
+
 /// A connection of HTTP/2 with these frames.
 fn http2(frames: &[Vec<u8>]) -> Vec<u8> {
-    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frames.concat()].concat()
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &[]), frames.concat()]
+        .concat()
 }
 
 #[test]
@@ -55,16 +66,16 @@ fn every_connection_that_is_refused_is_counted_with_its_reason() {
     let authority = Authority::new();
     let secret = authority.secret("web", &["web.test"]);
     let site = Site::start_with(&format!("{INGRESS}{secret}"), |options| {
-        options.set("limit", "handshake-time=500ms,head-time=500ms");
+        options.set("limit", "handshake-time=2s");
     });
     let (http, https) = (site.http(), site.https());
-    // GET http://h/
-    let get = |stream| frame(1, 5, stream, &[0x82, 0x86, 0x84, 0x41, 1, b'h']);
-    let reset = |stream| frame(3, 0, stream, &8_u32.to_be_bytes());
+    let get = |stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, GET);
+    let reset = |stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
     let rapid: Vec<_> = (0..500).flat_map(|n| [get(2 * n + 1), reset(2 * n + 1)]).collect();
-    let pings: Vec<_> = (0..5_000).map(|_| frame(6, 0, 0, &[0; 8])).collect();
-    let continued: Vec<_> = (0..2_000).map(|_| frame(9, 0, 1, &[0x40, 1, b'x', 1, b'y'])).collect();
-    let endless = [vec![frame(1, 1, 1, &[0x82, 0x86, 0x84, 0x41, 1, b'h'])], continued].concat();
+    let pings: Vec<_> = (0..5_000).map(|_| frame(PING, 0, 0, &[0; 8])).collect();
+    let continued: Vec<_> =
+        (0..2_000).map(|_| frame(CONTINUATION, 0, 1, &[0x40, 1, b'x', 1, b'y'])).collect();
+    let endless = [vec![frame(HEADERS, END_STREAM, 1, GET)], continued].concat();
     let rows: [(&str, SocketAddr, Vec<u8>, bool, &str); 8] = [
         ("streams that are reset", http, http2(&rapid), false, "enhance_your_calm"),
         ("PING after PING", http, http2(&pings), false, "enhance_your_calm"),

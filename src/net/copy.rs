@@ -71,11 +71,15 @@ pub async fn copy_both<'a>(
     back.outlives_reset = true;
     poll_fn(|context| {
         let polled = forth.poll(first, second, shared, &mut copied.forth, context);
-        let is_forth_over = polled.map_err(|failed| match failed {
-            Failed::Reading(error) => CopyError::First(error),
-            Failed::Writing(error) if back.has_ended() => CopyError::SecondAfterEnd(error),
-            Failed::Writing(error) => CopyError::Second(error),
-        })?;
+        let is_forth_over = match polled {
+            // nobody takes the rest, and nothing of it is needed any more
+            Err(Failed::Writing(error)) if back.goes_on_after(&error) => forth.give_up(),
+            polled => polled.map_err(|failed| match failed {
+                Failed::Reading(error) => CopyError::First(error),
+                Failed::Writing(error) if back.has_ended() => CopyError::SecondAfterEnd(error),
+                Failed::Writing(error) => CopyError::Second(error),
+            })?,
+        };
         let polled = back.poll(second, first, shared, &mut copied.back, context);
         let is_back_over = polled.map_err(|failed| match failed {
             Failed::Reading(error) if back.has_ended() => CopyError::SecondAfterEnd(error),
@@ -165,6 +169,19 @@ impl<'a> Direction<'a> {
         self.phase == Phase::Ended
     }
 
+    /// Whether what is left goes on though writing to its reader failed by this: by a reset, after
+    /// the reader had said its end.
+    fn goes_on_after(&mut self, error: &io::Error) -> bool {
+        let goes_on = self.sockets.is_some() && self.outlives_reset && !self.has_ended();
+        goes_on && self.reset.learn(error.kind()) == Reset::AfterEnd
+    }
+
+    /// Drops what is left.
+    fn give_up(&mut self) -> Poll<()> {
+        (self.left, self.pipe, self.phase) = (Vec::new(), None, Phase::Ended);
+        Poll::Ready(())
+    }
+
     fn poll(
         &mut self,
         from: &mut impl Connection<'a>,
@@ -172,19 +189,19 @@ impl<'a> Direction<'a> {
         shared: &'a SharedBuffers,
         copied: &mut u64,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), Failed>> {
+    ) -> Result<Poll<()>, Failed> {
         let polled = self.advance(from, to, shared, copied, context)?;
         let is_reading =
             self.phase == Phase::Copying && self.left.is_empty() && self.pipe.is_none();
         match self.sockets {
             Some((from, _)) if !is_reading => match self.reset.poll(from, context) {
-                Some(Reset::AfterEnd) if self.outlives_reset && !self.has_ended() => polled.map(Ok),
-                Some(reset) => Poll::Ready(Err(Failed::Reading(reset.into()))),
-                None => polled.map(Ok),
+                Some(Reset::AfterEnd) if self.outlives_reset && !self.has_ended() => Ok(polled),
+                Some(reset) => Err(Failed::Reading(reset.into())),
+                None => Ok(polled),
             },
             _ => {
                 self.reset.end();
-                polled.map(Ok)
+                Ok(polled)
             }
         }
     }

@@ -114,7 +114,7 @@ pub struct ConnectionRecord {
 }
 
 impl ConnectionRecord {
-    /// Of a session that begins now.
+    /// Of what begins now: nothing is known but who came where.
     pub fn begin(
         observer: Rc<Observer>,
         client: SocketAddr,

@@ -48,7 +48,7 @@ pub enum Reason {
     AuthDenied,
     /// The authorization server did not answer, or not as its protocol wants it.
     AuthUnavailable,
-    /// The request breaks HTTP.
+    /// The request, or the connection of HTTP/2 or HTTP/3, breaks its protocol.
     BadRequest,
     /// The body is larger than what the authorization server may be sent.
     ContentTooLarge,
@@ -62,7 +62,7 @@ pub enum Reason {
     MethodNotAllowed,
     /// The method is longer than any that is served.
     MethodTooLong,
-    /// The client took too long to send the request.
+    /// The client took too long to send the request, or to shake hands before it.
     RequestTimeout,
     /// The client sent its body, or took the response, too slowly for too long.
     ClientTooSlow,
@@ -73,7 +73,7 @@ pub enum Reason {
     TlsHandshake,
     /// The client of HTTP/2 makes work for nothing, and was sent away (RFC 9113 section 7).
     EnhanceYourCalm,
-    /// There are as many connections as the limit of all allows.
+    /// There are as many connections as the limit of all allows; of HTTP/3, that of its socket.
     ConnectionLimit,
     /// The client has as many connections as one may have.
     ClientLimit,

@@ -2,7 +2,7 @@
 //!
 //! Every test gets a /24 of loopback (all of 127.0.0.0/8 can be bound on Linux) for its virtual
 //! addresses, pods and listeners, so that ports can be what the manifests say and tests still run
-//! side by side. Nothing sleeps: tests wait for an applied generation.
+//! side by side. Tests wait for an applied generation: they ask until it is told.
 
 #![allow(
     dead_code,
@@ -21,7 +21,7 @@ pub mod netns;
 pub mod site;
 pub mod tls;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -36,13 +36,17 @@ pub struct Block {
 }
 
 impl Block {
-    /// Claims the next free block. The claim is a socket, so it holds between processes too.
+    /// Claims the next free block. The claim is a socket, so it holds between processes too; where
+    /// the admin API listens, the rutter of tests that were killed may be left.
     pub fn claim() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         loop {
             let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed)) * 7 + std::process::id();
             let [_, _, a, b] = (offset % 0x6000 + 0x8000).to_be_bytes();
-            if let Ok(claim) = UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), 9)) {
+            let is_left = TcpStream::connect((Ipv4Addr::new(127, a, b, 2), 9901)).is_ok();
+            if let Ok(claim) = UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), 9))
+                && !is_left
+            {
                 return Self { a, b, _claim: claim };
             }
         }
@@ -75,8 +79,9 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// The program: that of this build, or another one that is to be tested, as the one that is released.
 pub fn rutter() -> PathBuf {
-    std::env::var_os("RUTTER_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_rutter").into(), PathBuf::from)
+    let other = std::env::var_os("RUTTER_BINARY");
+    let other = other.map(|path| std::path::absolute(path).expect("a path"));
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_rutter").into())
 }
 
 /// How long a test waits before it fails.

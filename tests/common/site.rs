@@ -10,9 +10,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Block, PATIENCE, block_on, http, rutter};
+use super::{Block, PATIENCE, http, rutter};
 
 /// A running rutter: HTTP on `NET.2:80`, HTTPS on `NET.2:443`, DNS on `NET.3:53`, virtual
 /// addresses from `NET.0/26`, load balancers from `NET.64/27`, NodePorts on `NET.2`.
@@ -305,9 +305,12 @@ fn log_in(outside: &TempDir) -> PathBuf {
     outside.path().join("log")
 }
 
-/// Between two looks at a process that can only be asked.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at a process that can only be asked"
+)]
 fn pause() {
-    block_on(async { sleep(Duration::from_millis(2)).await });
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 /// Somewhat longer than the time after which binding is tried again.

@@ -90,7 +90,8 @@ pub(super) struct ResetWatch<'a> {
 /// How a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reset {
-    /// What it had left to say is lost.
+    /// What it had left to say is lost. (Or it had said its end, but not before ours had been passed
+    /// on to it: the system tells no difference then.)
     Amid(io::ErrorKind),
     /// It had said its end, and all of it can be read still.
     AfterEnd,
@@ -126,10 +127,14 @@ impl<'a> ResetWatch<'a> {
         self.ready = None;
         let error = told.and_then(|_| socket.take_error()).unwrap_or_else(Some);
         let kind = error.map_or(io::ErrorKind::ConnectionReset, |error| error.kind());
+        Some(self.learn(kind))
+    }
+
+    /// How the connection failed, by what reading, writing or asking told of it first.
+    pub(super) fn learn(&mut self, kind: io::ErrorKind) -> Reset {
         // what Linux says of a reset in CLOSE_WAIT (`tcp_reset`)
         let is_after_end = kind == io::ErrorKind::BrokenPipe;
-        self.told = Some(if is_after_end { Reset::AfterEnd } else { Reset::Amid(kind) });
-        self.told
+        *self.told.insert(if is_after_end { Reset::AfterEnd } else { Reset::Amid(kind) })
     }
 
     /// Gives its memory back.

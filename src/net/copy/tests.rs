@@ -1,17 +1,23 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::io::ErrorKind;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 use crate::net::reset_on_drop;
 use crate::net::tests::stuff;
 
 async fn pair() -> (TcpStream, TcpStream) {
+    pair_by(TcpSocket::new_v4().expect("a socket")).await
+}
+
+/// A connection by this socket.
+async fn pair_by(socket: TcpSocket) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 must be free");
     let addr = listener.local_addr().expect("an address");
-    let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    let (client, server) = tokio::join!(socket.connect(addr), listener.accept());
     (client.expect("a client"), server.expect("a server").0)
 }
 
@@ -23,7 +29,18 @@ async fn between<F>(
 where
     F: Future<Output = ()>,
 {
-    let (client, near) = pair().await;
+    over(pair().await, shared, work).await
+}
+
+/// The same, with a connection of the client that is there.
+async fn over<F>(
+    (client, near): (TcpStream, TcpStream),
+    shared: &SharedBuffers,
+    work: impl FnOnce(TcpStream, TcpStream) -> F,
+) -> (Copied, Result<(), CopyError>)
+where
+    F: Future<Output = ()>,
+{
     let (far, server) = pair().await;
     let mut copied = Copied::default();
     let count = &mut copied;
@@ -31,9 +48,12 @@ where
     let copy = async move {
         let (mut first, mut second) = (Plain(&near), Plain(&far));
         let ended = copy_both(&mut first, &mut second, Vec::new(), shared, count).await;
-        if ended.is_err() {
-            reset_on_drop(&near);
+        // as `l4` does
+        if let Err(failed) = &ended {
             reset_on_drop(&far);
+            if !matches!(failed, CopyError::SecondAfterEnd(_)) {
+                reset_on_drop(&near);
+            }
         }
         ended
     };
@@ -177,6 +197,36 @@ async fn a_reset_in_the_middle_of_bulk_ends_both_and_what_is_left_in_the_pipe_is
             other => panic!("{other:?}"),
         }
         assert_eq!(shared.pipes.count(), (0, 0));
+    }
+}
+
+/// What a session has read and cannot write yet is left in it, and it has not heard the end behind it.
+#[tokio::test]
+async fn an_answer_goes_on_to_its_end_though_its_end_was_reset_later_and_the_client_sends_on() {
+    for sends_on in [false, true] {
+        let shared = SharedBuffers::default();
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("an option");
+        let (client, near) = pair_by(socket).await;
+        SockRef::from(&near).set_send_buffer_size(4096).expect("an option");
+        let (_, ended) = over((client, near), &shared, |mut client, mut server| async move {
+            client.write_all(b"what nobody reads").await.expect("to be sent");
+            server.readable().await.expect("it must arrive");
+            let answer = vec![7; 60_000];
+            server.write_all(&answer).await.expect("to be sent");
+            server.shutdown().await.expect("a half-close");
+            // with something unread, the kernel resets
+            drop(server);
+            if sends_on {
+                client.write_all(b"more").await.expect("to be sent");
+            }
+            tokio::task::yield_now().await;
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.expect("the whole answer");
+            assert_eq!(read.len(), answer.len());
+        })
+        .await;
+        assert!(matches!(ended, Err(CopyError::SecondAfterEnd(_))), "{ended:?}");
     }
 }
 

@@ -32,8 +32,11 @@ pub(super) async fn shake_hands(
     let session = timeout(server.limits.handshake, Box::pin(handshake)).await;
     match session {
         Ok(Ok(session)) => session,
-        Ok(Err(_)) | Err(_) => {
+        failed => {
             server.local.observer.refuse_dns(connection.transport, DnsRefusal::Handshake);
+            if let Ok(Err(failed)) = failed {
+                failed.linger(&server.local.limits).await;
+            }
             None
         }
     }

@@ -33,5 +33,5 @@ pub use hello::Hello;
 pub use profile::Profile;
 #[cfg(feature = "http3")]
 pub use quic::quic_config;
-pub use server::{Session, accept, in_time};
+pub use server::{Failed, Session, accept, in_time};
 pub use stream::Stream;

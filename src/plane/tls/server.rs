@@ -30,7 +30,7 @@ pub async fn accept(
     table: &TlsTable,
     content: Content,
     start: StartHandshake<TcpStream>,
-) -> io::Result<Option<Session>> {
+) -> Result<Option<Session>, Failed> {
     let mut challenge = None;
     let (config, client_auth) = {
         let hello = start.client_hello();
@@ -42,16 +42,12 @@ pub async fn accept(
         (local.tls.select(key, table, content, name), asked)
     };
     if let Some(challenge) = challenge {
-        return answer(start, challenge).await.map(|()| None);
+        return Ok(answer(start, challenge).await.map(|()| None)?);
     }
-    let config = config.ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = match start.into_stream(config).into_fallible().await {
-        Ok(stream) => stream,
-        Err((error, stream)) => {
-            linger(stream, &local.limits).await;
-            return Err(error);
-        }
-    };
+    let config = config.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    let shaken = start.into_stream(config).into_fallible().await;
+    let mut stream =
+        shaken.map_err(|(error, stream)| Failed { error, stream: Some(Box::new(stream)) })?;
     let (_, connection) = stream.get_mut();
     connection.set_buffer_limit(Some(local.limits.tls_send_buffer as usize));
     let server_name: Option<Arc<str>> =
@@ -80,38 +76,58 @@ pub async fn in_time(
     local: &Local,
     client: SocketAddr,
     key: SocketKey,
-    handshake: impl Future<Output = io::Result<Option<Session>>>,
+    handshake: impl Future<Output = Result<Option<Session>, Failed>>,
 ) -> Option<Session> {
-    let reason = match tokio::time::timeout(local.limits.handshake_time, handshake).await {
+    let refuse = |reason| local.note_refused(client, key, Exposure::Gateway, reason);
+    match tokio::time::timeout(local.limits.handshake_time, handshake).await {
         Ok(Ok(session)) => return session,
-        Ok(Err(error)) => {
-            tracing::debug!(%client, %error, "no TLS");
-            reason_of(&error)
+        Ok(Err(failed)) => {
+            tracing::debug!(%client, error = %failed.error, "no TLS");
+            refuse(failed.reason());
+            failed.linger(&local.limits).await;
         }
-        Err(_) => Reason::RequestTimeout,
-    };
-    local.note_refused(client, key, Exposure::Gateway, reason);
+        Err(_) => refuse(Reason::RequestTimeout),
+    }
     None
 }
 
-fn reason_of(error: &io::Error) -> Reason {
-    let is_gone = matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    );
-    if is_gone { Reason::ClientClosed } else { Reason::TlsHandshake }
+/// A handshake that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// How.
+    pub error: io::Error,
+    /// The connection, if the client is still to be told of it.
+    stream: Option<Box<TcpStream>>,
 }
 
-/// Waits until a client that was refused has seen why: closing a socket with something unread
-/// resets the connection, and the alert would be lost. A client of TLS 1.3 has often sent its first
-/// request by then.
-async fn linger(mut stream: TcpStream, limits: &Limits) {
-    let until_it_ends = async {
-        let _ = stream.shutdown().await;
-        let mut dropped = tokio::io::sink();
-        let _ = tokio::io::copy(&mut stream.take(limits.linger_bytes as u64), &mut dropped).await;
-    };
-    let _ = tokio::time::timeout(limits.linger_time, until_it_ends).await;
+impl Failed {
+    /// Waits until the client has seen why: closing a socket with something unread resets the
+    /// connection, and the alert would be lost. A client of TLS 1.3 has often sent its first request
+    /// by then.
+    pub async fn linger(self, limits: &Limits) {
+        let Some(mut stream) = self.stream else { return };
+        let until_it_ends = async {
+            let _ = stream.shutdown().await;
+            let mut dropped = tokio::io::sink();
+            let most = limits.linger_bytes as u64;
+            let _ = tokio::io::copy(&mut stream.take(most), &mut dropped).await;
+        };
+        let _ = tokio::time::timeout(limits.linger_time, until_it_ends).await;
+    }
+
+    /// Whether that is for what the client said, or because it left.
+    fn reason(&self) -> Reason {
+        // of rustls, or no certificate
+        let is_told =
+            matches!(self.error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound);
+        if is_told { Reason::TlsHandshake } else { Reason::ClientClosed }
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self { error, stream: None }
+    }
 }
 
 /// A connection after its handshake.

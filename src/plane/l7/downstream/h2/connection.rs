@@ -86,18 +86,21 @@ pub(crate) async fn serve(server: &Rc<Server>, stream: Stream, read: Vec<u8>, id
 /// Waits for the client's preface.
 async fn shake(shared: &Shared, watched: Watched) -> Option<Connection<Watched, Bytes>> {
     let limits = &shared.server.local.limits;
-    let begun = tokio::time::timeout(limits.head_time, builder(limits).handshake(watched)).await;
-    if begun.is_err() {
-        shared.note_refused(Reason::RequestTimeout);
+    match tokio::time::timeout(limits.head_time, builder(limits).handshake(watched)).await {
+        Ok(Ok(connection)) => return Some(connection),
+        Ok(Err(error)) => note_broken(shared, &error),
+        Err(_) => shared.note_refused(Reason::RequestTimeout),
     }
-    begun.ok()?.inspect_err(|error| note(shared, error)).ok()
+    None
 }
 
 /// Counts the end of a connection by the crate h2, if it was for what the client did.
-fn note(shared: &Shared, error: &::h2::Error) {
+fn note_broken(shared: &Shared, error: &::h2::Error) {
     if error.is_go_away() && error.is_library() {
-        let is_calm = error.reason() != Some(::h2::Reason::ENHANCE_YOUR_CALM);
-        shared.note_refused(if is_calm { Reason::BadRequest } else { Reason::EnhanceYourCalm });
+        shared.note_refused(match error.reason() {
+            Some(::h2::Reason::ENHANCE_YOUR_CALM) => Reason::EnhanceYourCalm,
+            _ => Reason::BadRequest,
+        });
     }
 }
 
@@ -135,7 +138,7 @@ fn poll_streams(
         let accepted = match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok(accepted))) => accepted,
             Poll::Ready(Some(Err(error))) => {
-                note(shared, &error);
+                note_broken(shared, &error);
                 return Poll::Ready(());
             }
             Poll::Ready(None) => return Poll::Ready(()),

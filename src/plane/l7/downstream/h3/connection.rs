@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h3::error::{Code, StreamError};
+use h3::error::{Code, ConnectionError, LocalError, StreamError};
 use h3::server::RequestResolver;
 use quinn::crypto::rustls::HandshakeData;
 use tokio::time::{Instant, timeout};
@@ -28,10 +28,10 @@ type Resolver = RequestResolver<Guarded<h3_quinn::Connection>, Bytes>;
 pub(super) async fn serve(server: Rc<Server>, key: SocketKey, connecting: quinn::Connecting) {
     let client = connecting.remote_address();
     let shaken = timeout(server.local.limits.handshake_time, connecting).await;
-    let quic = match shaken.map_err(|_| Reason::RequestTimeout) {
+    let quic = match shaken {
         Ok(Ok(quic)) => quic,
-        Ok(Err(_)) => return refuse(&server, client, key, Reason::TlsHandshake),
-        Err(reason) => return refuse(&server, client, key, reason),
+        Ok(Err(error)) => return note_refused(&server, client, key, reason_of(&error)),
+        Err(_) => return note_refused(&server, client, key, Reason::RequestTimeout),
     };
     let data = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     let name = data.and_then(|data| data.server_name);
@@ -43,7 +43,11 @@ pub(super) async fn serve(server: Rc<Server>, key: SocketKey, connecting: quinn:
     builder.max_field_section_size(head_bytes as u64).send_grease(false);
     let begun = Box::pin(builder.build(guarded));
     let begun = timeout(server.local.limits.handshake_time, begun).await;
-    let Ok(Ok(connection)) = begun else { return };
+    let connection = match begun {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return note_broken(&server, client, key, &error),
+        Err(_) => return note_refused(&server, client, key, Reason::RequestTimeout),
+    };
     let shared = Rc::new(Shared::new(&server, identity));
     Box::pin(run(connection, &quic, shared)).await;
     // the last words are sent by a task of quinn's
@@ -83,7 +87,11 @@ async fn run(mut connection: Connection, quic: &quinn::Connection, shared: Rc<Sh
                         }
                     });
                 }
-                Ok(None) | Err(_) => return,
+                Ok(None) => return,
+                Err(error) => {
+                    let Identity { client, key, .. } = shared.identity;
+                    return note_broken(&server, client, key, &error);
+                }
             },
             () = poll_fn(|cx| watch.poll_passed(cx)) => {
                 let is_unused = shared.activity.streams.get() == 0;
@@ -110,6 +118,8 @@ async fn exchange(shared: Rc<Shared>, resolver: Resolver) {
         Ok(Err(StreamError::HeaderTooBig { .. })) => {
             return note(&shared, Reason::HeadersTooLarge);
         }
+        // of a connection that ends, that is counted
+        Ok(Err(StreamError::StreamError { .. })) => return note(&shared, Reason::BadRequest),
         Ok(Err(_)) => return,
         Err(_) => return note(&shared, Reason::RequestTimeout),
     };
@@ -175,9 +185,35 @@ fn note(shared: &Shared, reason: Reason) {
     record.status = reason.status();
 }
 
-/// Counts a connection that is not served.
-pub(super) fn refuse(server: &Server, client: SocketAddr, key: SocketKey, reason: Reason) {
+/// Counts a connection that is not served, or no longer.
+pub(super) fn note_refused(server: &Server, client: SocketAddr, key: SocketKey, reason: Reason) {
     server.local.note_refused(client, key, Exposure::Gateway, reason);
+}
+
+/// Counts the end of a connection by h3, if it was for what the client did.
+fn note_broken(server: &Server, client: SocketAddr, key: SocketKey, error: &ConnectionError) {
+    let ConnectionError::Local { error: LocalError::Application { code, .. }, .. } = error else {
+        return;
+    };
+    match *code {
+        Code::H3_NO_ERROR => {}
+        Code::H3_EXCESSIVE_LOAD => note_refused(server, client, key, Reason::EnhanceYourCalm),
+        _ => note_refused(server, client, key, Reason::BadRequest),
+    }
+}
+
+/// Why QUIC did not come about.
+fn reason_of(error: &quinn::ConnectionError) -> Reason {
+    use quinn::ConnectionError as Quic;
+    match error {
+        Quic::TimedOut => Reason::RequestTimeout,
+        Quic::Reset | Quic::ApplicationClosed(_) => Reason::ClientClosed,
+        Quic::LocallyClosed => Reason::Draining,
+        Quic::VersionMismatch
+        | Quic::TransportError(_)
+        | Quic::ConnectionClosed(_)
+        | Quic::CidsExhausted => Reason::TlsHandshake,
+    }
 }
 
 /// How long a client has to answer GOAWAY, at least.

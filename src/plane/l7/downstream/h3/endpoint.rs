@@ -38,9 +38,8 @@ pub(super) async fn serve<T: 'static>(
             continue;
         }
         let client = incoming.remote_address();
-        if open >= most || server.draining.get() {
-            let reason = if open >= most { Reason::ConnectionLimit } else { Reason::Draining };
-            connection::refuse(&server, client, key, reason);
+        if let Some(reason) = refusal(&server, open) {
+            connection::note_refused(&server, client, key, reason);
             incoming.refuse();
             continue;
         }
@@ -50,18 +49,28 @@ pub(super) async fn serve<T: 'static>(
             continue;
         }
         let Some(held) = hold(client) else {
-            connection::refuse(&server, client, key, Reason::ClientLimit);
+            connection::note_refused(&server, client, key, Reason::ClientLimit);
             incoming.refuse();
             continue;
         };
-        if let Some(connecting) = configs.accept(incoming) {
-            let server = server.clone();
-            life::spawn_local("http3", async move {
-                Box::pin(connection::serve(server, key, connecting)).await;
-                drop(held);
-            });
-        }
+        let Some(connecting) = configs.accept(incoming) else {
+            connection::note_refused(&server, client, key, Reason::TlsHandshake);
+            continue;
+        };
+        let server = server.clone();
+        life::spawn_local("http3", async move {
+            Box::pin(connection::serve(server, key, connecting)).await;
+            drop(held);
+        });
     }
+}
+
+/// Why no connection is taken where `open` are.
+fn refusal(server: &Server, open: usize) -> Option<Reason> {
+    if open >= server.local.limits.h3_connections {
+        return Some(Reason::ConnectionLimit);
+    }
+    server.draining.get().then_some(Reason::Draining)
 }
 
 fn is_astray(server: &Server, key: SocketKey, incoming: &Incoming) -> bool {
