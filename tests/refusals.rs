@@ -18,15 +18,6 @@ spec:
   defaultBackend: {service: {name: web, port: {number: 80}}}
 ";
 
-/// How many connections ended for this reason.
-fn counted(site: &Site, reason: &str) -> f64 {
-    let metrics = site.ask("/metrics").text();
-    let label = format!("reason=\"{reason}\"");
-    let mut lines = metrics.lines().filter(|line| line.starts_with("rutter_connections_total{"));
-    let line = lines.find(|line| line.contains("exposure=\"gateway\"") && line.contains(&label));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
-}
-
 /// Sends this and reads until the connection ends.
 fn send(addr: SocketAddr, bytes: &[u8], then_close: bool) {
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("a connection");
@@ -93,13 +84,13 @@ fn every_connection_that_is_refused_is_counted_with_its_reason() {
         ("nothing, for long", https, vec![], false, "request_timeout"),
     ];
     for (what, addr, bytes, then_close, reason) in rows {
-        let before = counted(&site, reason);
+        let before = site.refused(reason);
         send(addr, &bytes, then_close);
         let sent = Instant::now();
-        while counted(&site, reason) <= before {
+        while site.refused(reason) <= before {
             assert!(sent.elapsed() < PATIENCE, "{what}: {}", site.ask("/metrics").text());
         }
-        assert_eq!(counted(&site, reason), before + 1.0, "{what}");
+        assert_eq!(site.refused(reason), before + 1, "{what}");
     }
 }
 

@@ -126,6 +126,15 @@ impl Site {
         }
     }
 
+    /// How many connections to HTTP and TLS ended for this reason, by whatever transport.
+    pub fn refused(&self, reason: &str) -> u64 {
+        let metrics = self.ask("/metrics").text();
+        let labels = format!("exposure=\"gateway\",reason=\"{reason}\"}} ");
+        let lines = metrics.lines().filter(|line| line.starts_with("rutter_connections_total{"));
+        let counts = lines.filter_map(|line| line.split_once(&labels)?.1.parse::<u64>().ok());
+        counts.sum()
+    }
+
     /// What it says of its objects.
     pub fn report(&self) -> Value {
         self.ask("/report").json()

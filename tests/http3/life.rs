@@ -5,6 +5,7 @@ use std::time::Duration;
 use quinn::{ConnectionError, VarInt, WriteError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::client::{Client, answer};
 use crate::common::{PATIENCE, block_on};
@@ -47,6 +48,32 @@ fn a_server_name_without_a_certificate_is_refused_and_nobody_else() {
         assert!(is_tls, "{refused:?}");
         assert_eq!(Client::connect(&front).await.get("/").await.head.status(), 200);
     });
+    until_refused(&front, "tls_handshake");
+}
+
+#[test]
+fn who_breaks_http_3_is_closed_and_counted() {
+    let front = Front::start();
+    block_on(async {
+        let mut client = Client::connect(&front).await;
+        assert_eq!(client.get("/").await.head.status(), 200);
+        // a second control stream (RFC 9114 section 6.2.1)
+        let mut stream = client.quic.open_uni().await.expect("a stream");
+        stream.write_all(&[0]).await.expect("to be sent");
+        let closed = tokio::time::timeout(PATIENCE, client.quic.closed()).await.expect("in time");
+        let ConnectionError::ApplicationClosed(frame) = closed else { panic!("{closed}") };
+        assert_eq!(frame.error_code, H3_STREAM_CREATION_ERROR);
+    });
+    until_refused(&front, "bad_request");
+}
+
+/// Waits until one connection is counted as refused for this reason.
+fn until_refused(front: &Front, reason: &str) {
+    let begun = Instant::now();
+    while front.site.refused(reason) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "it is not counted");
+    }
+    assert_eq!(front.site.refused(reason), 1, "{reason}");
 }
 
 #[test]
@@ -142,4 +169,5 @@ fn a_client_that_goes_away_takes_its_requests_along() {
 }
 
 const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
+const H3_STREAM_CREATION_ERROR: VarInt = VarInt::from_u32(0x103);
 const H3_EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
