@@ -42,6 +42,9 @@ pub use rng::Rng;
 
 /// Picks an endpoint by the power of two choices: of two random ones, that with less in flight.
 ///
+/// It may be the same one twice: an endpoint whose sessions last gets its part of those that come one
+/// after the other, of which there are never as many at another.
+///
 /// Endpoints in `tried` are passed over, so that a retry goes elsewhere. `None`: there is no
 /// endpoint that was not tried.
 pub fn pick<'a>(
@@ -50,11 +53,17 @@ pub fn pick<'a>(
     loads: &Loads,
     rng: &mut Rng,
 ) -> Option<&'a Arc<Endpoint>> {
-    two_choices(usable, |id| !tried.contains(&id), |id| loads.of(id), rng)
+    let is_open = |id| !tried.contains(&id);
+    let first = random_open(usable, is_open, rng)?;
+    let second = random_open(usable, is_open, rng)?;
+    Some(cheaper(first, second, |id| loads.of(id)))
 }
 
-/// Of two random ones that are open, the one that costs less. They are different ones if there are
-/// two: drawn alike a quarter of the time, the slow one of two would get a quarter whatever it cost.
+/// Of two random ones that are open, the one that costs less.
+///
+/// A second one that is the first again is drawn again, a few times: the slow one of two would get a
+/// quarter of all whatever it cost. But not for ever: one that was slow once and gets nothing would be
+/// thought slow for half a minute, where there is so little to do that the other is always free.
 fn two_choices<'a, C: PartialOrd>(
     usable: &'a [Arc<Endpoint>],
     is_open: impl Fn(EndpointId) -> bool,
@@ -62,10 +71,22 @@ fn two_choices<'a, C: PartialOrd>(
     rng: &mut Rng,
 ) -> Option<&'a Arc<Endpoint>> {
     let first = random_open(usable, &is_open, rng)?;
-    let Some(second) = random_open(usable, |id| id != first.id && is_open(id), rng) else {
-        return Some(first);
-    };
-    if cost(second.id) < cost(first.id) { Some(second) } else { Some(first) }
+    let draws = if usable.len() > 1 { SECOND_DRAWS } else { 0 };
+    let mut seconds = (0..draws).filter_map(|_| random_open(usable, &is_open, rng));
+    let second = seconds.find(|second| second.id != first.id).unwrap_or(first);
+    Some(cheaper(first, second, cost))
+}
+
+/// The dear one of two gets one of 32.
+const SECOND_DRAWS: usize = 4;
+
+fn cheaper<'a, C: PartialOrd>(
+    first: &'a Arc<Endpoint>,
+    second: &'a Arc<Endpoint>,
+    cost: impl Fn(EndpointId) -> C,
+) -> &'a Arc<Endpoint> {
+    let is_other = first.id != second.id;
+    if is_other && cost(second.id) < cost(first.id) { second } else { first }
 }
 
 /// A random start, then the next one that is open.
@@ -160,14 +181,13 @@ mod tests {
         held: &[EndpointId],
         rng: &mut Rng,
     ) -> Option<EndpointId> {
-        let mut untried = |but: Option<EndpointId>| {
+        let mut untried = || {
             let start = rng.below(all.len());
             let turned = (0..all.len()).map(|step| all[(start + step) % all.len()].id);
-            turned.into_iter().find(|id| !tried.contains(id) && Some(*id) != but)
+            turned.into_iter().find(|id| !tried.contains(id))
         };
         let load = |id: &EndpointId| held.iter().filter(|it| *it == id).count();
-        let first = untried(None)?;
-        let Some(second) = untried(Some(first)) else { return Some(first) };
+        let (first, second) = (untried()?, untried()?);
         Some(if load(&second) < load(&first) { second } else { first })
     }
 

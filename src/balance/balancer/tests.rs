@@ -155,14 +155,14 @@ fn random_requests_agree_with_naive_costs() {
                     if by_latency { latency(&id) * requests } else { requests }
                 };
                 let mut rng = world.rng.clone();
-                let mut draw = |but: Option<EndpointId>| {
+                let mut draw = || {
                     let start = rng.below(all.len());
                     let turned = (0..all.len()).map(|step| all[(start + step) % all.len()].id);
-                    turned.into_iter().find(|id| !tried.contains(id) && Some(*id) != but)
+                    turned.into_iter().find(|id| !tried.contains(id))
                 };
-                let expected = draw(None).map(|a| {
-                    let other = draw(Some(a)).filter(|b| cost(*b) < cost(a));
-                    other.unwrap_or(a)
+                let expected = draw().map(|a| {
+                    let b = (0..4).find_map(|_| draw().filter(|b| *b != a)).unwrap_or(a);
+                    if cost(b) < cost(a) { b } else { a }
                 });
                 let chosen = world.choose(&backend, &tried);
                 assert_eq!(chosen, expected, "seed {seed}");
@@ -192,7 +192,7 @@ fn an_endpoint_that_answers_slowly_gets_little_and_is_asked_again_later() {
     let backend = backend(Algorithm::PeakEwma, all.clone());
     world.loads.begin(all[0].id).observe(Duration::from_secs(1), world.now);
     let count = world.counts(&backend, 1_000).get(&all[0].id).copied().unwrap_or_default();
-    assert_eq!(count, 0, "every other one is faster");
+    assert!(count <= 5, "every other one is faster: {count}");
     world.now += Duration::from_secs(100);
     let count = world.counts(&backend, 1_000)[&all[0].id];
     assert!((140..=260).contains(&count), "{count}");

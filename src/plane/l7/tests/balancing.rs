@@ -95,7 +95,8 @@ fn an_endpoint_that_is_slow_to_answer_gets_few_requests() {
         for _ in 0..40 {
             assert!(world.ask(&get("")).await.contains("200 OK"));
         }
-        assert!((1..=3).contains(&asked.get()), "{}", asked.get());
+        // one of 32 has no rival
+        assert!((1..=6).contains(&asked.get()), "{}", asked.get());
         assert_eq!(fast.heads().len() + asked.get(), 40);
     });
 }
