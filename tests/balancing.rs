@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::http::{Client, Response};
-use common::{Block, Options, PATIENCE, Site, block_on};
-use socket2::{Domain, Socket, Type};
+use common::http::{Client, Response, connect_from};
+use common::{Block, Options, Site, block_on, until};
 use tokio::time::Instant;
 
 /// A pod that answers as it is told by the first line and the fields of a request; `None`: it closes.
@@ -181,11 +180,8 @@ fn hashed(site: &Site, key: &str, value: u8) -> String {
         "header:x-user" => pod_of(site, &format!("X-User: user-{value}\r\n")),
         "cookie:user" => pod_of(site, &format!("Cookie: a=b; user=user-{value}\r\n")),
         _ => {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            let from = SocketAddr::new(site.block.ip(150 + value), 0);
-            socket.bind(&from.into()).expect("loopback can be bound");
-            socket.connect_timeout(&site.http().into(), PATIENCE).expect("a connection");
-            let answer = Client::of(TcpStream::from(socket)).get("a.test", "/");
+            let stream = connect_from(site.block.ip(150 + value), site.http());
+            let answer = Client::of(stream.expect("a connection")).get("a.test", "/");
             assert_eq!(answer.status, 200, "{}", answer.text());
             answer.text()
         }
@@ -250,14 +246,6 @@ fn an_endpoint_that_has_just_come_gets_its_share_by_and_by() {
     assert!(first < 60, "{first} of 300 in its first seconds of ten minutes");
 }
 
-fn until(mut wanted: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !wanted() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain");
-        std::thread::yield_now();
-    }
-}
-
 /// A request whose answer takes a while, on a connection of its own.
 fn long(site: &Site) -> Client {
     let mut client = Client::connect(site.http());
@@ -279,7 +267,7 @@ fn beyond_its_limit_requests_wait_and_beyond_the_queue_they_are_refused() {
         let site = Site::start_in(block, &manifests(&annotations, &THREE[..endpoints]), one);
         let mut running = [long(&site), long(&site)];
         let seen = || pods.iter().map(Pod::seen).sum::<usize>();
-        until(|| seen() == 2);
+        until("both to be sent", || seen() == 2);
         // one of them waits, and there is no room for the other
         let mut more = [long(&site), long(&site)];
         let answers =
@@ -304,7 +292,7 @@ fn who_waits_too_long_is_told_so() {
         options.set("workers", 1);
     });
     let mut running = long(&site);
-    until(|| pod.seen() == 1);
+    until("the first to be sent", || pod.seen() == 1);
     let refused = get(&mut Client::connect(site.http()), "");
     assert_eq!(refused.text(), "rutter: 503 queue_timeout\n");
     assert_eq!(running.response().expect("an answer").status, 200);
@@ -372,7 +360,7 @@ fn endpoints_that_do_not_answer_checks_get_nothing() {
         let site = Site::start_in(block, &manifests(&annotations, &THREE[..2]), |_| {});
         let failed =
             "rutter_endpoint_checks_total{service=\"default/web\",port=\"80\",result=\"failed\"}";
-        until(|| metric(&site, failed) >= 3.0);
+        until("three failed checks", || metric(&site, failed) >= 3.0);
         let before = metric(&site, "rutter_http_retries_total");
         let mut client = Client::connect(site.http());
         for _ in 0..20 {

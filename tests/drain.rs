@@ -7,8 +7,7 @@ use std::net::TcpStream;
 
 use common::backend::Backend;
 use common::http::{self, Client};
-use common::{Block, PATIENCE, Site};
-use tokio::time::Instant;
+use common::{Block, PATIENCE, Site, until};
 
 const MANIFESTS: &str = r#"
 apiVersion: v1
@@ -90,14 +89,12 @@ fn sessions_and_requests_that_run_are_finished() {
 
 /// The first answer that is not 200 any more.
 fn told_after(mut ask: impl FnMut() -> http::Response) -> http::Response {
-    let begun = Instant::now();
-    loop {
-        let answer = ask();
-        if answer.status != 200 {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it does not drain");
-    }
+    let mut told = ask();
+    until("the drain", || {
+        told = ask();
+        told.status != 200
+    });
+    told
 }
 
 #[test]

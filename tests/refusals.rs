@@ -6,8 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use common::tls::Authority;
-use common::{PATIENCE, Site};
-use tokio::time::Instant;
+use common::{PATIENCE, Site, until};
 
 const INGRESS: &str = "\
 apiVersion: networking.k8s.io/v1
@@ -86,10 +85,7 @@ fn every_connection_that_is_refused_is_counted_with_its_reason() {
     for (what, addr, bytes, then_close, reason) in rows {
         let before = site.refused(reason);
         send(addr, &bytes, then_close);
-        let sent = Instant::now();
-        while site.refused(reason) <= before {
-            assert!(sent.elapsed() < PATIENCE, "{what}: {}", site.ask("/metrics").text());
-        }
+        until(what, || site.refused(reason) > before);
         assert_eq!(site.refused(reason), before + 1, "{what}");
     }
 }

@@ -4,12 +4,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 
 use common::backend::Backend;
 use common::http;
 use common::{Block, PATIENCE, Site};
-use socket2::{Domain, Socket, Type};
 
 /// Two pods of one Service, `here` on this node and `far` on another.
 const PODS: &str = "\
@@ -37,10 +36,7 @@ fn pods(block: &Block) -> [Backend; 2] {
 
 /// Which pod answers a client of this address; `None`: none does.
 fn ask(from: IpAddr, addr: SocketAddr) -> Option<String> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::new(from, 0).into()).expect("loopback can be bound");
-    socket.connect_timeout(&addr.into(), PATIENCE).ok()?;
-    let mut stream = TcpStream::from(socket);
+    let mut stream = http::connect_from(from, addr).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();

@@ -11,7 +11,7 @@ use common::tls::{Algorithm, Authority, Identity, Tls};
 use common::{Block, Options, Site};
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
+use rustls::{ClientConfig, HandshakeKind, NamedGroup, SignatureScheme};
 
 const INGRESS: &str = r#"
 apiVersion: networking.k8s.io/v1
@@ -58,6 +58,14 @@ fn the_server_name_chooses_the_certificate_and_the_host_the_rule() {
     Tls::connect(&authority, site.https(), "deep.other.example.com")
         .err()
         .expect("a wildcard takes one label only");
+}
+
+#[test]
+fn keys_are_agreed_so_that_no_quantum_computer_finds_them_later() {
+    let authority = Authority::new();
+    let (site, _backend) = start(&authority);
+    let tls = Tls::connect(&authority, site.https(), "shop.example.com").expect("trusted");
+    assert_eq!(tls.key_exchange(), NamedGroup::X25519MLKEM768);
 }
 
 #[test]

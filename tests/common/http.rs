@@ -1,7 +1,9 @@
 //! A blocking HTTP/1.1 client that shows exactly what was received.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 /// A response, with names in lower case.
 #[derive(Debug)]
@@ -34,6 +36,14 @@ pub fn seen<'a>(answer: &'a serde_json::Value, name: &str) -> Vec<&'a str> {
     let values =
         headers.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, values)| values);
     values.filter_map(|values| values.as_array()).flatten().filter_map(|it| it.as_str()).collect()
+}
+
+/// Connects by an address of this machine.
+pub fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    socket.connect_timeout(&to.into(), super::PATIENCE)?;
+    Ok(socket.into())
 }
 
 /// A kept connection.

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub use site::{Options, Site};
+use tokio::time::Instant;
 
 /// A /24 of loopback that no other test uses: `127.A.B.0`.
 pub struct Block {
@@ -82,6 +83,22 @@ pub fn rutter() -> PathBuf {
     let other = std::env::var_os("RUTTER_BINARY");
     let other = other.map(|path| std::path::absolute(path).expect("a path"));
     other.unwrap_or_else(|| env!("CARGO_BIN_EXE_rutter").into())
+}
+
+/// Asks again and again until it is so.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        pause();
+    }
+}
+
+/// Between two looks at a process that can only be asked.
+#[expect(clippy::disallowed_methods, reason = "there is nothing else to wait for")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 /// How long a test waits before it fails.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::{Block, PATIENCE, http, rutter};
+use super::{Block, http, pause, rutter, until};
 
 /// A running rutter: HTTP on `NET.2:80`, HTTPS on `NET.2:443`, DNS on `NET.3:53`, virtual
 /// addresses from `NET.0/26`, load balancers from `NET.64/27`, NodePorts on `NET.2`.
@@ -55,13 +55,11 @@ impl Site {
     }
 
     fn wait_until_it_answers(&mut self) {
-        let start = Instant::now();
-        while std::net::TcpStream::connect(self.admin()).is_err() {
+        until("its admin API", || {
             let ended = self.child.try_wait().expect("its child");
             assert!(ended.is_none(), "it did not start: {}", self.log());
-            assert!(start.elapsed() < PATIENCE, "it does not answer: {}", self.log());
-            pause();
-        }
+            TcpStream::connect(self.admin()).is_ok()
+        });
     }
 
     /// Waits a moment until what could not be bound at first is; some tests mean it not to be.
@@ -97,15 +95,10 @@ impl Site {
 
     /// Waits until the status is as wanted and its generation is applied by every worker.
     pub fn wait(&self, what: &str, mut wanted: impl FnMut(&Status) -> bool) {
-        let start = Instant::now();
-        loop {
+        until(what, || {
             let status = self.status();
-            if status.applied >= status.generation && wanted(&status) {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "waited in vain for {what}: {status:?}");
-            pause();
-        }
+            status.applied >= status.generation && wanted(&status)
+        });
     }
 
     /// What the control plane did last.
@@ -312,14 +305,6 @@ fn filled(manifests: &str, block: &Block) -> String {
 
 fn log_in(outside: &TempDir) -> PathBuf {
     outside.path().join("log")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "between two looks at a process that can only be asked"
-)]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(2));
 }
 
 /// Somewhat longer than the time after which binding is tried again.

@@ -13,8 +13,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore,
-    SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup,
+    RootCertStore, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
 
 use super::PATIENCE;
@@ -256,6 +256,11 @@ impl Tls {
         let key = certificate.public_key().parsed().expect("a key");
         let is_rsa = matches!(key, x509_parser::public_key::PublicKey::RSA(_));
         if is_rsa { Algorithm::Rsa } else { Algorithm::Ecdsa }
+    }
+
+    /// By which the keys were agreed.
+    pub fn key_exchange(&self) -> NamedGroup {
+        self.0.conn.negotiated_key_exchange_group().expect("a group").name()
     }
 
     pub fn kind(&self) -> HandshakeKind {

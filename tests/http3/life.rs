@@ -5,10 +5,9 @@ use std::time::Duration;
 use quinn::{ConnectionError, VarInt, WriteError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 use crate::client::{Client, answer};
-use crate::common::{PATIENCE, block_on};
+use crate::common::{PATIENCE, block_on, until};
 use crate::front::Front;
 
 #[test]
@@ -69,10 +68,7 @@ fn who_breaks_http_3_is_closed_and_counted() {
 
 /// Waits until one connection is counted as refused for this reason.
 fn until_refused(front: &Front, reason: &str) {
-    let begun = Instant::now();
-    while front.site.refused(reason) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "it is not counted");
-    }
+    until(reason, || front.site.refused(reason) > 0);
     assert_eq!(front.site.refused(reason), 1, "{reason}");
 }
 
