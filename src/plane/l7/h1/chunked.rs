@@ -167,8 +167,8 @@ impl Chunks {
     }
 }
 
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
+/// Whether a byte may be in a token (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

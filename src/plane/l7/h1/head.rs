@@ -35,9 +35,18 @@ impl HeadEnd {
         Ok(None)
     }
 
-    /// Whether not even the first line is complete.
-    pub(crate) fn in_first_line(&self) -> bool {
-        self.line == 0
+    /// The same for a head of `most` bytes at most. What comes behind them is not looked at, for it is not
+    /// always there yet.
+    pub(crate) fn find_within(
+        &mut self,
+        most: usize,
+        bytes: &[u8],
+    ) -> Result<Option<usize>, ProtocolError> {
+        let bytes = bytes.get(..most).unwrap_or(bytes);
+        match self.find(bytes)? {
+            None if bytes.len() == most => Err(ProtocolError::HeadTooLarge),
+            end => Ok(end),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod outgoing;
 mod tests;
 
 pub(super) use body::{Decoder, trailer_fields};
+pub(super) use chunked::is_token;
 pub(super) use framing::{BodyLength, parse_length, request_length, response_length};
 pub(super) use head::{Field, HeadEnd, RequestHead, ResponseHead, Verb};
 pub(super) use name::Name;

@@ -12,6 +12,8 @@ use tokio::task::LocalSet;
 
 use super::world::*;
 use crate::life;
+use crate::plane::Limits;
+use crate::snapshot::HostMatch;
 
 /// Runs a test whose clock jumps ahead when everybody waits: time-outs end what is incomplete.
 fn run_at_once<F: Future>(test: F) -> F::Output {
@@ -40,6 +42,38 @@ fn requests_like() -> impl Strategy<Value = Vec<u8>> {
     ];
     let parts = prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat().into_bytes());
     prop_oneof![9 => parts, 1 => prop::collection::vec(any::<u8>(), 0..200)]
+}
+
+/// Pieces of heads of which each is near to one of the limits of [`tight`], or beyond it.
+fn heads_like() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        2 => Just("GET"),
+        1 => Just("FETCHING"),
+        1 => Just("@"),
+        4 => Just(" "),
+        3 => Just("/"),
+        2 => Just("/12345678901234"),
+        3 => Just(" HTTP/1.1\r\n"),
+        1 => Just(" FOO/1.1\r\n"),
+        2 => Just("Host: h\r\n"),
+        1 => Just("Name: 123456789012\r\n"),
+        2 => Just("Name: 12345678901234567890\r\n"),
+        3 => Just("\r\n"),
+        1 => Just("\n"),
+        1 => Just("\0"),
+    ];
+    prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat().into_bytes())
+}
+
+fn tight() -> Limits {
+    Limits {
+        head_bytes: 100,
+        head_fields: 4,
+        field_bytes: 20,
+        method_bytes: 8,
+        target_bytes: 16,
+        ..Limits::default()
+    }
 }
 
 /// Pieces of responses, good and bad.
@@ -128,10 +162,11 @@ async fn whole_request(connection: &mut Client) -> Option<String> {
 
 /// What the client is answered, and what the endpoint was sent, without what differs from time to
 /// time.
-async fn exchanged(bytes: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<String>) {
+async fn exchanged(limits: &Limits, bytes: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<String>) {
     const UNSTABLE: [&str; 3] = ["Date: ", "X-Request-Id: ", "X-Forwarded-Port: "];
     let (origin, requests) = patient_origin().await;
-    let world = World::to(&[origin]).await;
+    let mut world = World::with(limits.clone()).await;
+    world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin]))], None);
     let mut client = world.client().await;
     send_in_pieces(&mut client, bytes, cuts).await;
     let answers = client.rest().await;
@@ -178,10 +213,13 @@ fn check<S: Strategy>(inputs: S, test: impl Fn(S::Value) -> Result<(), TestCaseE
 
 #[test]
 fn requests_get_the_same_answers_however_they_are_split() {
-    check((requests_like(), cuts()), |(bytes, cuts)| {
+    let requests = (Just(Limits::default()), requests_like());
+    let requests = prop_oneof![requests, (Just(tight()), heads_like())];
+    check((requests, cuts()), |((limits, bytes), cuts)| {
         let panics = life::task_panics();
-        let (whole, split) =
-            run_at_once(async { (exchanged(&bytes, &[]).await, exchanged(&bytes, &cuts).await) });
+        let (whole, split) = run_at_once(async {
+            (exchanged(&limits, &bytes, &[]).await, exchanged(&limits, &bytes, &cuts).await)
+        });
         prop_assert_eq!(whole, split);
         prop_assert_eq!(life::task_panics(), panics);
         Ok(())
@@ -189,15 +227,45 @@ fn requests_get_the_same_answers_however_they_are_split() {
 }
 
 #[test]
+fn what_is_refused_is_refused_for_the_same_reason_however_it_was_split() {
+    const ROWS: [(&str, usize, &str); 9] = [
+        ("METHODICAL / HTTP/1.1\r\n\r\n", 9, "501 method_too_long"),
+        ("METHODICAL\n", 9, "501 method_too_long"),
+        ("METHODICAL\r\n\r\n", 9, "501 method_too_long"),
+        ("\0ETHODICAL\n", 9, "400 bad_request"),
+        ("\0ETHODICAL / HTTP/1.1\r\n\r\n", 9, "400 bad_request"),
+        ("GET /1234567890123456 HTTP/1.1\r\n\r\n", 20, "414 uri_too_long"),
+        ("GET /123456789012345678901234567890\0\n", 36, "414 uri_too_long"),
+        ("POST /123456789012345678901234567890 FOO/1.1\r\n\r\n", 40, "414 uri_too_long"),
+        (
+            "GET / HTTP/1.1\r\na: 1234567890\r\nb: 1234567890\r\nc: 1234567890\r\n\
+             d: 1234567890\r\ne: 1234567890\r\nf: 12345678\n",
+            100,
+            "431 headers_too_large",
+        ),
+    ];
+    for (bytes, cut, expected) in ROWS {
+        for cuts in [&[][..], &[cut]] {
+            let (answers, requests) =
+                run_at_once(async { exchanged(&tight(), bytes.as_bytes(), cuts).await });
+            let last = answers.last().map(String::as_str);
+            assert_eq!(last, Some(&*format!("rutter: {expected}")), "{bytes:?} {cuts:?}");
+            assert!(requests.is_empty(), "{bytes:?} {cuts:?}");
+        }
+    }
+}
+
+#[test]
 fn one_empty_line_before_a_request_is_skipped_however_it_arrives() {
     let request = "\r\nGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let limits = Limits::default();
     let twice = format!("\r\n{request}");
     for cuts in [&[][..], &[1], &[2], &[1, 2], &[3], &[1, 2, 3, 4]] {
         run_at_once(async {
-            let (answers, requests) = exchanged(request.as_bytes(), cuts).await;
+            let (answers, requests) = exchanged(&limits, request.as_bytes(), cuts).await;
             assert_eq!(answers.first().map(String::as_str), Some("HTTP/1.1 200 OK"), "{cuts:?}");
             assert_eq!(requests.first().map(String::as_str), Some("GET /a HTTP/1.1"), "{cuts:?}");
-            let (answers, requests) = exchanged(twice.as_bytes(), cuts).await;
+            let (answers, requests) = exchanged(&limits, twice.as_bytes(), cuts).await;
             let refused = Some("HTTP/1.1 400 Bad Request");
             assert_eq!(answers.first().map(String::as_str), refused, "{cuts:?}");
             assert!(requests.is_empty(), "{cuts:?}");

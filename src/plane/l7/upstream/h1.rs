@@ -56,14 +56,11 @@ impl Connection {
     ) -> Poll<Result<ResponseHead, UpstreamError>> {
         loop {
             let filled = self.buffer.filled();
-            if let Some(end) = self.head_end.find(filled)? {
+            if let Some(end) = self.head_end.find_within(limits.head_bytes, filled)? {
                 self.head_end = HeadEnd::default();
                 let head = filled.get(..end).unwrap_or_default();
                 let parsed = ResponseHead::parse(head, limits.head_fields);
                 return Poll::Ready(parsed.map_err(UpstreamError::from));
-            }
-            if filled.len() >= limits.head_bytes {
-                return Poll::Ready(Err(super::ProtocolError::HeadTooLarge.into()));
             }
             let before = filled.len();
             let error = match ready!(self.buffer.poll_fill(cx, &mut self.stream)) {

@@ -20,7 +20,7 @@ use crate::plane::Limits;
 use crate::plane::l7::buffer::Buffer;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::Exchange;
-use crate::plane::l7::h1::{Decoder, HeadEnd, ProtocolError, RequestHead};
+use crate::plane::l7::h1::{Decoder, HeadEnd, ProtocolError, RequestHead, is_token};
 use crate::plane::l7::respond::Delivery;
 use crate::plane::l7::{Identity, Server, http_listener};
 use crate::plane::tls::Stream;
@@ -166,7 +166,8 @@ impl Session {
         }
     }
 
-    /// The next head, if all of it is there.
+    /// The next head, if all of it is there. What is refused is refused for the same reason however its
+    /// bytes were split on the way.
     fn parse_head(&mut self) -> Result<Option<Next>, ProtocolError> {
         if !self.skipped_line {
             // one empty line in front is left over from an old client's body (RFC 9112 2.2)
@@ -179,14 +180,19 @@ impl Session {
                 _ => {}
             }
         }
+        let parsed = self.parse_whole_head();
+        if !matches!(parsed, Ok(Some(Next::Request(_) | Next::Preface))) {
+            check_line(self.buffer.filled(), &self.server.local.limits)?;
+        }
+        parsed
+    }
+
+    /// The head that begins the buffer, if all of it is there.
+    fn parse_whole_head(&mut self) -> Result<Option<Next>, ProtocolError> {
         let limits = &self.server.local.limits;
         let filled = self.buffer.filled();
-        let Some(end) = self.head_end.find(filled)? else {
-            if self.head_end.in_first_line() {
-                check_line(filled, limits)?;
-            }
-            let full = filled.len() >= limits.head_bytes;
-            return if full { Err(ProtocolError::HeadTooLarge) } else { Ok(None) };
+        let Some(end) = self.head_end.find_within(limits.head_bytes, filled)? else {
+            return Ok(None);
         };
         let head = filled.get(..end).unwrap_or_default();
         let is_first = std::mem::take(&mut self.first);
@@ -195,9 +201,6 @@ impl Session {
         }
         if is_first && !is_http(head) {
             return Ok(Some(Next::Foreign));
-        }
-        if end > limits.head_bytes {
-            return Err(ProtocolError::HeadTooLarge);
         }
         self.head_end = HeadEnd::default();
         self.head_timed = false;
@@ -280,11 +283,13 @@ impl Session {
     }
 }
 
-/// Whether a request line that has not ended yet may still be one.
-fn check_line(line: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+/// Whether what has come of a request line, which may be all of it, can be one.
+fn check_line(filled: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+    let line = filled.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let method = line.get(..=limits.method_bytes);
-    if method.is_some_and(|method| memchr::memchr(b' ', method).is_none()) {
-        return Err(ProtocolError::MethodTooLong);
+    if let Some(method) = method.filter(|method| memchr::memchr(b' ', method).is_none()) {
+        let is_token = method.iter().all(|byte| is_token(*byte));
+        return Err(if is_token { ProtocolError::MethodTooLong } else { ProtocolError::Head });
     }
     let most = limits.method_bytes.saturating_add(limits.target_bytes);
     if line.len() > most.saturating_add(VERSION_BYTES) {
