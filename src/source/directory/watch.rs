@@ -1,19 +1,20 @@
 //! Scans when something changed, and every few seconds because something may have.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::Directory;
-use super::walk::{Identity, SETTLE_MS};
+use super::walk::{Identity, SETTLE_MS, is_manifest};
 use crate::manifest::yaml::STACK_BYTES;
 use crate::source::Batch;
 
@@ -34,7 +35,7 @@ pub(in crate::source) const SETTLE: Duration = Duration::from_millis(SETTLE_MS a
 /// The first batch is the listing. Fails only if the thread cannot be started.
 pub fn watch(directory: Directory, poll: Duration, batches: Sender<Batch>) -> io::Result<Watch> {
     let (wake, woken) = mpsc::channel();
-    let watches = Watches::new(wake.clone());
+    let watches = Watches::new(&directory.roots, wake.clone());
     let watching = Watching { directory, poll, batches, woken, watches };
     let thread = std::thread::Builder::new().name("source".to_owned()).stack_size(STACK_BYTES);
     thread.spawn(|| watching.run())?;
@@ -116,9 +117,11 @@ struct Watches {
 }
 
 impl Watches {
-    fn new(wake: mpsc::Sender<Wake>) -> Self {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if !event.is_ok_and(|event| is_harmless(event.kind)) {
+    fn new(roots: &[PathBuf], wake: mpsc::Sender<Wake>) -> Self {
+        let named: Vec<_> =
+            roots.iter().filter_map(|root| Some(root.file_name()?.to_owned())).collect();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if !event.is_ok_and(|event| is_harmless(&event, &named)) {
                 let _ = wake.send(Wake::Changed);
             }
         });
@@ -179,10 +182,17 @@ fn directories(roots: &[PathBuf]) -> BTreeMap<PathBuf, RecursiveMode> {
     directories
 }
 
-/// Reading is no change; we do it ourselves.
-fn is_harmless(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+/// Reading is no change; we do it ourselves. Nor is what is written to a file that is no manifest and was
+/// not `named` as one, as an access log that is kept beside them.
+fn is_harmless(event: &Event, named: &[OsString]) -> bool {
+    let is_read = |path: &PathBuf| {
+        is_manifest(path) || path.file_name().is_some_and(|name| named.iter().any(|it| it == name))
+    };
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Data(_)) => {
+            !event.paths.is_empty() && !event.paths.iter().any(is_read)
+        }
         EventKind::Access(_) => true,
         EventKind::Any
         | EventKind::Create(_)

@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use notify::event::{CreateKind, DataChange};
+
 use super::super::tests::{Fixture, config_map, shown};
 use super::*;
 
@@ -140,4 +142,28 @@ fn the_thread_ends_with_its_handle() {
     watch.rescan();
     drop(watch);
     assert!(batches.blocking_recv().is_none());
+}
+
+#[test]
+fn what_is_written_to_other_files_is_no_reason_to_look() {
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let created = EventKind::Create(CreateKind::File);
+    let rows = [
+        (written, Some("m/access.log"), true),
+        (closed, Some("m/access.log"), true),
+        (EventKind::Access(AccessKind::Read), Some("m/a.yaml"), true),
+        // it may be a directory, or a link to one
+        (created, Some("m/access.log"), false),
+        (written, Some("m/a.yaml"), false),
+        (closed, Some("m/a.json"), false),
+        (written, Some("./named.conf"), false),
+        // the queue of the system was full
+        (written, None, false),
+        (EventKind::Other, None, false),
+    ];
+    for (kind, path, expected) in rows {
+        let event = path.map(PathBuf::from).into_iter().fold(Event::new(kind), Event::add_path);
+        assert_eq!(is_harmless(&event, &["named.conf".into()]), expected, "{event:?}");
+    }
 }
