@@ -193,45 +193,62 @@ fn address(out: &mut String, addr: SocketAddr) {
         return out.push_str(&addr.to_string());
     };
     let mut text = Quad::default();
-    for (place, octet) in addr.ip().octets().into_iter().enumerate() {
-        text.octet(octet);
-        text.push(if place < 3 { b'.' } else { b':' });
+    for octet in addr.ip().octets() {
+        text.push(octet);
     }
-    out.push_str(text.as_str());
+    out.push_str(text.without_last_dot());
+    out.push(':');
     number(out, addr.port().into());
 }
 
 /// An address of IPv4 that is put together before it is appended.
 #[derive(Default)]
 struct Quad {
-    /// `255.255.255.255:` and no more.
+    /// `255.255.255.255.` and no more.
     bytes: [u8; 16],
     len: usize,
 }
 
 impl Quad {
-    fn octet(&mut self, octet: u8) {
-        if octet >= 100 {
-            self.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            self.push(b'0' + octet / 10 % 10);
-        }
-        self.push(b'0' + octet % 10);
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
+    /// An octet and a dot: four bytes at once, of which the next overwrites those that are too many.
+    fn push(&mut self, octet: u8) {
+        let (text, len) = OCTETS[usize::from(octet)];
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
+            room.copy_from_slice(&text);
+            self.len += len;
         }
     }
 
-    fn as_str(&self) -> &str {
-        let text = self.bytes.get(..self.len).unwrap_or_default();
+    fn without_last_dot(&self) -> &str {
+        let text = self.bytes.get(..self.len.saturating_sub(1)).unwrap_or_default();
         std::str::from_utf8(text).unwrap_or_default()
     }
 }
+
+/// Every octet with a dot, and how long that is.
+const OCTETS: [([u8; 4], usize); 256] = {
+    let mut all = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < all.len() {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let mut place = if octet >= 100 {
+            0
+        } else if octet >= 10 {
+            1
+        } else {
+            2
+        };
+        while place < digits.len() {
+            let (text, len) = &mut all[octet];
+            text[*len] = b'0' + digits[place] as u8;
+            *len += 1;
+            place += 1;
+        }
+        all[octet].1 += 1;
+        octet += 1;
+    }
+    all
+};
 
 #[cfg(test)]
 mod tests {
@@ -239,7 +256,13 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_the_formatter_writes_them() {
-        for text in ["0.0.0.0:0", "1.20.100.255:65535", "199.99.9.10:80", "[2001:db8::1]:443"] {
+        for text in [
+            "0.0.0.0:0",
+            "1.20.100.255:65535",
+            "199.99.9.10:80",
+            "255.255.255.255:443",
+            "[2001:db8::1]:443",
+        ] {
             let mut out = String::new();
             address(&mut out, text.parse().expect("an address"));
             assert_eq!(out, text);

@@ -38,4 +38,4 @@ pub use forward::{
 pub use metrics::{Gauges, Metrics};
 pub use observer::{Observer, WorkerShard};
 pub use programming::{Probe, Programmed};
-pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord, Searched};
+pub use record::{ConnectionRecord, DnsRecord, QueryType, RequestRecord, Searched, method_name};

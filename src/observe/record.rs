@@ -1,5 +1,6 @@
 //! One record a unit of work: filled in as it goes, counted and logged when it is dropped.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub struct RequestRecord {
     /// `HTTP/1.1`, `HTTP/2`.
     pub protocol: &'static str,
     /// The method, as sent.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The host, lower-case; empty if there is none.
     pub host: String,
     /// Path and query, as sent.
@@ -46,6 +47,13 @@ pub struct RequestRecord {
     pub request_bytes: u64,
     /// Body bytes to the client.
     pub response_bytes: u64,
+}
+
+/// A method as a record has it: those that everybody sends take no memory.
+pub fn method_name(method: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    let usual = USUAL.into_iter().find(|usual| *usual == method);
+    usual.map_or_else(|| method.to_owned().into(), Cow::Borrowed)
 }
 
 impl RequestRecord {

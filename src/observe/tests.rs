@@ -36,7 +36,7 @@ fn request(observer: &Rc<Observer>, status: u16, reason: Option<Reason>) -> Requ
         listener: "http".into(),
         client: ([127, 0, 0, 1], 5000).into(),
         protocol: "HTTP/1.1",
-        method: "GET".to_owned(),
+        method: "GET".into(),
         host: "shop.test".to_owned(),
         target: "/cart?\"x\"".to_owned(),
         request_id: "1".to_owned(),

@@ -1,5 +1,6 @@
 //! One coarse timer for all waits of a connection.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -45,6 +46,57 @@ impl Deadline {
                 return Poll::Ready(());
             }
             self.sleep.as_mut().reset(self.at);
+        }
+    }
+}
+
+/// Deadlines of streams that are over, for those that come: with one that is registered a stream
+/// registers none, nor takes it back.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines(RefCell<Vec<Deadline>>);
+
+impl Deadlines {
+    /// A deadline in `wait` from `now`.
+    pub(super) fn take(&self, now: Instant, wait: Duration) -> Deadline {
+        let Some(mut spare) = self.0.borrow_mut().pop() else { return Deadline::new(now, wait) };
+        spare.set(now, wait);
+        spare
+    }
+
+    /// Takes one that nobody waits for.
+    pub(super) fn give_back(&self, deadline: Deadline) {
+        let mut spare = self.0.borrow_mut();
+        if spare.len() < MOST_SPARE {
+            spare.push(deadline);
+        }
+    }
+}
+
+/// As many streams as a busy worker carries at once; a quarter of a MiB.
+const MOST_SPARE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_was_another_streams_passes_at_its_own_time() {
+        let seconds = Duration::from_secs;
+        let deadlines = Deadlines::default();
+        // registered for later, for sooner, and passed already
+        for (before, waited, wait) in [(9, 1, 3), (2, 1, 7), (1, 5, 2)] {
+            let mut first = deadlines.take(Instant::now(), seconds(before));
+            let passed = poll_fn(|cx| first.poll_passed(cx));
+            let _ = tokio::time::timeout(seconds(waited), passed).await;
+            deadlines.give_back(first);
+            let start = Instant::now();
+            let mut second = deadlines.take(start, seconds(wait));
+            assert!(deadlines.0.borrow().is_empty(), "it is the one that was given back");
+            poll_fn(|cx| second.poll_passed(cx)).await;
+            assert_eq!(start.elapsed().as_secs(), wait, "{before} {waited}");
+            deadlines.give_back(second);
         }
     }
 }

@@ -51,6 +51,7 @@ use tokio::time::Instant;
 
 use self::account::Accounts;
 use self::buffer::Buffers;
+use self::deadline::Deadlines;
 use self::forwarded::client_lines;
 use self::respond::Clock;
 use self::upstream::Pool;
@@ -67,6 +68,8 @@ pub struct Server {
     local: Rc<Local>,
     started: Instant,
     buffers: Rc<Buffers>,
+    /// Of streams of HTTP/2 and HTTP/3.
+    deadlines: Deadlines,
     accounts: Accounts,
     pool: Pool,
     balancer: Balancer,
@@ -97,6 +100,7 @@ impl Server {
             started: life::now(),
             accounts: Accounts::default(),
             buffers,
+            deadlines: Deadlines::default(),
             clock: Clock::default(),
             mirrors: Rc::default(),
             compressors: Rc::default(),
@@ -204,7 +208,7 @@ impl Server {
             listener,
             client: identity.client,
             protocol,
-            method: String::new(),
+            method: "".into(),
             host: String::new(),
             target: String::new(),
             request_id: String::new(),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Session;
-use crate::observe::RequestRecord;
+use crate::observe::{RequestRecord, method_name};
 use crate::plane::l7::buffer::READ_BYTES;
 use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::exchange::{Client, Exchange};
@@ -30,7 +30,7 @@ impl Session {
     ) -> Result<Box<Exchange>, OwnAnswer> {
         let bytes = self.buffer.filled().get(..head.len).unwrap_or_default();
         let (method, target) = (head.method(bytes), head.target(bytes));
-        record.method = method.to_owned();
+        record.method = method_name(method);
         record.target = target.to_owned();
         let fields = head.fields.iter().map(|it| (it.known, it.name(bytes), it.value(bytes)));
         let mut options = Options::of(fields.clone());

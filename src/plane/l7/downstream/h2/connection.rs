@@ -147,6 +147,8 @@ fn poll_streams(
         let (request, respond) = accepted;
         calm.note_work();
         let (shared, calm) = (shared.clone(), calm.clone());
+        // boxed, because a future has room for every place that something is moved to
+        let request = Box::new(request);
         life::spawn_local("h2-stream", stream::run(shared, calm, request, respond));
     }
 }

@@ -37,6 +37,7 @@ pub(super) use self::response::Answer;
 use self::turns::Turns;
 use crate::life;
 use crate::plane::Limits;
+use crate::plane::l7::deadline::Deadline;
 use crate::plane::l7::{Identity, Server};
 use crate::snapshot::{Exposure, Reason};
 
@@ -104,22 +105,35 @@ impl Activity {
     }
 }
 
-/// Counts a stream as long as it lives.
-pub(super) struct Active(Rc<Shared>);
+/// A stream as long as it lives: counted, with the timer of its waits.
+pub(super) struct Active {
+    shared: Rc<Shared>,
+    deadline: Option<Deadline>,
+}
 
 impl Active {
     fn begin(shared: Rc<Shared>, now: Instant) -> Self {
         shared.activity.begin(now);
         let streams = &shared.activity.streams;
         streams.set(streams.get().saturating_add(1));
-        Self(shared)
+        Self { shared, deadline: None }
+    }
+
+    /// The timer; most streams begin to wait at once.
+    fn deadline(&mut self) -> &mut Deadline {
+        let Server { deadlines, local, .. } = &*self.shared.server;
+        self.deadline
+            .get_or_insert_with(|| deadlines.take(life::now(), local.limits.upstream_stall))
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        let Activity { streams, .. } = &self.0.activity;
-        streams.set(streams.get().saturating_sub(1));
-        self.0.activity.note(life::now());
+        let Shared { server, activity, .. } = &*self.shared;
+        activity.streams.set(activity.streams.get().saturating_sub(1));
+        activity.note(life::now());
+        if let Some(deadline) = self.deadline.take() {
+            server.deadlines.give_back(deadline);
+        }
     }
 }

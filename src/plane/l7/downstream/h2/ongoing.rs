@@ -7,8 +7,7 @@ use http::Response;
 use super::request::{Http2Client, begin, path_of};
 use super::response::{Kind, answer_itself, interim, respond};
 use super::{Active, Answer, Shared, Upload};
-use crate::observe::RequestRecord;
-use crate::plane::l7::deadline::Deadline;
+use crate::observe::{RequestRecord, method_name};
 use crate::plane::l7::exchange::{Carrier, Exchange};
 use crate::plane::l7::h1::ResponseHead;
 use crate::plane::l7::http_listener;
@@ -49,7 +48,7 @@ impl<B: Upload> Ongoing<B> {
         };
         let (parts, body) = request.into_parts();
         // a WebSocket is logged as what its endpoint is asked
-        record.method = if kind.is_websocket { "GET".into() } else { parts.method.to_string() };
+        record.method = method_name(if kind.is_websocket { "GET" } else { parts.method.as_str() });
         record.target = path_of(&parts).to_owned();
         let begun = match checked {
             Ok(()) => begin(&shared, &listener, &parts, &body, kind, &mut record),
@@ -60,13 +59,8 @@ impl<B: Upload> Ongoing<B> {
             Ok(begun) => begun,
             Err(answer) => return Err(answer_itself(answer, record, kind).into()),
         };
-        let client = Http2Client {
-            deadline: Deadline::new(record.started, server.local.limits.upstream_stall),
-            body,
-            trailers,
-            bytes: 0,
-            active: Active::begin(shared, record.started),
-        };
+        let client =
+            Http2Client { body, trailers, bytes: 0, active: Active::begin(shared, record.started) };
         Ok(Box::new(Self { exchange, client, record, kind }))
     }
 

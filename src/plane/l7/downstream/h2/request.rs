@@ -140,7 +140,6 @@ pub(super) struct Http2Client<B> {
     pub(super) body: B,
     pub(super) trailers: bool,
     pub(super) bytes: u64,
-    pub(super) deadline: Deadline,
     pub(super) active: Active,
 }
 
@@ -161,7 +160,7 @@ impl<B: Upload> Client for Http2Client<B> {
             let frame = frame.map_err(|_| Reason::ClientClosed)?;
             match frame.into_data() {
                 Ok(data) => {
-                    self.active.0.activity.note(life::now());
+                    self.active.shared.activity.note(life::now());
                     self.bytes = self.bytes.saturating_add(data.len() as u64);
                     request.data(&data);
                 }
@@ -181,12 +180,12 @@ impl<B: Upload> Client for Http2Client<B> {
     }
 
     fn window(&self) -> usize {
-        let Shared { server, .. } = &*self.active.0;
+        let Shared { server, .. } = &*self.active.shared;
         if self.body.is_end_stream() { 0 } else { server.local.limits.h2_stream_window as usize }
     }
 
     fn deadline(&mut self) -> &mut Deadline {
-        &mut self.deadline
+        self.active.deadline()
     }
 }
 

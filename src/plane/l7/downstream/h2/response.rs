@@ -246,15 +246,15 @@ impl<B: Upload> Relayed<B> {
             }
             Poll::Pending if data.is_empty() => {
                 if exchange.poll_overdue(cx).is_pending() {
-                    ready!(client.deadline.poll_passed(cx));
+                    ready!(client.active.deadline().poll_passed(cx));
                 }
                 return self.fail(Reason::ResponseTimeout);
             }
             Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
         let now = life::now();
-        client.active.0.activity.note(now);
-        client.deadline.set(now, server.local.limits.upstream_stall);
+        client.active.shared.activity.note(now);
+        client.active.deadline().set(now, server.local.limits.upstream_stall);
         record.response_bytes = record.response_bytes.saturating_add(data.len() as u64);
         self.release_if_done();
         if data.is_empty() {

@@ -32,7 +32,7 @@ use crate::snapshot::Reason;
 pub(super) async fn run(
     shared: Rc<Shared>,
     calm: Rc<Calm>,
-    request: Request<RecvStream>,
+    request: Box<Request<RecvStream>>,
     mut respond: SendResponse<Bytes>,
 ) {
     let carried = {
@@ -47,7 +47,7 @@ pub(super) async fn run(
 async fn carry(
     shared: Rc<Shared>,
     calm: &Calm,
-    request: Request<RecvStream>,
+    request: Box<Request<RecvStream>>,
     respond: &mut SendResponse<Bytes>,
 ) {
     let (server, turns) = (shared.server.clone(), shared.turns.clone());
