@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::task::JoinHandle;
-use tracing::Instrument;
-use tracing::instrument::Instrumented;
 
 use super::clock::turn;
 
@@ -50,8 +48,9 @@ pub fn spawn_local<F>(name: &'static str, future: F) -> JoinHandle<()>
 where
     F: Future<Output = ()> + 'static,
 {
-    // boxed: a future that is moved into another one takes its room twice
-    let future = Box::pin(future.in_current_span());
+    // boxed: a future that is moved into another one takes its room twice. Not in the span of whoever
+    // spawns it: rutter has none, and a span would be entered at every turn
+    let future = Box::pin(future);
     #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     tokio::task::spawn_local(Supervised { name, future })
 }
@@ -59,7 +58,7 @@ where
 /// Counts when it is dropped by unwinding. A task that is cancelled drops it without a panic.
 struct Supervised<F> {
     name: &'static str,
-    future: Pin<Box<Instrumented<F>>>,
+    future: Pin<Box<F>>,
 }
 
 impl<F: Future<Output = ()>> Future for Supervised<F> {

@@ -147,9 +147,10 @@ fn poll_streams(
         let (request, respond) = accepted;
         calm.note_work();
         let (shared, calm) = (shared.clone(), calm.clone());
+        let (parts, body) = request.into_parts();
         // boxed, because a future has room for every place that something is moved to
-        let request = Box::new(request);
-        life::spawn_local("h2-stream", stream::run(shared, calm, request, respond));
+        let parts = Box::new(parts);
+        life::spawn_local("h2-stream", stream::run(shared, calm, parts, body, respond));
     }
 }
 

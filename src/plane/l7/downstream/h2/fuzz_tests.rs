@@ -217,8 +217,8 @@ fn damaged_heads_of_http_2_become_one_head_of_http_1_or_are_refused() {
             check_trailers(&map(&fields(trailers)));
             let list = fields(head);
             let Some(request) = request(&list) else { return (None, None) };
-            let kind = Kind::of(&request);
             let (parts, body) = request.into_parts();
+            let kind = Kind::of(&parts);
             let mut record = world.server.record(&shared.identity, "http".into(), "HTTP/2");
             let begun = begin(&shared, &listener, &parts, &body, kind, &mut record);
             let _ = path_of(&parts);

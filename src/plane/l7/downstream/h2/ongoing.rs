@@ -28,10 +28,11 @@ pub(in crate::plane::l7::downstream) type Final<B> = Response<Answer<B>>;
 
 impl<B: Upload> Ongoing<B> {
     /// Decides where a request goes; otherwise gives the answer to it. `checked`: what its codec could
-    /// not check, its caller has.
+    /// not check, its caller has. The head is large, and moved nowhere.
     pub(in crate::plane::l7::downstream) fn begin(
         shared: Rc<Shared>,
-        request: http::Request<B>,
+        parts: &http::request::Parts,
+        body: B,
         checked: Result<(), Reason>,
         protocol: &'static str,
     ) -> Result<Box<Self>, Box<Final<B>>> {
@@ -42,19 +43,17 @@ impl<B: Upload> Ongoing<B> {
         let name = listener.as_ref().map(|listener| listener.name.clone()).unwrap_or_default();
         let mut record = server.record(&shared.identity, name, protocol);
         shared.activity.begin(record.started);
-        let kind = Kind::of(&request);
+        let kind = Kind::of(parts);
         let Some(listener) = listener else {
             return Err(answer_itself(Reason::Draining, record, kind).into());
         };
-        let (parts, body) = request.into_parts();
         // a WebSocket is logged as what its endpoint is asked
         record.method = method_name(if kind.is_websocket { "GET" } else { parts.method.as_str() });
-        record.target = path_of(&parts).to_owned();
+        record.target = path_of(parts).to_owned();
         let begun = match checked {
-            Ok(()) => begin(&shared, &listener, &parts, &body, kind, &mut record),
+            Ok(()) => begin(&shared, &listener, parts, &body, kind, &mut record),
             Err(reason) => Err(reason.into()),
         };
-        drop(parts);
         let (exchange, trailers) = match begun {
             Ok(begun) => begun,
             Err(answer) => return Err(answer_itself(answer, record, kind).into()),

@@ -30,13 +30,13 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
-        let protocol = request.extensions().get::<::h2::ext::Protocol>();
-        let is_websocket = request.method() == Method::CONNECT
+    pub(super) fn of(request: &http::request::Parts) -> Self {
+        let protocol = request.extensions.get::<::h2::ext::Protocol>();
+        let is_websocket = request.method == Method::CONNECT
             && protocol.is_some_and(|it| it.as_str().eq_ignore_ascii_case("websocket"));
-        let method = if is_websocket { "GET" } else { request.method().as_str() };
+        let method = if is_websocket { "GET" } else { request.method.as_str() };
         let verb = Verb::of(method.as_bytes());
-        Self { verb, is_grpc: is_grpc(request.headers()), is_websocket }
+        Self { verb, is_grpc: is_grpc(&request.headers), is_websocket }
     }
 }
 

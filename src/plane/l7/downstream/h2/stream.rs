@@ -9,7 +9,8 @@ use ::h2::server::SendResponse;
 use ::h2::{RecvStream, SendStream};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -32,11 +33,12 @@ use crate::snapshot::Reason;
 pub(super) async fn run(
     shared: Rc<Shared>,
     calm: Rc<Calm>,
-    request: Box<Request<RecvStream>>,
+    parts: Box<Parts>,
+    body: RecvStream,
     mut respond: SendResponse<Bytes>,
 ) {
     let carried = {
-        let carrying = pin!(carry(shared, &calm, request, &mut respond));
+        let carrying = pin!(carry(shared, &calm, parts, body, &mut respond));
         life::caught("h2-stream", carrying).await
     };
     if carried.is_err() {
@@ -47,14 +49,16 @@ pub(super) async fn run(
 async fn carry(
     shared: Rc<Shared>,
     calm: &Calm,
-    request: Box<Request<RecvStream>>,
+    parts: Box<Parts>,
+    body: RecvStream,
     respond: &mut SendResponse<Bytes>,
 ) {
     let (server, turns) = (shared.server.clone(), shared.turns.clone());
-    let length =
-        request.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-    let request = request.map(|stream| Incoming { stream, length, is_read: false });
-    let response = match Ongoing::begin(shared, request, Ok(()), "HTTP/2") {
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    let body = Incoming { stream: body, length, is_read: false };
+    let begun = Ongoing::begin(shared, &parts, body, Ok(()), "HTTP/2");
+    drop(parts);
+    let response = match begun {
         Err(response) => *response,
         Ok(mut ongoing) => match answered(&mut ongoing, respond).await {
             Some(Answered::Own(answer)) => ongoing.fail(answer),

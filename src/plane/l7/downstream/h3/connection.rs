@@ -143,7 +143,10 @@ async fn carry(
 ) {
     let limits = &shared.server.local.limits;
     let (request, checked) = read(request, receiver, limits).await;
-    let response = match Ongoing::begin(shared.clone(), request, checked, "HTTP/3") {
+    let (parts, body) = request.into_parts();
+    let begun = Ongoing::begin(shared.clone(), &parts, body, checked, "HTTP/3");
+    drop(parts);
+    let response = match begun {
         Ok(ongoing) => Box::pin(answer(ongoing, sender, limits.client_stall)).await,
         Err(response) => *response,
     };
