@@ -72,7 +72,8 @@ impl Deadlines {
     }
 }
 
-/// As many streams as a busy worker carries at once; a quarter of a MiB.
+/// As many streams as a busy worker carries at once: less than half a MiB, with what their wakers keep of
+/// tasks that have ended.
 const MOST_SPARE: usize = 1024;
 
 #[cfg(test)]

@@ -13,13 +13,20 @@ use tokio::task::LocalSet;
 use super::world::*;
 use crate::life;
 use crate::plane::Limits;
-use crate::snapshot::HostMatch;
 
 /// Runs a test whose clock jumps ahead when everybody waits: time-outs end what is incomplete.
 fn run_at_once<F: Future>(test: F) -> F::Output {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     LocalSet::new().block_on(&runtime.expect("a runtime must start"), test)
+}
+
+/// Fewer than so many parts, one behind the other.
+fn joined(
+    part: impl Strategy<Value = &'static str>,
+    most: usize,
+) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(part, 0..most).prop_map(|parts| parts.concat().into_bytes())
 }
 
 /// Pieces of requests, good and bad, that add up to anything.
@@ -40,8 +47,7 @@ fn requests_like() -> impl Strategy<Value = Vec<u8>> {
         1 => Just("\0"),
         1 => Just("abc"),
     ];
-    let parts = prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat().into_bytes());
-    prop_oneof![9 => parts, 1 => prop::collection::vec(any::<u8>(), 0..200)]
+    prop_oneof![9 => joined(part, 8), 1 => prop::collection::vec(any::<u8>(), 0..200)]
 }
 
 /// Pieces of heads of which each is near to one of the limits of [`tight`], or beyond it.
@@ -62,7 +68,7 @@ fn heads_like() -> impl Strategy<Value = Vec<u8>> {
         1 => Just("\n"),
         1 => Just("\0"),
     ];
-    prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat().into_bytes())
+    joined(part, 20)
 }
 
 fn tight() -> Limits {
@@ -94,9 +100,8 @@ fn response_like() -> impl Strategy<Value = Vec<u8>> {
         1 => Just("\n"),
         1 => Just("\0"),
     ];
-    let parts = prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat().into_bytes());
     // text, because the client of these tests reads text
-    prop_oneof![9 => parts, 1 => prop::collection::vec(0..128_u8, 0..200)]
+    prop_oneof![9 => joined(part, 8), 1 => prop::collection::vec(0..128_u8, 0..200)]
 }
 
 /// Sends the bytes, cut at these places and with everybody else idle in between.
@@ -165,8 +170,7 @@ async fn whole_request(connection: &mut Client) -> Option<String> {
 async fn exchanged(limits: &Limits, bytes: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<String>) {
     const UNSTABLE: [&str; 3] = ["Date: ", "X-Request-Id: ", "X-Forwarded-Port: "];
     let (origin, requests) = patient_origin().await;
-    let mut world = World::with(limits.clone()).await;
-    world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin]))], None);
+    let world = World::to_within(limits.clone(), &[origin]).await;
     let mut client = world.client().await;
     send_in_pieces(&mut client, bytes, cuts).await;
     let answers = client.rest().await;

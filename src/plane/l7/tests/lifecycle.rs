@@ -31,8 +31,7 @@ fn draining_closes_idle_connections_and_lets_exchanges_finish() {
     run(async {
         let origin = Manual::new().await;
         let limits = Limits { drain_idle: Duration::from_millis(30), ..Limits::default() };
-        let mut world = World::with(limits).await;
-        world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))], None);
+        let mut world = World::to_within(limits, &[origin.addr]).await;
         let mut idle = world.client().await;
         idle.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let mut first = origin.accept().await;

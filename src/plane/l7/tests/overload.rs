@@ -6,7 +6,6 @@ use super::h2::{ask, empty, plain, request};
 use super::h2_origin::{H2Manual, answer, next, world_to};
 use super::world::*;
 use crate::plane::Limits;
-use crate::snapshot::HostMatch;
 
 /// Memory is used so far; every task of the worker has seen it.
 async fn used(world: &World, percent: u64) {
@@ -23,9 +22,7 @@ fn shed(world: &World, what: &str) -> u64 {
 
 async fn world(origin: std::net::SocketAddr) -> World {
     let limits = Limits { drain_idle: Duration::from_millis(30), ..Limits::default() };
-    let mut world = World::with(limits).await;
-    world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin]))], None);
-    world
+    World::to_within(limits, &[origin]).await
 }
 
 #[test]

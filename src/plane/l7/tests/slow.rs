@@ -8,14 +8,11 @@ use tokio::time::{Instant, interval, timeout};
 use super::h2::{ask, empty, plain, request};
 use super::world::*;
 use crate::plane::Limits;
-use crate::snapshot::HostMatch;
 
 const TICK: Duration = Duration::from_millis(10);
 
 async fn world(limits: Limits, origin: &Manual) -> World {
-    let mut world = World::with(limits).await;
-    world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))], None);
-    world
+    World::to_within(limits, &[origin.addr]).await
 }
 
 /// At least 10,000 bytes a second, from a tenth of a second on.
@@ -152,8 +149,7 @@ fn an_old_connection_ends_with_a_response_and_a_young_one_does_not() {
         let origin = Canned::ok().await;
         let age = Duration::from_millis(300);
         let limits = Limits { client_age: Some(age), ..Limits::default() };
-        let mut world = World::with(limits).await;
-        world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))], None);
+        let world = World::to_within(limits, &[origin.addr]).await;
         let (begun, mut client) = (Instant::now(), world.client().await);
         let mut last = client.get("/", "ok").await;
         while !last.contains("Connection: close\r\n") {
@@ -175,8 +171,7 @@ fn an_old_connection_of_http2_says_goaway_and_loses_nothing() {
     run(async {
         let origin = Canned::ok().await;
         let limits = Limits { client_age: Some(Duration::from_millis(300)), ..Limits::default() };
-        let mut world = World::with(limits).await;
-        world.publish(vec![rule(HostMatch::Any, "", forward("web", &[origin.addr]))], None);
+        let world = World::to_within(limits, &[origin.addr]).await;
         let mut client = plain(&world).await;
         let mut answers = 0;
         while client.ready().await.is_ok() {

@@ -82,8 +82,13 @@ impl World {
 
     /// Everything goes to these endpoints.
     pub(in crate::plane::l7) async fn to(endpoints: &[SocketAddr]) -> Self {
-        let mut world = Self::new().await;
-        world.publish(vec![rule(HostMatch::Any, "", forward("web", endpoints))], None);
+        Self::to_within(Limits::default(), endpoints).await
+    }
+
+    /// The same with these limits.
+    pub(super) async fn to_within(limits: Limits, endpoints: &[SocketAddr]) -> Self {
+        let mut world = Self::with(limits).await;
+        world.publish(all(forward("web", endpoints)), None);
         world
     }
 
